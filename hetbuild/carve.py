@@ -1,0 +1,297 @@
+"""Carve a particle out of a bulk crystal: facets, spheres, terminations, ligands."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hetbuild.crystal import Crystal
+from hetbuild.elements import number, symbol
+from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.lattice import FloatArray, IntArray, check_plane, plane_label
+from hetbuild.model import DECIMALS, Domain, Model, Role
+
+ON_PLANE = 1e-6
+"""Plane indices closer than this are the same plane; ions exactly at a facet are inside."""
+
+BYTES_PER_ATOM = 100
+"""Peak memory of carving: positions three times over and a handful of small integers."""
+
+BYTES_PER_COLUMN = 60
+"""Peak memory per column of cells in the particle's bounding box."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """A form {hkl}, or one facet (hkl), at a distance from the particle's centre."""
+
+    hkl: tuple[int, int, int]
+    planes: float
+    """Distance from the centre in units of d(hkl), of the indices as given."""
+    single: bool = False
+    """True: only the facet (hkl); False: all symmetry-equivalent facets of {hkl}."""
+    outermost: tuple[str, ...] = ()
+    """Elements of the termination: each facet ends at the last plane of these inside `planes`."""
+    ligands: tuple[tuple[str, str], ...] = ()
+    """(element, ligand): ions of `element` on the outermost plane become the ligand."""
+
+    def __str__(self) -> str:
+        label = plane_label(self.hkl)
+        return label if self.single else "{" + label[1:-1] + "}"
+
+
+@dataclass(frozen=True, eq=False)
+class _HalfSpaces:
+    """h . (x - centre) <= limit for each facet, in units of plane indices."""
+
+    hkl: IntArray  # (m, 3)
+    limit: FloatArray  # (m,)
+    owner: tuple[Facet, ...]  # the Facet each came from
+
+
+def carve(
+    crystal: Crystal,
+    facets: Sequence[Facet] = (),
+    *,
+    centre: Sequence[float] = (0.0, 0.0, 0.0),
+    site: str | None = None,
+    radius: float | None = None,
+    name: str = "particle",
+    memory: int | None = None,
+) -> Model:
+    """Carve the part of a crystal inside all facets and, if given, a sphere.
+
+    centre: offset from the datum `site` in conventional axes, shape (3,); radius: Å; memory: bytes
+    the particle may take (default: what the machine has free). Each column of cells along c is cut
+    to the interval inside the shape at once, so the work grows with the surface and only the atoms
+    that stay are ever made.
+
+    Raises
+    ------
+    InputError
+        Facets that are not planes of the crystal, or a site or element it does not have.
+    ImpossibleError
+        The facets do not close, nothing is inside, or the particle would not fit in memory.
+    """
+    datum = crystal.datum(site)
+    domain = Domain(name, crystal, crystal.vectors.copy(), np.zeros(3), datum)
+    middle = np.asarray(centre, dtype=float)
+    spaces = _half_spaces(domain, facets, middle)
+    low, high = _bounds(domain, spaces, middle, radius)
+    _refuse_if_large(_columns(low, high) * BYTES_PER_COLUMN, memory, "bounding box")
+    columns = [_intervals(domain, s, spaces, middle, radius, low, high) for s in domain.sites]
+    total = sum(int(count.sum()) for _, _, count in columns)
+    if total == 0:
+        raise ImpossibleError(
+            f"Nothing of {crystal.name} is inside the shape: make its facets or radius larger, or "
+            "move its centre."
+        )
+    _refuse_if_large(total * BYTES_PER_ATOM, memory, f"particle of {total} atoms")
+    return _with_ligands(_fill(domain, columns, total), spaces, middle)
+
+
+def available_memory() -> int:
+    """Physical memory free for use, bytes."""
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _half_spaces(domain: Domain, facets: Sequence[Facet], centre: FloatArray) -> _HalfSpaces:
+    rows: list[IntArray] = []
+    owner: list[Facet] = []
+    for facet in facets:
+        hkl = check_plane(facet.hkl)
+        found = hkl[None] if facet.single else domain.crystal.equivalent_planes(facet.hkl)
+        rows.append(found)
+        owner += [facet] * len(found)
+    hkl = np.concatenate(rows) if rows else np.empty((0, 3), dtype=np.int64)
+    limit = np.array([_outermost(domain, h, f, centre) for h, f in zip(hkl, owner, strict=True)])
+    return _HalfSpaces(hkl, limit, tuple(owner))
+
+
+def _outermost(domain: Domain, hkl: IntArray, facet: Facet, centre: FloatArray) -> float:
+    """Where the facet ends: at its distance, or at the last plane of the termination inside it."""
+    if not facet.outermost:
+        return facet.planes
+    chosen = [number(e) for e in facet.outermost]
+    sites = domain.sites[np.isin(domain.crystal.numbers, chosen)]
+    if not len(sites):
+        names = ", ".join(sorted({symbol(z) for z in domain.crystal.numbers}))
+        raise InputError(
+            f"Termination {', '.join(facet.outermost)} of {facet}: no such element in "
+            f"{domain.crystal.name}, which has {names}."
+        )
+    period = float(np.gcd.reduce(hkl))
+    heights = (sites - centre) @ hkl
+    last = heights + period * np.floor((facet.planes - heights) / period + ON_PLANE)
+    return float(last.max())
+
+
+def _bounds(
+    domain: Domain, spaces: _HalfSpaces, centre: FloatArray, radius: float | None
+) -> tuple[FloatArray, FloatArray]:
+    """Box around the shape in conventional coordinates from the datum, each shape (3,)."""
+    if radius is not None:
+        if not radius > 0:
+            raise InputError(f"A sphere needs a radius above 0 Å; given {radius:g}.")
+        # The extent of a sphere along axis i is its radius times |reciprocal vector i|.
+        reach = radius * np.linalg.norm(np.linalg.inv(domain.vectors), axis=0)
+        return centre - reach, centre + reach
+    if not len(spaces.hkl):
+        raise InputError("A particle needs facets or a sphere; given neither.")
+    vertices = _vertices(domain, spaces)
+    return centre + vertices.min(axis=0), centre + vertices.max(axis=0)
+
+
+def _vertices(domain: Domain, spaces: _HalfSpaces) -> FloatArray:
+    """Corners of the polyhedron relative to its centre, conventional coordinates, shape (v, 3)."""
+    _check_closed(domain, spaces)
+    i, j, k = np.array(list(_triples(len(spaces.hkl)))).T
+    matrices = np.stack([spaces.hkl[i], spaces.hkl[j], spaces.hkl[k]], axis=1).astype(float)
+    limits = np.stack([spaces.limit[i], spaces.limit[j], spaces.limit[k]], axis=1)
+    regular = np.abs(np.linalg.det(matrices)) > 1e-9
+    points = np.linalg.solve(matrices[regular], limits[regular][..., None])[..., 0]
+    inside = (points @ spaces.hkl.T <= spaces.limit + ON_PLANE).all(axis=1)
+    if not inside.any():
+        raise ImpossibleError(
+            "The facets enclose no volume: their distances leave no common inside. Move them out."
+        )
+    return np.asarray(points[inside])
+
+
+def _triples(count: int) -> Iterator[tuple[int, ...]]:
+    from itertools import combinations
+
+    return combinations(range(count), 3)
+
+
+def _check_closed(domain: Domain, spaces: _HalfSpaces) -> None:
+    from scipy.spatial import ConvexHull, QhullError
+
+    normals = spaces.hkl @ np.linalg.inv(domain.vectors).T
+    units = normals / np.linalg.norm(normals, axis=1, keepdims=True)
+    try:
+        closed = len(units) > 3 and bool((ConvexHull(units).equations[:, 3] < -1e-9).all())
+    except QhullError:
+        closed = False
+    if not closed:
+        names = ", ".join(dict.fromkeys(str(f) for f in spaces.owner))
+        raise ImpossibleError(
+            f"The facets {names} do not close around a volume: add facets on the open side, or a "
+            "sphere."
+        )
+
+
+def _columns(low: FloatArray, high: FloatArray) -> int:
+    return int(np.prod(np.floor(high[:2]) - np.ceil(low[:2]) + 3.0))
+
+
+def _intervals(
+    domain: Domain,
+    site: FloatArray,
+    spaces: _HalfSpaces,
+    centre: FloatArray,
+    radius: float | None,
+    low: FloatArray,
+    high: FloatArray,
+) -> tuple[FloatArray, IntArray, IntArray]:
+    """Columns of one site: their foot (c, 2), their first cell (c,), how many atoms each (c,)."""
+    ranges = [
+        np.arange(np.ceil(a - s - ON_PLANE), np.floor(b - s + ON_PLANE) + 1)
+        for a, b, s in zip(low[:2], high[:2], site[:2], strict=True)
+    ]
+    cells = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, 2)
+    foot = cells + site[:2]
+    offset = np.append(foot - centre[:2], np.full((len(foot), 1), site[2] - centre[2]), axis=1)
+    first = np.full(len(foot), low[2] - site[2])
+    last = np.full(len(foot), high[2] - site[2])
+    for h, limit in zip(spaces.hkl, spaces.limit, strict=True):
+        _clip_plane(first, last, limit - offset @ h, int(h[2]))
+    if radius is not None:
+        first, last = _clip_sphere(first, last, offset @ domain.vectors, domain.vectors[2], radius)
+    start = np.ceil(first - ON_PLANE)
+    count = np.maximum(np.floor(last + ON_PLANE) - start + 1, 0).astype(np.int64)
+    return foot[count > 0], start[count > 0].astype(np.int64), count[count > 0]
+
+
+def _clip_plane(first: FloatArray, last: FloatArray, room: FloatArray, step: int) -> None:
+    """Narrow the columns to step * k <= room, in place."""
+    if step > 0:
+        np.minimum(last, room / step, out=last)
+    elif step < 0:
+        np.maximum(first, room / step, out=first)
+    else:
+        last[room < -ON_PLANE] = -np.inf
+
+
+def _clip_sphere(
+    first: FloatArray, last: FloatArray, foot: FloatArray, step: FloatArray, radius: float
+) -> tuple[FloatArray, FloatArray]:
+    """Narrow the columns to |foot + k step| <= radius. foot: Å, shape (c, 3); step: Å, (3,)."""
+    square = float(step @ step)
+    half = foot @ step / square
+    root = half**2 - ((foot**2).sum(axis=1) - (radius + ON_PLANE) ** 2) / square
+    reach = np.sqrt(np.maximum(root, 0.0))
+    first = np.where(root < 0, np.inf, np.maximum(first, -half - reach))
+    last = np.where(root < 0, -np.inf, np.minimum(last, -half + reach))
+    return first, last
+
+
+def _fill(
+    domain: Domain, columns: list[tuple[FloatArray, IntArray, IntArray]], total: int
+) -> Model:
+    """Write the atoms of every column into arrays made once."""
+    positions = np.empty((total, 3))
+    sizes = [int(count.sum()) for _, _, count in columns]
+    end = 0
+    for site, (foot, start, count) in zip(domain.sites, columns, strict=True):
+        part = positions[end : (end := end + int(count.sum()))]
+        part[:, :2] = np.repeat(foot, count, axis=0)
+        rank = np.arange(len(part)) - np.repeat(np.cumsum(count) - count, count)
+        part[:, 2] = site[2] + rank + np.repeat(start, count)
+        np.round(part @ domain.vectors, DECIMALS, out=part)
+    return Model(
+        numbers=np.repeat(domain.crystal.numbers.astype(np.int16), sizes),
+        positions=positions,
+        charges=np.repeat(domain.crystal.charges.astype(np.int8), sizes),
+        domain=np.zeros(total, dtype=np.int8),
+        role=np.full(total, Role.LATTICE, dtype=np.int8),
+        domains=(domain,),
+    )
+
+
+def _with_ligands(model: Model, spaces: _HalfSpaces, centre: FloatArray) -> Model:
+    """Turn the ions on a facet's outermost plane into its ligands."""
+    from dataclasses import replace
+
+    if not any(f.ligands for f in spaces.owner):
+        return model
+    numbers, charges, role = model.numbers.copy(), model.charges.copy(), model.role.copy()
+    offset = model.domains[0].fractional(model.positions) - centre
+    for h, limit, facet in zip(spaces.hkl, spaces.limit, spaces.owner, strict=True):
+        on_plane = np.abs(offset @ h - limit) < 1e-4
+        for element, ligand, charge in _substitutions(facet):
+            here = on_plane & (model.numbers == number(element))
+            numbers[here], charges[here], role[here] = number(ligand), charge, Role.LIGAND
+    return replace(model, numbers=numbers, charges=charges, role=role)
+
+
+def _substitutions(facet: Facet) -> Iterator[tuple[str, str, int]]:
+    from hetbuild.elements import usual_charge
+
+    for element, ligand in facet.ligands:
+        charge = usual_charge(number(ligand))
+        if charge is None:
+            raise InputError(f"Ligand {ligand} of {facet} has no usual formal charge.")
+        yield element, ligand, charge
+
+
+def _refuse_if_large(need: float, memory: int | None, what: str) -> None:
+    free = available_memory() if memory is None else memory
+    if need > free:
+        raise ImpossibleError(
+            f"The {what} would take about {need / 2**30:.1f} GiB of memory and {free / 2**30:.1f} "
+            "GiB are free: make the particle smaller."
+        )

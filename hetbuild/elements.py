@@ -1,0 +1,84 @@
+"""Chemical elements: symbols, usual formal charges, formulas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import gemmi
+import numpy as np
+
+from hetbuild.errors import InputError
+from hetbuild.lattice import IntArray
+
+USUAL_CHARGES: Mapping[str, int] = (
+    dict.fromkeys(["Li", "Na", "K", "Rb", "Cs", "Cu", "Ag", "Tl"], 1)
+    | dict.fromkeys(["Mg", "Ca", "Sr", "Ba", "Zn", "Cd", "Hg", "Sn", "Pb", "Ge", "Mn"], 2)
+    | dict.fromkeys(["Al", "Ga", "In", "Sb", "Bi"], 3)
+    | dict.fromkeys(["O", "S", "Se", "Te"], -2)
+    | dict.fromkeys(["F", "Cl", "Br", "I"], -1)
+)
+"""Formal charge in e of an element in the halides and chalcogenides this package builds."""
+
+A_CATIONS = frozenset(["Li", "Na", "K", "Rb", "Cs", "C", "N", "H"])
+"""Written first in a perovskite's formula."""
+
+
+def symbol(z: int) -> str:
+    """Symbol of atomic number z."""
+    return gemmi.Element(int(z)).name
+
+
+def number(element: str) -> int:
+    """Atomic number of a symbol.
+
+    Raises
+    ------
+    InputError
+        No such element.
+    """
+    found = gemmi.Element(element)
+    if found.atomic_number == 0 or found.name != element:
+        raise InputError(f"{element!r} is no chemical element; give a symbol such as Pb or Cl.")
+    return found.atomic_number
+
+
+def usual_charge(z: int) -> int | None:
+    """Usual formal charge in e, None where there is no usual one."""
+    return USUAL_CHARGES.get(symbol(z))
+
+
+def counts(numbers: IntArray) -> dict[str, int]:
+    """Atoms of each element by symbol, written in the order of a formula. numbers: shape (N,)."""
+    z, n = np.unique(numbers, return_counts=True)
+    found = {symbol(a): int(b) for a, b in zip(z, n, strict=True)}
+    return {e: found[e] for e in sorted(found, key=_formula_rank)}
+
+
+def formula(count: Mapping[str, int]) -> str:
+    """``Cs126Pb337S221Cl358``: A cations, other cations, chalcogens, halogens, heavy ones first."""
+    present = sorted((e for e, n in count.items() if n), key=_formula_rank)
+    return "".join(e + (str(count[e]) if count[e] != 1 else "") for e in present)
+
+
+def parse_formula(text: str) -> dict[str, int]:
+    """Atoms of each element in ``Cs126Pb80Cl276``.
+
+    Raises
+    ------
+    InputError
+        Not a formula of known elements, or an element twice.
+    """
+    import re
+
+    parts = re.findall(r"([A-Z][a-z]?)(\d*)", text)
+    if not parts or "".join(e + n for e, n in parts) != text:
+        raise InputError(f"{text!r} is not a formula; write it like Cs126Pb80Cl276.")
+    if len({e for e, _ in parts}) != len(parts):
+        raise InputError(f"{text!r} names an element twice; write each element once.")
+    return {e: int(n or 1) for e, n in parts if number(e)}
+
+
+def _formula_rank(element: str) -> tuple[int, int]:
+    charge = USUAL_CHARGES.get(element, 1)
+    rank = (0 if element in A_CATIONS else 1) if charge > 0 else (2 if charge < -1 else 3)
+    return rank, -number(element)

@@ -1,0 +1,39 @@
+"""What can go wrong, each kind with the exit code the command line ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class HetbuildError(Exception):
+    """Base of every error hetbuild raises on purpose."""
+
+    exit_code = 1
+
+
+class ImpossibleError(HetbuildError):
+    """The input is valid, but what it asks for cannot be built."""
+
+    exit_code = 1
+
+
+class InputError(HetbuildError):
+    """A file, a recipe or an argument is wrong as given."""
+
+    exit_code = 2
+
+
+class CheckError(HetbuildError):
+    """The model was built, but fails a check it was asked to pass."""
+
+    exit_code = 3
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Say which known word is meant, or list them all: the tail of an error text."""
+    import difflib
+
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    listing = ", ".join(names) or "none"
+    return f"did you mean {close[0]!r}? Known: {listing}." if close else f"Known: {listing}."
