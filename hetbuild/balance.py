@@ -1,0 +1,285 @@
+"""Charge balancing: which ions to add, remove or swap so that a target is met exactly.
+
+Candidates come from the crystals (vacant sites of a domain's own lattice) and from the particle
+(ions at its surface); the choice among them is the one of lowest electrostatic energy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from hetbuild.contacts import Floors
+from hetbuild.elements import counts
+from hetbuild.errors import ImpossibleError
+from hetbuild.ground_state import class_counts, ground_state, nearest_reachable
+from hetbuild.ionic import pair_coulomb, potential
+from hetbuild.lattice import FloatArray, IntArray
+from hetbuild.model import BoolArray, Model
+from hetbuild.moves import ADDED_FLOORS, Candidates, Move, apply, candidates
+from hetbuild.symmetry import orbits, point_group, subgroups
+
+Progress = Callable[[float], None] | None
+Column = tuple[int, str]
+"""What a target counts: (domain index or -1 for all, element or "charge")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What balancing must reach: a formal charge, a formula, or a formula per domain."""
+
+    charge: int = 0
+    formula: Mapping[str, int] | None = None
+    domains: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+def balance(
+    model: Model,
+    moves: Sequence[Move],
+    target: Target | None = None,
+    *,
+    floors: Floors = ADDED_FLOORS,
+    keep_symmetry: bool = False,
+    progress: Progress = None,
+) -> Model:
+    """Change ions by the allowed moves until the target is met, at the lowest Coulomb energy.
+
+    The energy counts point formal charges in vacuum, changed ions with all ions and with each
+    other. keep_symmetry: change whole orbits of the model's point group, or of its largest
+    subgroup for which the counts work out. Every change is entered in the ledger.
+
+    Raises
+    ------
+    InputError
+        A move names a domain or element that is not there.
+    ImpossibleError
+        The moves cannot reach the target; the text gives the nearest they reach.
+    """
+    goal = target or Target()
+    columns, change = _required(model, goal)
+    if not any(change):
+        return model
+    found = candidates(model, moves, floors)
+    weight = _weights(model, columns, moves, found)
+    if not goal.formula and not goal.domains:
+        helpful = np.sign(weight[:, 0]) == np.sign(change[0])
+        found, weight = found.where(helpful), weight[helpful]
+    if not len(found.move):
+        raise ImpossibleError(f"{_wanted(columns, change)}: no move finds a place to act. {_allow()}")
+    _check_reachable(columns, moves, weight, change)
+    problem = _problem(model, found, weight, np.array(change), floors)
+    forced = _forced(moves, problem)
+    solve = _symmetric if keep_symmetry else _lowest
+    return apply(model, moves, found, np.concatenate([forced, solve(model, problem, forced, progress)]))
+
+
+def _required(model: Model, goal: Target) -> tuple[list[Column], list[int]]:
+    """What must change: columns (domain or -1, element or "charge") and by how much."""
+    if goal.domains:
+        columns, change = [], []
+        for name, wanted in goal.domains.items():
+            i = model.domain_named(name)
+            have = counts(model.numbers[model.domain == i])
+            for element in {**have, **wanted}:
+                columns.append((i, element))
+                change.append(wanted.get(element, 0) - have.get(element, 0))
+        return columns, change
+    if goal.formula:
+        have = counts(model.numbers)
+        elements = list({**have, **goal.formula})
+        return [(-1, e) for e in elements], [
+            goal.formula.get(e, 0) - have.get(e, 0) for e in elements
+        ]
+    return [(-1, "charge")], [goal.charge - model.charge]
+
+
+def _weights(
+    model: Model, columns: list[Column], moves: Sequence[Move], found: Candidates
+) -> IntArray:
+    """How each candidate changes each column, shape (K, C)."""
+    if columns == [(-1, "charge")]:
+        return found.change[:, None].astype(np.int64)
+    rows = [_move_effect(model.domain_named(m.domain), m, columns) for m in moves]
+    return np.array(rows, dtype=np.int64)[found.move]
+
+
+def _move_effect(domain: int, move: Move, columns: list[Column]) -> list[int]:
+    gained = {"add": move.element, "swap": move.to, "remove": ""}[move.action]
+    lost = "" if move.action == "add" else move.element
+    return [
+        (int(e == gained) - int(e == lost)) if d in (-1, domain) else 0 for d, e in columns
+    ]
+
+
+def _check_reachable(
+    columns: list[Column], moves: Sequence[Move], weight: IntArray, change: list[int]
+) -> None:
+    goal = np.array(change)
+    stuck = [c for c, (w, t) in enumerate(zip(weight.T, goal, strict=True)) if t and not w.any()]
+    if stuck:
+        names = ", ".join(columns[c][1] for c in stuck)
+        raise ImpossibleError(
+            f"{_wanted(columns, change)}: no allowed move changes {names}. {_allow()}"
+        )
+    if class_counts(weight, goal) is None:
+        reached = [int(x) for x in nearest_reachable(weight, goal)]
+        offers = "; ".join(f"{m} ({int((weight.any(axis=1)).sum())} places)" for m in moves)
+        raise ImpossibleError(
+            f"{_wanted(columns, change)}, but the moves allowed ({offers}) come no nearer than "
+            f"{_wanted(columns, reached)}. {_allow()}"
+        )
+
+
+def _wanted(columns: list[Column], change: Sequence[int]) -> str:
+    parts = [f"{what} {n:+d}" for (_, what), n in zip(columns, change, strict=True) if n]
+    return "The target needs " + ", ".join(parts or ["no change"])
+
+
+def _allow() -> str:
+    return "Allow another move in [[balance.moves]], or change the target."
+
+
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """The candidates as a quadratic problem of 0/1 variables."""
+
+    found: Candidates
+    field: FloatArray  # (K,) energy of each change alone, eV
+    pair: FloatArray  # (K, K) energy between two changes, eV
+    conflict: BoolArray  # (K, K) changes that exclude each other
+    weight: IntArray  # (K, C)
+    target: IntArray  # (C,)
+
+
+def _problem(
+    model: Model, found: Candidates, weight: IntArray, target: IntArray, floors: Floors
+) -> _Problem:
+    field_ = found.change * potential(found.positions, model.positions, model.charges)
+    pair = pair_coulomb(found.positions, found.change)
+    return _Problem(found, field_, pair, _conflicts(found, floors), weight, target)
+
+
+def _conflicts(found: Candidates, floors: Floors) -> BoolArray:
+    """Two added ions too close to each other, or two changes of one atom; shape (K, K)."""
+    from scipy.spatial.distance import cdist
+
+    added = found.atom < 0
+    limit = floors.between(found.change[:, None], found.change[None]) - 1e-6
+    distance = cdist(found.positions, found.positions)
+    close = (distance < limit) & added[:, None] & added[None]
+    same = (found.atom[:, None] == found.atom[None]) & ~added[:, None]
+    result = np.asarray(close | same)
+    np.fill_diagonal(result, False)
+    return result
+
+
+def _forced(moves: Sequence[Move], problem: _Problem) -> IntArray:
+    """Candidates settled by "least bonded first" before energy has a say."""
+    settled: list[IntArray] = []
+    per_move = _move_counts(moves, problem)
+    for i, move in enumerate(moves):
+        if move.least_bonded_first:
+            mine = np.flatnonzero(problem.found.move == i)
+            around = problem.found.neighbours[mine]
+            last = np.sort(around)[min(per_move[i], len(mine)) - 1] if per_move[i] else -1
+            settled.append(mine[around < last])
+    return np.concatenate(settled) if settled else np.empty(0, dtype=np.int64)
+
+
+def _move_counts(moves: Sequence[Move], problem: _Problem) -> list[int]:
+    """How often each ordered move acts, where the target alone settles it; else 0."""
+    chosen = class_counts(problem.weight, problem.target)
+    assert chosen is not None  # checked before
+    rows, kind = np.unique(problem.weight, axis=0, return_inverse=True)
+    result = []
+    for i, _ in enumerate(moves):
+        kinds = np.unique(kind[problem.found.move == i])
+        alone = len(kinds) == 1 and (problem.found.move[kind == kinds[0]] == i).all()
+        result.append(int(chosen[kinds[0]]) if alone else 0)
+    return result
+
+
+def _remaining(problem: _Problem, moves_forced: IntArray) -> tuple[IntArray, FloatArray, IntArray]:
+    """Free candidates, their energies beside the forced ones, and what they must still reach."""
+    found = problem.found
+    excluded = problem.conflict[moves_forced].any(axis=0)
+    excluded[moves_forced] = True
+    if len(moves_forced):
+        # Where a class was cut off by neighbours, later classes have no part in it.
+        for i in np.unique(found.move[moves_forced]):
+            mine = (found.move == i) & ~excluded
+            excluded |= mine & (found.neighbours > found.neighbours[mine].min(initial=99))
+    free = np.flatnonzero(~excluded)
+    field_ = problem.field[free] + problem.pair[free][:, moves_forced].sum(axis=1)
+    return free, field_, problem.target - problem.weight[moves_forced].sum(axis=0)
+
+
+def _lowest(model: Model, problem: _Problem, forced: IntArray, progress: Progress) -> IntArray:
+    free, field_, target = _remaining(problem, forced)
+    square = np.ix_(free, free)
+    choice = ground_state(
+        field_,
+        problem.pair[square],
+        problem.conflict[square],
+        problem.weight[free],
+        target,
+        progress=progress,
+    )
+    return free[choice.chosen]
+
+
+def _symmetric(model: Model, problem: _Problem, forced: IntArray, progress: Progress) -> IntArray:
+    """Whole orbits under the largest subgroup of the model's point group that meets the target."""
+    free, field_, target = _remaining(problem, forced)
+    places = problem.found.positions
+    centre, group = point_group(model)
+    for subgroup in subgroups(group):
+        if not _keeps(places[forced], centre, subgroup):
+            continue
+        members = orbits(places[free], problem.found.move[free], centre, subgroup)
+        try:
+            chosen = _orbit_choice(problem, free, field_, members, target, progress)
+        except ImpossibleError:
+            continue
+        return free[np.isin(members, chosen)]
+    raise ImpossibleError("No choice of sites meets the target.")  # the trivial group failed
+
+
+def _keeps(places: FloatArray, centre: FloatArray, group: FloatArray) -> bool:
+    from scipy.spatial import cKDTree
+
+    if not len(places):
+        return True
+    tree = cKDTree(places)
+    images = ((places - centre) @ np.swapaxes(group, 1, 2) + centre).reshape(-1, 3)
+    return bool((tree.query(images)[0] < 1e-2).all())
+
+
+def _orbit_choice(
+    problem: _Problem,
+    free: IntArray,
+    field_: FloatArray,
+    members: IntArray,
+    target: IntArray,
+    progress: Progress,
+) -> IntArray:
+    """Orbit indices of lowest energy. members: orbit of each free candidate, shape (F,)."""
+    n = int(members.max()) + 1
+    one_hot = np.zeros((n, len(free)))
+    one_hot[members, np.arange(len(free))] = 1.0
+    square = np.ix_(free, free)
+    pair = one_hot @ problem.pair[square] @ one_hot.T
+    clash = (one_hot @ problem.conflict[square] @ one_hot.T) > 0
+    alone = ~np.diag(clash)
+    orbit_field = one_hot @ field_ + 0.5 * np.diag(pair)
+    np.fill_diagonal(pair, 0.0)
+    weight = np.rint(one_hot @ problem.weight[free]).astype(np.int64)[alone]
+    if not alone.any() or class_counts(weight, target) is None:
+        raise ImpossibleError("These orbits do not add up to the target.")
+    kept = np.ix_(alone, alone)
+    choice = ground_state(
+        orbit_field[alone], pair[kept], clash[kept], weight, target, progress=progress
+    )
+    return np.flatnonzero(alone)[choice.chosen]

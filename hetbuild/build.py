@@ -1,0 +1,158 @@
+"""From recipe to model: the only module that knows the order of the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from hetbuild import __version__
+from hetbuild.balance import Target, balance
+from hetbuild.carve import Facet, carve
+from hetbuild.contacts import Floors
+from hetbuild.crystal import Crystal, read_crystal
+from hetbuild.cut import cut
+from hetbuild.elements import parse_formula
+from hetbuild.join import Orientation, Registry, Window, align, anchored, join, search_registry
+from hetbuild.library import find_structure
+from hetbuild.model import Model
+from hetbuild.moves import Move, trim
+from hetbuild.recipe import DomainSpec, FacetSpec, FloorsSpec, JoinSpec, Recipe
+
+Stage = tuple[str, Model]
+Progress = Callable[[float], None] | None
+
+
+def build(recipe: Recipe, *, beside: Path | None = None, progress: Progress = None) -> Model:
+    """The finished model of a recipe; see `stages`."""
+    model: Model | None = None
+    for _, model in stages(recipe, beside=beside, progress=progress):
+        pass
+    assert model is not None
+    return model
+
+
+def stages(
+    recipe: Recipe, *, beside: Path | None = None, progress: Progress = None
+) -> Iterator[Stage]:
+    """Each stage by name with the model it leaves; the last one is the finished model.
+
+    beside: folder that CIF paths of the recipe are relative to. progress: called with the fraction
+    of the balancing done.
+
+    Raises
+    ------
+    InputError, ImpossibleError
+        As the verbs do; nothing here adds its own.
+    """
+    parts: list[Model] = []
+    for name, spec in recipe.domains.items():
+        model = _carved(name, spec, beside)
+        yield f"{name}-carved", model
+        if spec.cut is not None:
+            model = _cut(model, spec)
+            yield f"{name}-cut", model
+        if spec.trim is not None:
+            model = trim(model, name, spec.trim.fewer_than, spec.trim.elements)
+            yield f"{name}-trimmed", model
+        parts.append(model)
+    model = parts[0]
+    if recipe.join is not None:
+        model = _joined(recipe, recipe.join, parts[0], parts[1])
+        yield "joined", model
+    yield "balanced" if recipe.balance else "finished", _finished(recipe, model, progress)
+
+
+def provenance(recipe: Recipe, model: Model) -> dict[str, Any]:
+    """What is needed to build the model again: recipe, crystal digests, versions."""
+    packages = ("numpy", "scipy", "spglib", "gemmi", "ase")
+    return {
+        "recipe": recipe.model_dump(mode="json"),
+        "crystals": {d.crystal.name: d.crystal.sha256 for d in model.domains},
+        "versions": {"hetbuild": __version__} | {p: version(p) for p in packages},
+    }
+
+
+def _carved(name: str, spec: DomainSpec, beside: Path | None) -> Model:
+    path = find_structure(spec.crystal, beside)
+    crystal = read_crystal(path, charges=spec.charges)
+    centre = spec.centre.offset
+    if spec.centre.point is not None:
+        datum = crystal.fractional[crystal.datum(None)]
+        x, y, z = (float(a - b) for a, b in zip(spec.centre.point, datum, strict=True))
+        centre = (x, y, z)
+    return carve(
+        crystal,
+        [_facet(f, crystal) for f in spec.facets],
+        centre=centre,
+        site=spec.centre.site,
+        radius=spec.radius,
+        name=name,
+    )
+
+
+def _facet(spec: FacetSpec, crystal: Crystal) -> Facet:
+    hkl = spec.form or spec.facet
+    assert hkl is not None  # the schema holds one of the two
+    planes = spec.planes
+    if planes is None:
+        assert spec.distance is not None
+        planes = spec.distance / crystal.spacing(hkl)
+    ends = (spec.outermost,) if isinstance(spec.outermost, str) else spec.outermost
+    return Facet(hkl, planes, spec.form is None, ends, tuple(spec.ligands.items()))
+
+
+def _cut(model: Model, spec: DomainSpec) -> Model:
+    c = spec.cut
+    assert c is not None
+    edge = {e: r if isinstance(r, float) else r.bonded_to for e, r in c.edge.items()}
+    return cut(model, c.plane, keep=c.keep, at=c.at, edge=edge)
+
+
+def _joined(recipe: Recipe, spec: JoinSpec, first: Model, second: Model) -> Model:
+    names = list(recipe.domains)
+    cuts = [recipe.domains[n].cut for n in names]
+    assert cuts[0] is not None and cuts[1] is not None  # the schema checks this
+    across = None if spec.across is None else (spec.across[names[0]], spec.across[names[1]])
+    orientation = Orientation(
+        (cuts[0].plane, cuts[1].plane), (spec.along[names[0]], spec.along[names[1]]), across
+    )
+    first, second = align(first, second, orientation)
+    first, second = anchored(first, second, (spec.anchor[names[0]], spec.anchor[names[1]]))
+    floors = _floors(spec.floors)
+    registry = _registry(spec, first, second, floors)
+    return join(first, second, orientation, registry, floors=floors, shared_with=spec.shared)
+
+
+def _registry(spec: JoinSpec, first: Model, second: Model, floors: Floors) -> Registry:
+    r = spec.registry
+    if r.shift is not None and r.gap is not None:
+        return Registry(*r.shift, r.gap)
+    window = Window(r.window_along, r.window_across, r.window_gap)
+    return search_registry(first, second, window, floors)
+
+
+def _finished(recipe: Recipe, model: Model, progress: Progress) -> Model:
+    spec = recipe.balance
+    if spec is not None:
+        target = Target(
+            charge=spec.target.charge or 0,
+            formula=parse_formula(spec.target.formula) if spec.target.formula else None,
+            domains={n: parse_formula(f) for n, f in spec.target.domains.items()},
+        )
+        moves = [Move(**m.model_dump()) for m in spec.moves]
+        model = balance(
+            model,
+            moves,
+            target,
+            floors=_floors(spec.floors),
+            keep_symmetry=spec.keep_symmetry,
+            progress=progress,
+        )
+    return replace(model, provenance=provenance(recipe, model))
+
+
+def _floors(spec: FloorsSpec) -> Floors:
+    return Floors(spec.anion_anion, spec.cation_anion, spec.cation_cation)

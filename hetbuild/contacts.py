@@ -1,0 +1,103 @@
+"""Distances between ions: closest contacts by kind, coordination, contact floors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hetbuild.lattice import FloatArray, IntArray
+
+KINDS = ("anion-anion", "cation-anion", "cation-cation")
+"""Kinds of contact, in the order every triple of this module uses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Floors:
+    """Shortest contacts allowed, Å; published lead halides and sulfides stay above them."""
+
+    anion_anion: float = 3.0
+    cation_anion: float = 2.6
+    cation_cation: float = 3.3
+
+    @property
+    def by_kind(self) -> dict[str, float]:
+        """Limit in Å by kind of contact."""
+        return dict(zip(KINDS, (self.anion_anion, self.cation_anion, self.cation_cation), strict=True))
+
+    def between(self, first: IntArray, second: IntArray) -> FloatArray:
+        """Limit in Å for pairs of ions with these charges (broadcast)."""
+        anions = (np.asarray(first) < 0).astype(int) + (np.asarray(second) < 0)
+        table = np.array([self.cation_cation, self.cation_anion, self.anion_anion])
+        return np.asarray(table[anions])
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """The closest pair of one kind."""
+
+    kind: str
+    distance: float
+    """Å."""
+    first: int
+    """Index in the first set of ions."""
+    second: int
+
+
+def closest_contacts(
+    first: FloatArray, first_charges: IntArray, second: FloatArray, second_charges: IntArray
+) -> tuple[Contact, ...]:
+    """Closest contact of each kind between two sets of ions. Positions in Å, shapes (N, 3), (M, 3).
+
+    A cation-anion contact may have its cation on either side; kinds that do not occur are left out.
+    """
+    signs = {"anion-anion": [(-1, -1)], "cation-anion": [(1, -1), (-1, 1)]}
+    signs["cation-cation"] = [(1, 1)]
+    found = []
+    for kind in KINDS:
+        pairs = [_closest(first, first_charges, second, second_charges, s) for s in signs[kind]]
+        best = min((p for p in pairs if p is not None), default=None)
+        if best is not None:
+            found.append(Contact(kind, *best))
+    return tuple(found)
+
+
+def coordination(centres: FloatArray, neighbours: FloatArray, cutoff: float) -> IntArray:
+    """How many neighbours lie within cutoff (Å) of each centre, shape (N,)."""
+    from scipy.spatial import cKDTree
+
+    if not len(neighbours) or not len(centres):
+        return np.zeros(len(centres), dtype=np.int64)
+    found = cKDTree(neighbours).query_ball_point(centres, cutoff, return_length=True)
+    return np.asarray(found, dtype=np.int64)
+
+
+def clear_of(
+    candidates: FloatArray, charge: int, positions: FloatArray, charges: IntArray, floors: Floors
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Which candidate positions, shape (C, 3), an ion of this charge may take: shape (C,)."""
+    free = np.ones(len(candidates), dtype=bool)
+    for sign in (-1, 1):
+        limit = float(floors.between(np.array(charge), np.array(sign)))
+        close = coordination(candidates, positions[np.sign(charges) == sign], limit - 1e-6)
+        free &= close == 0
+    return free
+
+
+def _closest(
+    first: FloatArray,
+    first_charges: IntArray,
+    second: FloatArray,
+    second_charges: IntArray,
+    signs: Sequence[int],
+) -> tuple[float, int, int] | None:
+    from scipy.spatial import cKDTree
+
+    i = np.flatnonzero(np.sign(first_charges) == signs[0])
+    j = np.flatnonzero(np.sign(second_charges) == signs[1])
+    if not len(i) or not len(j):
+        return None
+    distance, partner = cKDTree(first[i]).query(second[j])
+    k = int(np.argmin(np.round(distance, 9)))
+    return float(distance[k]), int(i[partner[k]]), int(j[k])

@@ -1,0 +1,87 @@
+"""Keep one side of a lattice plane. A half-space of high index leaves its stair by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+
+from hetbuild.contacts import coordination
+from hetbuild.crystal import BOND_FACTOR
+from hetbuild.elements import number
+from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.lattice import check_plane, plane_label
+from hetbuild.model import BoolArray, Domain, Model
+
+Side = Literal["above", "below"]
+ON_PLANE = 1e-4
+"""Plane indices closer than this are the same plane; positions carry 1e-8 Å."""
+
+
+def cut(
+    model: Model,
+    hkl: tuple[int, int, int],
+    *,
+    keep: Side,
+    at: float,
+    edge: Mapping[str, float | str] | None = None,
+) -> Model:
+    """Keep the ions of a one-domain model on or beyond plane `at` of (hkl), counted from its datum.
+
+    keep: "above" keeps plane indices >= at, "below" those <= at. edge: rules for single elements:
+    another plane index, or the symbol of a cation: the ion stays as long as every such cation that
+    it is bonded to stays.
+
+    Raises
+    ------
+    InputError
+        (0 0 0), or an edge rule for an element the particle does not have.
+    ImpossibleError
+        Nothing is left.
+    """
+    check_plane(hkl)
+    domain = model.domains[0]
+    index = domain.plane_index(hkl, model.positions)
+    kept = _side(index, keep, at)
+    rules = dict(edge or {})
+    for element, rule in rules.items():
+        chosen = _atoms_of(model, element)
+        if not isinstance(rule, str):
+            kept[chosen] = _side(index[chosen], keep, rule)
+    for element, rule in rules.items():
+        if isinstance(rule, str):
+            chosen, removed = _atoms_of(model, element), _atoms_of(model, rule) & ~kept
+            limit = _bond_limit(domain, element, rule)
+            broken = coordination(model.positions[chosen], model.positions[removed], limit)
+            kept[chosen] = broken == 0
+    if not kept.any():
+        raise ImpossibleError(
+            f"The cut {keep} plane {at:g} of {plane_label(hkl)} leaves nothing of {domain.name}: "
+            f"its planes run from {index.min():.1f} to {index.max():.1f}."
+        )
+    return model.where(kept)
+
+
+def _side(index: np.ndarray[tuple[int], np.dtype[np.float64]], keep: Side, at: float) -> BoolArray:
+    return np.asarray(index >= at - ON_PLANE if keep == "above" else index <= at + ON_PLANE)
+
+
+def _atoms_of(model: Model, element: str) -> BoolArray:
+    found = np.asarray(model.numbers == number(element))
+    if not found.any():
+        raise InputError(
+            f"Edge rule for {element}: {model.domains[0].name} has none; it is {model.formula}."
+        )
+    return found
+
+
+def _bond_limit(domain: Domain, element: str, cation: str) -> float:
+    """Å up to which the two elements count as bonded in this crystal."""
+    bonds, numbers = domain.crystal.bonds, domain.crystal.numbers
+    both = (numbers[bonds.site] == number(element)) & (numbers[bonds.partner] == number(cation))
+    if not both.any():
+        raise InputError(
+            f"Edge rule {element} by its bonds to {cation}: {domain.crystal.name} has no such bond."
+        )
+    return float(bonds.length[both].min()) * BOND_FACTOR

@@ -1,0 +1,174 @@
+"""Choose, among candidate changes, the set of lowest energy that meets integer constraints.
+
+A quadratic problem in 0/1 variables: many replicas are annealed at once by heat-bath exchanges,
+then each is relaxed by steepest descent. All randomness comes from one seeded generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from hetbuild.errors import ImpossibleError
+from hetbuild.lattice import FloatArray, IntArray
+from hetbuild.model import BoolArray
+
+REPLICAS = 48
+"""Anneals run side by side; the best of them counts."""
+
+PENALTY = 25.0
+"""eV for two changes that exclude each other: above what any exchange gains, yet passable hot."""
+
+HOT, COLD = 3.0, 0.01
+"""Temperatures of the anneal, eV."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The changes chosen."""
+
+    chosen: IntArray
+    """Indices, sorted, shape (K,)."""
+    energy: float
+    """eV."""
+
+
+def class_counts(weight: IntArray, target: IntArray) -> IntArray | None:
+    """How many candidates of each class (distinct weight row, sorted) to take; None: no way.
+
+    weight: shape (N, C); target: shape (C,). Of all ways the one with fewest changes.
+    """
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
+    rows, size = np.unique(weight, axis=0, return_counts=True)
+    result = milp(
+        np.ones(len(rows)),
+        integrality=np.ones(len(rows)),
+        bounds=Bounds(0, size),
+        constraints=LinearConstraint(rows.T, target, target),
+    )
+    return None if result.x is None else np.rint(result.x).astype(np.int64)
+
+
+def nearest_reachable(weight: IntArray, target: IntArray) -> IntArray:
+    """The total closest to target, by summed deviation, that some choice reaches; shape (C,)."""
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
+    rows, size = np.unique(weight, axis=0, return_counts=True)
+    k, c = rows.shape
+    matrix = np.hstack([rows.T, np.eye(c), -np.eye(c)])
+    result = milp(
+        np.concatenate([np.full(k, 1e-3), np.ones(2 * c)]),
+        integrality=np.ones(k + 2 * c),
+        bounds=Bounds(0, np.concatenate([size, np.full(2 * c, np.inf)])),
+        constraints=LinearConstraint(matrix, target, target),
+    )
+    return np.asarray(rows.T @ np.rint(result.x[:k]).astype(np.int64))
+
+
+def ground_state(
+    field: FloatArray,
+    pair: FloatArray,
+    conflict: BoolArray,
+    weight: IntArray,
+    target: IntArray,
+    *,
+    seed: int = 0,
+    progress: Callable[[float], None] | None = None,
+) -> Choice:
+    """The choice of lowest energy found, with weight.T @ x == target and no conflict.
+
+    field: eV, shape (N,); pair: eV, shape (N, N), zero diagonal; conflict: shape (N, N); weight:
+    shape (N, C); target: shape (C,). Exchanges stay within a class of equal weight.
+
+    Raises
+    ------
+    ImpossibleError
+        No choice meets the target, or every one found puts ions in conflict.
+    """
+    counts = class_counts(weight, target)
+    if counts is None:
+        raise ImpossibleError("No choice of these changes meets the target.")
+    _, kind = np.unique(weight, axis=0, return_inverse=True)
+    coupling = np.where(conflict, PENALTY, pair)
+    rng = np.random.default_rng(seed)
+    state = _random_states(kind.ravel(), counts, rng)
+    if counts.sum() and (counts < np.bincount(kind.ravel())).any():
+        state = _annealed(field, coupling, kind.ravel(), state, rng, progress)
+        state = np.array([_descended(field, coupling, kind.ravel(), x) for x in state])
+    energies = [_energy(field, pair, x) for x in state]
+    clean = [not conflict[np.ix_(x, x)].any() for x in state]
+    if not any(clean):
+        raise ImpossibleError(
+            "Every choice that meets the target puts ions closer than the contact limits."
+        )
+    best = min((e, i) for i, (e, ok) in enumerate(zip(energies, clean, strict=True)) if ok)
+    return Choice(np.flatnonzero(state[best[1]]), best[0])
+
+
+def _energy(field: FloatArray, pair: FloatArray, x: BoolArray) -> float:
+    return float(field[x].sum() + 0.5 * pair[np.ix_(x, x)].sum())
+
+
+def _random_states(kind: IntArray, counts: IntArray, rng: np.random.Generator) -> BoolArray:
+    state = np.zeros((REPLICAS, len(kind)), dtype=bool)
+    for k, n in enumerate(counts):
+        members = np.flatnonzero(kind == k)
+        for row in state:
+            row[rng.permutation(members)[:n]] = True
+    return state
+
+
+def _annealed(
+    field: FloatArray,
+    coupling: FloatArray,
+    kind: IntArray,
+    state: BoolArray,
+    rng: np.random.Generator,
+    progress: Callable[[float], None] | None,
+) -> BoolArray:
+    """Heat-bath exchanges: one chosen site is emptied, and a free one of its class drawn."""
+    replicas, n = state.shape
+    rows = np.arange(replicas)
+    fields = field + state @ coupling
+    movable = np.isin(kind, [k for k in np.unique(kind) if _partly(state[0], kind == k)])
+    chosen = np.array([np.flatnonzero(x & movable) for x in state])
+    steps = min(12_000, 120 * chosen.shape[1] + 40 * n)
+    for step, heat in enumerate(np.geomspace(HOT, COLD, steps)):
+        slot = rng.integers(chosen.shape[1], size=replicas)
+        out = chosen[rows, slot]
+        fields -= coupling[out]
+        state[rows, out] = False
+        barred = state | (kind[None] != kind[out][:, None])
+        noise = rng.standard_exponential((replicas, n))
+        score = np.where(barred, np.inf, fields + heat * np.log(noise))
+        new = score.argmin(axis=1)
+        fields += coupling[new]
+        state[rows, new] = True
+        chosen[rows, slot] = new
+        if progress is not None and step % 200 == 0:
+            progress(step / steps)
+    return state
+
+
+def _partly(x: BoolArray, members: BoolArray) -> bool:
+    taken = x[members].sum()
+    return bool(0 < taken < members.sum())
+
+
+def _descended(field: FloatArray, coupling: FloatArray, kind: IntArray, x: BoolArray) -> BoolArray:
+    """Steepest descent by exchanges within classes."""
+    x = x.copy()
+    fields = field + coupling[x].sum(axis=0)
+    while True:
+        out, new = np.flatnonzero(x), np.flatnonzero(~x)
+        gain = fields[new][None] - fields[out][:, None] - coupling[np.ix_(out, new)]
+        gain[kind[out][:, None] != kind[new][None]] = np.inf
+        k = int(gain.argmin()) if gain.size else 0
+        if not gain.size or gain.flat[k] > -1e-9:
+            return x
+        i, j = out[k // len(new)], new[k % len(new)]
+        x[i], x[j] = False, True
+        fields += coupling[j] - coupling[i]

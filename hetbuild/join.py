@@ -1,0 +1,342 @@
+"""Join two particles on a shared cation layer: orientation, registry, gap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hetbuild import lattice
+from hetbuild.contacts import Floors, closest_contacts
+from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.ionic import REACH, contact_energy
+from hetbuild.lattice import Coincidence, Direction, FloatArray, plane_label
+from hetbuild.model import DECIMALS, Domain, Interface, Model, Role
+
+Plane = tuple[int, int, int]
+COARSE = 0.2
+"""Å, spacing of the grid on which registry is searched."""
+FINE = 0.05
+"""Å, to which the best point of the grid is refined."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """One plane pair and one or two direction pairs, parallel in the joined model."""
+
+    planes: tuple[Plane, Plane]
+    along: tuple[tuple[float, ...], tuple[float, ...]]
+    """A direction [uvw] of each crystal, in its plane."""
+    across: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    """A second pair, only checked: it must agree in sign with the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Where registry is searched: |shift| up to these along and across, gap in a range, Å."""
+
+    along: float = 0.5
+    across: float = 0.5
+    gap: tuple[float, float] = (0.0, 2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """Rigid displacement of the second domain from coincidence, Å."""
+
+    along: float
+    across: float
+    gap: float
+
+    @property
+    def vector(self) -> FloatArray:
+        """In interface axes (along, across, normal), shape (3,): the second domain lies below."""
+        return np.array([self.along, self.across, -self.gap])
+
+
+def align(first: Model, second: Model, orientation: Orientation) -> tuple[Model, Model]:
+    """Turn both particles to interface axes: x along, y across, z the common plane normal.
+
+    The domains keep their own lattice constants. The datum of each stays at the origin.
+
+    Raises
+    ------
+    InputError
+        A direction is not in its plane, or the second direction pair contradicts the first.
+    """
+    turned = []
+    for model, plane, along in zip((first, second), *_pairs(orientation), strict=True):
+        axes = _axes(model.domains[0], plane, along)
+        turned.append(model.moved(axes, -axes @ model.domains[0].origin))
+    if orientation.across is not None:
+        _check_across(turned[0].domains[0], turned[1].domains[0], orientation)
+    return turned[0], turned[1]
+
+
+def anchored(
+    first: Model, second: Model, anchor: tuple[Sequence[float], Sequence[float]]
+) -> tuple[Model, Model]:
+    """Bring the point `anchor` of each aligned particle to the origin.
+
+    anchor: offsets from each domain's datum in conventional axes, shape (3,) each. With both on a
+    cation site, the cation rows of the two crystals coincide there.
+    """
+    moved = []
+    for model, offset in zip((first, second), anchor, strict=True):
+        point = model.domains[0].cartesian(np.asarray(offset, dtype=float))
+        moved.append(model.moved(np.eye(3), -point))
+    return moved[0], moved[1]
+
+
+def join(
+    first: Model,
+    second: Model,
+    orientation: Orientation,
+    registry: Registry,
+    *,
+    floors: Floors,
+    shared_with: str | None = None,
+) -> Model:
+    """One model of two aligned, anchored particles; the second displaced by `registry`.
+
+    shared_with: name of the domain that owns the shared layer, the cations of the plane through the
+    anchor. Joining with an empty particle gives the other one.
+
+    Raises
+    ------
+    ImpossibleError
+        Ions of the two domains are closer than `floors`.
+    """
+    placed = second.moved(np.eye(3), registry.vector)
+    if len(first) and len(second):
+        _check_contacts(first, placed, floors, registry)
+    merged = Model(
+        numbers=np.concatenate([first.numbers, placed.numbers]),
+        positions=np.round(np.concatenate([first.positions, placed.positions]), DECIMALS),
+        charges=np.concatenate([first.charges, placed.charges]),
+        domain=np.repeat(np.arange(2, dtype=np.int8), [len(first), len(placed)]),
+        role=np.concatenate([first.role, placed.role]),
+        domains=first.domains + placed.domains,
+        interface=interface_of(first.domains[0], placed.domains[0], orientation, registry),
+        ledger=first.ledger + placed.ledger,
+    )
+    return merged if shared_with is None else _mark_shared(merged, shared_with)
+
+
+def interface_of(
+    first: Domain, second: Domain, orientation: Orientation, registry: Registry
+) -> Interface:
+    """What the two frames share: planes, coincident directions, mismatches."""
+    u, v = (
+        lattice.lattice_vector(d.crystal.primitive, uvw)
+        for d, uvw in zip((first, second), orientation.along, strict=True)
+    )
+    along = _coincide(first, u, second, v)
+    return Interface(
+        domains=(first.name, second.name),
+        planes=orientation.planes,
+        along=along,
+        across=_across(first, second, orientation),
+        shift=(registry.along, registry.across),
+        gap=registry.gap,
+    )
+
+
+def search_registry(first: Model, second: Model, window: Window, floors: Floors) -> Registry:
+    """The displacement of lowest ionic score inside a window that keeps every contact floor.
+
+    A grid of 0.2 Å is screened for clashes, scored by `ionic.contact_energy`, and the best point
+    refined to 0.05 Å. Equal scores go to the smaller displacement, so the result is deterministic.
+
+    Raises
+    ------
+    ImpossibleError
+        Ions collide everywhere in the window; the text gives the contact that gets closest.
+    """
+    near = _facing(first, second, window)
+    best: tuple[float, float, Registry] | None = None
+    for registry in _grid(window, COARSE):
+        best = _better(best, near, registry, floors)
+    if best is None:
+        raise ImpossibleError(_no_room(near, window, floors))
+    return _refined(best, near, window, floors)[2]
+
+
+def _pairs(
+    o: Orientation,
+) -> tuple[tuple[Plane, Plane], tuple[tuple[float, ...], tuple[float, ...]]]:
+    return o.planes, o.along
+
+
+def _axes(domain: Domain, plane: Plane, along: Sequence[float]) -> FloatArray:
+    """Rotation to interface axes, rows along, across, normal; shape (3, 3)."""
+    _check_in_plane(domain, plane, along)
+    normal = lattice.plane_normal(domain.vectors, plane)
+    x = np.asarray(along, dtype=float) @ domain.vectors
+    x /= np.linalg.norm(x)
+    return np.array([x, np.cross(normal, x), normal])
+
+
+def _check_in_plane(domain: Domain, plane: Plane, direction: Sequence[float]) -> None:
+    lattice.check_plane(plane)
+    product = float(np.dot(plane, direction))
+    if abs(product) > 1e-9:
+        name = Direction.of(list(direction))
+        net = " and ".join(str(v) for v in domain.crystal.surface_net(plane))
+        raise InputError(
+            f"Direction {name} of {domain.name} does not lie in the plane {plane_label(plane)} "
+            f"(hu + kv + lw = {product:g}, must be 0). Vectors of that plane: {net}."
+        )
+
+
+def _check_across(first: Domain, second: Domain, orientation: Orientation) -> None:
+    assert orientation.across is not None
+    vectors = []
+    for domain, plane, uvw in zip((first, second), orientation.planes, orientation.across, strict=True):
+        _check_in_plane(domain, plane, uvw)
+        vectors.append(np.asarray(uvw, dtype=float) @ domain.vectors)
+    apart = lattice.angle(vectors[0], vectors[1])
+    if apart > 90.0:
+        a, b = (Direction.of(list(uvw)) for uvw in orientation.across)
+        raise InputError(
+            f"The second direction pair {a} || {b} points opposite ways ({apart:.1f} degrees) once "
+            "planes and first pair are parallel: change the sign of one of the two."
+        )
+
+
+def _across(first: Domain, second: Domain, orientation: Orientation) -> Coincidence | None:
+    """The pair normal to the first, given or found in both surface nets."""
+    if orientation.across is not None:
+        u, v = (
+            lattice.lattice_vector(d.crystal.primitive, uvw)
+            for d, uvw in zip((first, second), orientation.across, strict=True)
+        )
+        return _coincide(first, u, second, v)
+    found = [_net_direction(first, orientation.planes[0]), _net_direction(second, orientation.planes[1])]
+    if found[0] is None or found[1] is None:
+        return None
+    return _coincide(first, found[0], second, found[1])
+
+
+def _net_direction(domain: Domain, plane: Plane) -> Direction | None:
+    """Shortest lattice vector of the plane along +y of the interface axes, if there is one."""
+    u, v = (d.vector for d in domain.crystal.surface_net(plane))
+    m, n = (g.ravel() for g in np.meshgrid(np.arange(-6, 7), np.arange(-6, 7)))
+    combos = m[:, None] * u + n[:, None] * v
+    cartesian = combos @ domain.vectors
+    length = np.linalg.norm(cartesian, axis=1)
+    good = (length > 0) & (cartesian[:, 1] >= length * np.cos(np.radians(0.01)))
+    return Direction.of(combos[good][np.argmin(length[good])]) if good.any() else None
+
+
+def _coincide(first: Domain, u: Direction, second: Domain, v: Direction) -> Coincidence:
+    lengths = [float(np.linalg.norm(d.vector @ x.vectors)) for d, x in ((u, first), (v, second))]
+    return lattice.coincidence((u, lengths[0]), (v, lengths[1]))
+
+
+def _mark_shared(model: Model, owner: str) -> Model:
+    """Cations of the owner on the plane through the anchor, which is at z = 0 of the first domain."""
+    index = model.domain_named(owner)
+    assert model.interface is not None
+    level = 0.0 if index == 0 else -model.interface.gap
+    role = model.role.copy()
+    on_plane = np.abs(model.positions[:, 2] - level) < 1e-3
+    role[on_plane & (model.domain == index) & (model.charges > 0)] = Role.SHARED
+    return replace(model, role=role)
+
+
+def _facing(first: Model, second: Model, window: Window) -> tuple[Model, Model]:
+    """Ions of each particle that the other can feel anywhere in the window."""
+    reach = REACH + np.hypot(window.along, window.across)
+    a = first.where(first.positions[:, 2] <= second.positions[:, 2].max() + reach)
+    b = second.where(second.positions[:, 2] >= first.positions[:, 2].min() - reach)
+    return a, b
+
+
+def _grid(window: Window, step: float) -> list[Registry]:
+    """All points of the window, smallest displacement first."""
+    axes = [_axis(-window.along, window.along, step), _axis(-window.across, window.across, step)]
+    axes.append(_axis(*window.gap, step))
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    order = np.lexsort((*np.round(points.T, 6), np.round((points**2).sum(axis=1), 6)))
+    return [Registry(*map(float, p)) for p in points[order]]
+
+
+def _axis(low: float, high: float, step: float) -> FloatArray:
+    """Multiples of the step in [low, high], zero among them where it is inside."""
+    return np.round(np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1) * step, 6)
+
+
+def _better(
+    best: tuple[float, float, Registry] | None,
+    near: tuple[Model, Model],
+    registry: Registry,
+    floors: Floors,
+) -> tuple[float, float, Registry] | None:
+    first, second = near
+    positions = second.positions + registry.vector
+    contacts = closest_contacts(first.positions, first.charges, positions, second.charges)
+    if any(c.distance < floors.by_kind[c.kind] for c in contacts):
+        return best
+    score = contact_energy(
+        (first.positions, first.numbers, first.charges), (positions, second.numbers, second.charges)
+    )
+    size = float(np.linalg.norm(registry.vector))
+    if best is None or score < best[0] - 1e-6:
+        return score, size, registry
+    return best
+
+
+def _refined(
+    best: tuple[float, float, Registry], near: tuple[Model, Model], window: Window, floors: Floors
+) -> tuple[float, float, Registry]:
+    """Pattern search from the best grid point with halved steps."""
+    step = COARSE / 2
+    while step >= FINE - 1e-9:
+        centre = best[2]
+        for move in np.vstack([np.eye(3), -np.eye(3)]) * step:
+            point = np.array([centre.along, centre.across, centre.gap]) + move
+            trial = Registry(*(float(x) for x in np.round(point, 6)))
+            if _inside(trial, window):
+                best = _better(best, near, trial, floors) or best
+        if best[2] == centre:
+            step /= 2
+    return best
+
+
+def _inside(registry: Registry, window: Window) -> bool:
+    low, high = window.gap
+    return (
+        abs(registry.along) <= window.along + 1e-9
+        and abs(registry.across) <= window.across + 1e-9
+        and low - 1e-9 <= registry.gap <= high + 1e-9
+    )
+
+
+def _check_contacts(first: Model, second: Model, floors: Floors, registry: Registry) -> None:
+    contacts = closest_contacts(first.positions, first.charges, second.positions, second.charges)
+    bad = [c for c in contacts if c.distance < floors.by_kind[c.kind] - 1e-6]
+    if bad:
+        listing = ", ".join(f"{c.kind} {c.distance:.2f} Å" for c in bad)
+        raise ImpossibleError(
+            f"At shift {registry.along:g}/{registry.across:g} Å and gap {registry.gap:g} Å the "
+            f"domains collide: {listing} (limits {_limits(floors)}). Use a wider gap, another "
+            "shift, or let the registry be searched."
+        )
+
+
+def _no_room(near: tuple[Model, Model], window: Window, floors: Floors) -> str:
+    first, second = near
+    widest = second.positions + Registry(0.0, 0.0, window.gap[1]).vector
+    contacts = closest_contacts(first.positions, first.charges, widest, second.charges)
+    listing = ", ".join(f"{c.kind} {c.distance:.2f} Å" for c in contacts)
+    return (
+        f"No registry without collision for shifts up to {window.along:g}/{window.across:g} Å and "
+        f"gaps {window.gap[0]:g} to {window.gap[1]:g} Å: at the widest gap the closest contacts are "
+        f"{listing} (limits {_limits(floors)}). Widen the window, or cut the domains further apart."
+    )
+
+
+def _limits(floors: Floors) -> str:
+    return ", ".join(f"{kind} {limit:g}" for kind, limit in floors.by_kind.items())

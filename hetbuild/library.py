@@ -1,0 +1,62 @@
+"""The structures and recipes that travel with the package, and files beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hetbuild.errors import InputError, nearest
+
+_PACKAGE = Path(__file__).parent
+
+
+def structures() -> dict[str, Path]:
+    """Shipped bulk crystals: CIF file by name."""
+    return _named(_folder("structures", _PACKAGE.parent / "structures"), ".cif")
+
+
+def recipes() -> dict[str, Path]:
+    """Shipped recipes: TOML file by name."""
+    return _named(_folder("recipes", _PACKAGE.parent / "examples" / "recipes"), ".toml")
+
+
+def find_structure(name: str, beside: Path | None = None) -> Path:
+    """The CIF file of a shipped structure's name or of a path, relative to `beside` if given.
+
+    Raises
+    ------
+    InputError
+        Neither a shipped structure nor a file.
+    """
+    return _find(name, ".cif", structures(), beside, "crystal")
+
+
+def find_recipe(name: str) -> Path:
+    """The TOML file of a shipped recipe's name or of a path.
+
+    Raises
+    ------
+    InputError
+        Neither a shipped recipe nor a file.
+    """
+    return _find(name, ".toml", recipes(), None, "recipe")
+
+
+def _find(name: str, suffix: str, shipped: dict[str, Path], beside: Path | None, what: str) -> Path:
+    if name in shipped:
+        return shipped[name]
+    path = Path(name) if beside is None else beside / name
+    if name.endswith(suffix) or "/" in name:
+        if path.is_file():
+            return path
+        raise InputError(f"There is no {what} file {path}.")
+    raise InputError(f"No shipped {what} is called {name!r}; {nearest(name, shipped)}")
+
+
+def _folder(name: str, source: Path) -> Path:
+    """Inside the package when installed from a wheel, beside it in a source checkout."""
+    installed = _PACKAGE / name
+    return installed if installed.is_dir() else source
+
+
+def _named(folder: Path, suffix: str) -> dict[str, Path]:
+    return {p.stem: p for p in sorted(folder.glob(f"*{suffix}"))}

@@ -1,0 +1,389 @@
+"""The recipe: everything that defines a model, as TOML, validated as a whole before building.
+
+The classes are the schema; `hetbuild schema` prints them as JSON Schema. Lengths are in Å, formal
+charges in e, plane distances in units of d(hkl).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from hetbuild.elements import parse_formula
+from hetbuild.errors import HetbuildError, InputError, nearest
+
+
+def _number(value: object) -> object:
+    """Numbers may be written as fractions, "1/8"."""
+    if isinstance(value, str):
+        try:
+            return float(Fraction(value))
+        except (ValueError, ZeroDivisionError):
+            raise ValueError(f"{value!r} is no number; write 0.125 or '1/8'") from None
+    return value
+
+
+def _formula(value: str) -> str:
+    try:
+        parse_formula(value)
+    except HetbuildError as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_number, json_schema_input_type=float | str)]
+Vector = tuple[Number, Number, Number]
+Plane = tuple[int, int, int]
+FormulaText = Annotated[str, BeforeValidator(_formula)]
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Centre(_Spec):
+    """Centre of a particle."""
+
+    site: str | None = None
+    """Element or CIF label of the site the centre and all plane indices are counted from."""
+    offset: Vector = (0.0, 0.0, 0.0)
+    """From that site, in conventional axes."""
+    point: Vector | None = None
+    """Instead of a site: a fractional point of the standardised conventional cell."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Centre:
+        if self.point is not None and (self.site is not None or any(self.offset)):
+            raise ValueError("give either point, or site and offset")
+        return self
+
+
+class FacetSpec(_Spec):
+    """A form {hkl} or one facet (hkl), at a distance from the centre."""
+
+    form: Plane | None = None
+    """{hkl}: all symmetry-equivalent facets."""
+    facet: Plane | None = None
+    """(hkl): this facet only."""
+    planes: Number | None = None
+    """Distance in units of d(hkl), of the indices as written."""
+    distance: Number | None = None
+    """Distance in Å."""
+    outermost: tuple[str, ...] | str = ()
+    """Termination: each facet ends at the last plane of these elements inside the distance."""
+    ligands: Mapping[str, str] = Field(default_factory=dict)
+    """Ions of the outermost plane and the ligand each becomes, as { S = "Cl" }."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> FacetSpec:
+        if (self.form is None) == (self.facet is None):
+            raise ValueError("give either form or facet")
+        if (self.planes is None) == (self.distance is None):
+            raise ValueError("give either planes or distance")
+        return self
+
+
+class BondedTo(_Spec):
+    """Edge rule by bonds."""
+
+    bonded_to: str
+    """Cation: the ion stays only if every such cation it is bonded to stays."""
+
+
+class CutSpec(_Spec):
+    """One side of a lattice plane."""
+
+    plane: Plane
+    keep: Literal["above", "below"]
+    """Which side stays: plane indices at or above `at`, or at or below it."""
+    at: Number
+    """Plane index, counted from the centre's site."""
+    edge: Mapping[str, Number | BondedTo] = Field(default_factory=dict)
+    """Other rules for single elements: a plane index, or { bonded_to = "Pb" }."""
+
+
+class TrimSpec(_Spec):
+    """Removal of loose ions after the cut."""
+
+    fewer_than: int
+    """Ions with fewer neighbours of opposite charge go, repeatedly."""
+    elements: tuple[str, ...] = ()
+    """Only these; default: all."""
+
+
+class DomainSpec(_Spec):
+    """One crystal of the model: how it is carved and cut."""
+
+    crystal: str
+    """Name of a shipped structure, or a CIF file (relative to the recipe)."""
+    charges: Mapping[str, int] = Field(default_factory=dict)
+    """Formal charges in e where they differ from those in the CIF."""
+    centre: Centre = Centre()
+    facets: tuple[FacetSpec, ...] = ()
+    radius: Number | None = None
+    """Radius of a sphere in Å, alone or together with facets."""
+    cut: CutSpec | None = None
+    trim: TrimSpec | None = None
+
+
+class FloorsSpec(_Spec):
+    """Shortest contacts allowed, Å."""
+
+    anion_anion: Number = 3.0
+    cation_anion: Number = 2.6
+    cation_cation: Number = 3.3
+
+
+class RegistrySpec(_Spec):
+    """Displacement of the second domain: given, or searched in a window."""
+
+    shift: tuple[Number, Number] | None = None
+    """Along and across, Å; with `gap`. Left out: registry is searched."""
+    gap: Number | None = None
+    """Away from coincidence along the normal, Å."""
+    window_along: Number = 0.5
+    """Search: largest shift along, Å."""
+    window_across: Number = 0.5
+    window_gap: tuple[Number, Number] = (0.0, 2.0)
+
+    @model_validator(mode="after")
+    def _both(self) -> RegistrySpec:
+        if (self.shift is None) != (self.gap is None):
+            raise ValueError("shift and gap go together; leave both out to search")
+        return self
+
+
+class JoinSpec(_Spec):
+    """How the two domains meet. The first lies above the plane, the second below."""
+
+    along: Mapping[str, Vector]
+    """A direction [uvw] in the cut plane of each domain, by name; they become parallel."""
+    across: Mapping[str, Vector] | None = None
+    """A second pair, checked to agree in sign."""
+    anchor: Mapping[str, Vector]
+    """Offset from each domain's site, conventional axes, of the points brought together."""
+    shared: str | None = None
+    """Domain that owns the shared cation layer, the plane through the anchor."""
+    registry: RegistrySpec = RegistrySpec()
+    floors: FloorsSpec = FloorsSpec()
+
+
+class MoveSpec(_Spec):
+    """One kind of change the balancing may make."""
+
+    action: Literal["add", "remove", "swap"]
+    element: str
+    to: str = ""
+    """swap: the element that comes in."""
+    domain: str
+    bonded_to: tuple[str, ...] = ()
+    """add: only vacant sites bonded to such a cation."""
+    facet: Plane | None = None
+    """remove, swap: only the outermost planes of this form."""
+    role: Literal["", "lattice", "shared", "ligand", "compensation"] = ""
+    """remove, swap: only ions of this role."""
+    least_bonded_first: bool = False
+    """remove, swap: ions with fewest neighbours first, energy only among equals."""
+
+    @model_validator(mode="after")
+    def _to_with_swap(self) -> MoveSpec:
+        if (self.action == "swap") != bool(self.to):
+            raise ValueError("`to` belongs to action = 'swap', and only to it")
+        return self
+
+
+class TargetSpec(_Spec):
+    """What balancing reaches: a charge, a formula, or a formula per domain."""
+
+    charge: int | None = None
+    """e."""
+    formula: FormulaText | None = None
+    domains: Mapping[str, FormulaText] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _at_most_one(self) -> TargetSpec:
+        if sum([self.charge is not None, self.formula is not None, bool(self.domains)]) > 1:
+            raise ValueError("give one of charge, formula and domains")
+        return self
+
+
+class BalanceSpec(_Spec):
+    """Charge balancing."""
+
+    target: TargetSpec = TargetSpec()
+    """Default: charge 0."""
+    moves: tuple[MoveSpec, ...]
+    keep_symmetry: bool = False
+    """Change whole orbits of the model's point group where the counts allow it."""
+    floors: FloorsSpec = FloorsSpec(anion_anion=3.0, cation_anion=2.4, cation_cation=2.4)
+    """Contacts an added ion must keep."""
+
+
+class Recipe(_Spec):
+    """A model, from bulk crystals to balanced particle."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")
+    """Names the files it writes."""
+    title: str = ""
+    references: tuple[str, ...] = ()
+    domains: Mapping[str, DomainSpec] = Field(min_length=1, max_length=2)
+    """By name, in order: the first lies above the interface."""
+    join: JoinSpec | None = None
+    balance: BalanceSpec | None = None
+    vacuum: Number = 10.0
+    """Å between the particle and its box in CIF."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        names = list(self.domains)
+        _check_join(self, names)
+        named = [] if self.balance is None else [m.domain for m in self.balance.moves]
+        named += [] if self.balance is None else list(self.balance.target.domains)
+        for name in named:
+            if name not in names:
+                raise ValueError(f"unknown domain {name!r}; {nearest(name, names)}")
+        return self
+
+
+def _check_join(recipe: Recipe, names: list[str]) -> None:
+    if len(names) == 2 and recipe.join is None:
+        raise ValueError("two domains need a [join]")
+    if recipe.join is None:
+        return
+    if len(names) != 2:
+        raise ValueError("[join] needs two domains")
+    for key in ("along", "across", "anchor"):
+        given = getattr(recipe.join, key)
+        if given is not None and set(given) != set(names):
+            raise ValueError(f"join.{key} must name the domains {names[0]} and {names[1]}")
+    if recipe.join.shared not in (None, *names):
+        raise ValueError(f"join.shared: {nearest(str(recipe.join.shared), names)}")
+    for name, side in zip(names, ("above", "below"), strict=True):
+        cut = recipe.domains[name].cut
+        if cut is None or cut.keep != side:
+            raise ValueError(
+                f"domain {name} must be cut with keep = {side!r}: the first domain lies above the "
+                "interface, the second below; to turn a domain over, negate its plane"
+            )
+
+
+def read_recipe(path: Path, settings: tuple[str, ...] = ()) -> Recipe:
+    """Read and validate a recipe file; settings: overrides ``key.path=value``.
+
+    `extends = "other"` at the top of a recipe starts from another recipe of the same folder.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, is no TOML, or is no valid recipe; the text lists every fault.
+    """
+    tree = _load(path)
+    for setting in settings:
+        _override(tree, setting)
+    return parse_recipe(tree, where=str(path))
+
+
+def parse_recipe(tree: Mapping[str, Any], where: str = "recipe") -> Recipe:
+    """Validate a recipe given as a mapping.
+
+    Raises
+    ------
+    InputError
+        Not a valid recipe; the text lists every fault, with the nearest valid key.
+    """
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        faults = "\n".join("  " + _fault(e, tree) for e in error.errors())
+        raise InputError(f"{where} is not a valid recipe:\n{faults}") from None
+
+
+def _load(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if path in seen:
+        raise InputError(f"{path} extends itself.")
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"Cannot read recipe {path}: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML: {error}") from None
+    base = tree.pop("extends", None)
+    if base is None:
+        return tree
+    return _merged(_load(path.with_name(f"{base}.toml"), (*seen, path)), tree)
+
+
+def _merged(base: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for key, value in change.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = _merged(result[key], value) if both else value
+    return result
+
+
+def _override(tree: dict[str, Any], setting: str) -> None:
+    """Set ``domains.sulfide.cut.at=4`` in a tree; list items by number, the value as TOML."""
+    path, sign, text = setting.partition("=")
+    keys = path.strip().split(".")
+    if not sign or not all(keys):
+        raise InputError(f"--set {setting!r}: write key=value, as --set join.registry.gap=0.9.")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    node: Any = tree
+    for key in keys[:-1]:
+        node = _descend(node, key, setting)
+    if isinstance(node, list):
+        _descend(node, keys[-1], setting)
+        node[int(keys[-1])] = value
+    elif isinstance(node, dict):
+        node[keys[-1]] = value
+    else:
+        raise InputError(f"--set {setting!r}: {keys[-2]} is a single value, it has no keys.")
+
+
+def _descend(node: Any, key: str, setting: str) -> Any:
+    if isinstance(node, list):
+        if not key.isdigit() or int(key) >= len(node):
+            raise InputError(f"--set {setting!r}: {key!r} is not one of 0 to {len(node) - 1}.")
+        return node[int(key)]
+    if not isinstance(node, dict):
+        raise InputError(f"--set {setting!r}: nothing below {key!r}.")
+    return node.setdefault(key, {})
+
+
+def _fault(error: Mapping[str, Any], tree: Mapping[str, Any]) -> str:
+    """One line: where, what is wrong, what is allowed."""
+    place = [str(p) for p in error["loc"] if p not in ("float", "BondedTo", "function-wrap")]
+    where = ".".join(place) or "recipe"
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown key; {nearest(place[-1], _known_keys(place[:-1]))}"
+    given = error.get("input")
+    shown = f" (given {given!r})" if isinstance(given, str | int | float) else ""
+    return f"{where}: {error['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def _known_keys(place: list[str]) -> list[str]:
+    """Keys valid at a place of the recipe."""
+    spec: Any = Recipe
+    for key in place:
+        if spec is None:
+            return []
+        if key in spec.model_fields:  # other keys are names in a mapping, or places in a list
+            spec = _spec_in(spec.model_fields[key].annotation)
+    return sorted(spec.model_fields) if spec is not None else []
+
+
+def _spec_in(annotation: Any) -> Any:
+    """The schema class inside a field's annotation, through mappings, tuples and options."""
+    from typing import get_args
+
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((s for a in get_args(annotation) if (s := _spec_in(a)) is not None), None)
