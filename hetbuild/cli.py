@@ -1,0 +1,277 @@
+"""The command line: verbs, options and tables; no science.
+
+stdout carries the product, stderr the rest. Imports live inside the commands, so that
+`hetbuild --help` stays quick.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from hetbuild import __version__
+from hetbuild.errors import CheckError, HetbuildError, InputError
+
+if TYPE_CHECKING:
+    from hetbuild.model import Model
+    from hetbuild.recipe import Recipe
+
+DEFAULT_RECIPE = "cspbcl3-pbs"
+# Negative Miller indices are arguments, not options.
+INDICES = {"ignore_unknown_options": True}
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+force = click.option("--force", is_flag=True, help="Overwrite files that are in the way.")
+quiet = click.option("-q", "--quiet", is_flag=True, help="Print paths only.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hetbuild")
+def cli() -> None:
+    """Build atomistic models of colloidal nanocrystal heterostructures, ready for DFT.
+
+    Start with `hetbuild build`: it makes the CsPbCl3/PbS model in a folder cspbcl3-pbs. Exit codes:
+    0 done, 1 impossible as asked, 2 bad usage or input, 3 built but a check failed.
+    """
+
+
+@cli.command()
+@click.argument("recipe", default=DEFAULT_RECIPE)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder; default: the name.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a recipe key.")
+@click.option("--dry-run", is_flag=True, help="Validate and print the plan, build nothing.")
+@click.option("--stages", "each_stage", is_flag=True, help="Write each stage as well.")
+@as_json
+@force
+@quiet
+@click.option("-v", "--verbose", is_flag=True, help="List every ion of the ledger.")
+def build(
+    recipe: str,
+    output: Path | None,
+    settings: tuple[str, ...],
+    dry_run: bool,
+    each_stage: bool,
+    as_json: bool,
+    force: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Build the model of RECIPE, a shipped name or a TOML file (default: cspbcl3-pbs)."""
+    from hetbuild.library import find_recipe
+    from hetbuild.recipe import read_recipe
+
+    path = find_recipe(recipe)
+    read = read_recipe(path, settings)
+    if dry_run:
+        _emit(read.model_dump(mode="json"), "\n".join(_plan(read)), as_json)
+        return
+    _build(read, path.parent, output or Path(read.name), each_stage, as_json, force, quiet, verbose)
+
+
+def _build(
+    recipe: Recipe,
+    beside: Path,
+    folder: Path,
+    each_stage: bool,
+    as_json: bool,
+    force: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    from hetbuild.build import stages
+    from hetbuild.formats.files import refuse_existing, write_all
+    from hetbuild.inspect import inspect
+    from hetbuild.output import model_files, paths, stage_files
+    from hetbuild.report import report_lines, verdict
+
+    refuse_existing(paths(folder, recipe), force)
+    with _progress("balancing") as progress:
+        history = list(stages(recipe, beside=beside, progress=progress))
+    model = history[-1][1]
+    report = inspect(model)
+    checks = verdict(model, report, recipe)
+    files = model_files(folder, recipe, model, report)
+    files |= stage_files(folder, history) if each_stage else {}
+    write_all(files, force)
+    written = [str(p) for p in files]
+    record: dict[str, Any] = {"files": written, "report": report.as_dict(), "failed": checks}
+    record["stages"] = [{"stage": s, "formula": m.formula, "charge": m.charge} for s, m in history]
+    table = report_lines(model, report, history, verbose)
+    lines = written if quiet else [*table, "", *written]
+    _emit(record, "\n".join(lines), as_json)
+    if checks:
+        raise CheckError("Built, but: " + "; ".join(checks))
+
+
+@cli.command()
+@as_json
+def recipes(as_json: bool) -> None:
+    """List the shipped recipes."""
+    from hetbuild.library import recipes as shipped
+    from hetbuild.recipe import read_recipe
+
+    titles = {name: read_recipe(path).title for name, path in shipped().items()}
+    _emit(titles, "\n".join(f"{name:18s} {title}" for name, title in titles.items()), as_json)
+
+
+@cli.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--crystals", metavar="A,B", help="Crystals an unlabelled file is made of.")
+@as_json
+def inspect(model: Path, crystals: str | None, as_json: bool) -> None:
+    """Measure MODEL: composition, charge, contacts, coordination, interface, symmetry.
+
+    A file written by hetbuild needs nothing else; of any other, name the crystals it is made of.
+    """
+    from hetbuild.inspect import inspect as measure
+    from hetbuild.report import report_lines
+
+    read = _read_model(model, crystals)
+    report = measure(read)
+    _emit(report.as_dict(), "\n".join(report_lines(read, report, [], False)), as_json)
+
+
+@cli.command()
+@click.argument("crystal")
+@click.option("--form", "forms", multiple=True, metavar='"H K L:Å"', help="{hkl} at a distance.")
+@click.option("--facet", "facets", multiple=True, metavar='"H K L:Å"', help="One facet (hkl).")
+@click.option("--radius", type=float, help="Radius of a sphere, Å.")
+@click.option("--site", help="Element or label of the site at the centre.")
+@click.option("--offset", default="0 0 0", help='Centre from that site, "x y z", fractional.')
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="XYZ file.")
+@force
+def carve(
+    crystal: str,
+    forms: tuple[str, ...],
+    facets: tuple[str, ...],
+    radius: float | None,
+    site: str | None,
+    offset: str,
+    output: Path,
+    force: bool,
+) -> None:
+    """Carve a bare particle out of CRYSTAL, a shipped name or a CIF file."""
+    from hetbuild.carve import Facet, carve as cut_out
+    from hetbuild.crystal import read_crystal
+    from hetbuild.formats.files import write_all
+    from hetbuild.formats.xyz import write_xyz
+    from hetbuild.library import find_structure
+
+    bulk = read_crystal(find_structure(crystal))
+    shapes = [_facet(text, bulk, Facet, single=False) for text in forms]
+    shapes += [_facet(text, bulk, Facet, single=True) for text in facets]
+    centre = _numbers(offset, 3, "--offset")
+    model = cut_out(bulk, shapes, centre=centre, site=site, radius=radius)
+    write_all({output: lambda stream: write_xyz(model, stream)}, force)
+    click.echo(f"{model.formula}, formal charge {model.charge:+d} e", err=True)
+    click.echo(str(output))
+
+
+@cli.command(context_settings=INDICES)
+@click.argument("crystal")
+@click.argument("hkl", nargs=3, type=int)
+@as_json
+def planes(crystal: str, hkl: tuple[int, int, int], as_json: bool) -> None:
+    """Print the stacking of the planes (H K L) of CRYSTAL, to choose a cut by."""
+    from hetbuild.crystal import read_crystal
+    from hetbuild.library import find_structure
+    from hetbuild.stacking import stacking
+
+    found = stacking(read_crystal(find_structure(crystal)), hkl)
+    _emit(found.as_dict(), "\n".join(found.lines()), as_json)
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of recipes."""
+    from hetbuild.recipe import Recipe
+
+    click.echo(json.dumps(Recipe.model_json_schema(), indent=2))
+
+
+def main() -> NoReturn:
+    """Entry point: errors become one clear text on stderr and the exit code of their kind."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = 130
+    except KeyboardInterrupt:
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except HetbuildError as error:
+        click.echo(f"hetbuild: {error}", err=True)
+        code = error.exit_code
+    except BrokenPipeError:
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextmanager
+def _progress(label: str) -> Iterator[Callable[[float], None] | None]:
+    """A bar on stderr, only on a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with click.progressbar(length=1000, label=label, file=sys.stderr) as bar:
+        yield lambda fraction: bar.update(int(fraction * 1000) - bar.pos)
+
+
+def _emit(record: Any, text: str, as_json: bool) -> None:
+    click.echo(json.dumps(record, indent=2, ensure_ascii=False) if as_json else text)
+
+
+def _plan(recipe: Recipe) -> Iterator[str]:
+    yield f"{recipe.name}: {recipe.title}"
+    for name, spec in recipe.domains.items():
+        yield f"carve {name} out of {spec.crystal}"
+        if spec.cut is not None:
+            sign = ">=" if spec.cut.keep == "above" else "<="
+            yield f"cut {name}, keep planes {sign} {spec.cut.at:g} of {spec.cut.plane}"
+    if recipe.join is not None:
+        how = "searched" if recipe.join.registry.gap is None else "given"
+        yield f"join, registry {how}"
+    for move in recipe.balance.moves if recipe.balance else ():
+        yield f"balance: may {move.action} {move.element} in {move.domain}"
+
+
+def _read_model(path: Path, crystals: str | None) -> Model:
+    from hetbuild.formats.xyz import read_xyz
+
+    if crystals is None:
+        return read_xyz(path)
+    from hetbuild.crystal import read_crystal
+    from hetbuild.formats.xyz import read_positions
+    from hetbuild.library import find_structure
+    from hetbuild.unlabelled import model_of
+
+    bulk = [read_crystal(find_structure(name.strip())) for name in crystals.split(",")]
+    return model_of(*read_positions(path), bulk)
+
+
+def _facet(text: str, bulk: Any, facet: Any, *, single: bool) -> Any:
+    indices, colon, distance = text.partition(":")
+    if not colon:
+        raise InputError(f"{text!r}: write a plane and its distance in Å, as '1 1 1:20'.")
+    h, k, l = (int(x) for x in _numbers(indices, 3, "facet"))  # noqa: E741 (Miller index)
+    (away,) = _numbers(distance, 1, "distance")
+    return facet((h, k, l), away / bulk.spacing((h, k, l)), single)
+
+
+def _numbers(text: str, count: int, what: str) -> list[float]:
+    from fractions import Fraction
+
+    try:
+        values = [float(Fraction(part)) for part in text.replace(",", " ").split()]
+    except (ValueError, ZeroDivisionError):
+        values = []
+    if len(values) != count:
+        raise InputError(f"{what} takes {count} number{'s' * (count > 1)}; given {text!r}.")
+    return values

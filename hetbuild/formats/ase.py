@@ -1,0 +1,72 @@
+"""Models as ASE Atoms and back."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hetbuild.errors import InputError
+from hetbuild.formats.record import from_record, to_record
+from hetbuild.model import Model, Role
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+KEY = "hetbuild"
+"""Where the record is kept in Atoms.info."""
+
+
+def to_ase(model: Model) -> Atoms:
+    """Atoms with arrays formal_charge (e), domain and role, and the record in info."""
+    from ase import Atoms
+
+    atoms = Atoms(numbers=model.numbers.astype(int), positions=model.positions)
+    names = np.array([d.name for d in model.domains])
+    labels = np.array([r.label for r in Role])
+    atoms.set_array("formal_charge", model.charges.astype(int))
+    atoms.set_array("domain", names[model.domain])
+    atoms.set_array("role", labels[model.role])
+    atoms.info[KEY] = json.dumps(to_record(model), ensure_ascii=True)
+    return atoms
+
+
+def from_ase(atoms: Atoms) -> Model:
+    """The model that Atoms were made from.
+
+    Raises
+    ------
+    InputError
+        They carry no hetbuild record, or a damaged one.
+    """
+    record = _record(atoms)
+    names = [d["name"] for d in record.get("domains", [])]
+    try:
+        columns = {
+            "charges": np.asarray(atoms.get_array("formal_charge")).astype(np.int8),
+            "domain": np.array([names.index(n) for n in atoms.get_array("domain")], dtype=np.int8),
+            "role": np.array([Role[r.upper()] for r in atoms.get_array("role")], dtype=np.int8),
+        }
+    except (KeyError, ValueError) as error:
+        raise InputError(f"Atoms with a hetbuild record, but labels are wrong: {error}.") from None
+    return from_record(
+        record,
+        {"numbers": atoms.numbers.astype(np.int16), "positions": atoms.positions.copy(), **columns},
+    )
+
+
+def _record(atoms: Atoms) -> dict[str, Any]:
+    given = atoms.info.get(KEY)
+    if given is None:
+        raise InputError(
+            "No hetbuild record in these atoms: name the crystals they are made of "
+            "(--crystals A,B), or use a file hetbuild wrote."
+        )
+    try:
+        record = json.loads(given) if isinstance(given, str) else given
+    except json.JSONDecodeError as error:
+        raise InputError(f"The hetbuild record is damaged: {error}.") from None
+    if not isinstance(record, dict):
+        raise InputError("The hetbuild record is damaged: it is no mapping.")
+    return record

@@ -1,0 +1,70 @@
+"""CIF of a finite particle in a vacuum box."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TextIO
+
+import gemmi
+import numpy as np
+
+from hetbuild.elements import symbol
+from hetbuild.lattice import FloatArray
+from hetbuild.model import Model, Role
+
+SITE = ("label", "type_symbol", "occupancy", "fract_x", "fract_y", "fract_z")
+OWN = ("domain", "role", "formal_charge")
+"""Columns of the extension loop, keyed by the atom's label."""
+
+
+def box(model: Model, vacuum: float) -> tuple[FloatArray, FloatArray]:
+    """Edges of the box, shape (3,), and the shift that centres the model in it, shape (3,), Å."""
+    low, high = model.positions.min(axis=0), model.positions.max(axis=0)
+    edges = high - low + 2 * vacuum
+    return edges, edges / 2 - (low + high) / 2
+
+
+def write_cif(model: Model, stream: TextIO, *, vacuum: float = 10.0) -> None:
+    """P1 CIF with the model centred in an orthorhombic box. vacuum: Å on every side."""
+    document = gemmi.cif.Document()
+    name = str(dict(model.provenance).get("recipe", {}).get("name", "model"))
+    block = document.add_new_block(name)
+    edges, shift = box(model, vacuum)
+    for tag, value in _items(model, edges):
+        block.set_pair(tag, value)
+    block.init_loop("_space_group_symop_", ["operation_xyz"]).add_row(["'x, y, z'"])
+    labels = _labels(model)
+    sites = block.init_loop("_atom_site_", list(SITE))
+    fractional = (model.positions + shift) / edges
+    for label, z, f in zip(labels, model.numbers, fractional, strict=True):
+        sites.add_row([label, symbol(z), "1.0", *(f"{x:.12f}" for x in f)])
+    own = block.init_loop("_hetbuild_site_", ["label", *OWN])
+    names = [gemmi.cif.quote(d.name) for d in model.domains]
+    for label, d, r, q in zip(labels, model.domain, model.role, model.charges, strict=True):
+        own.add_row([label, names[d], Role(r).label, f"{q:+d}"])
+    stream.write(document.as_string())
+
+
+def _items(model: Model, edges: FloatArray) -> Iterator[tuple[str, str]]:
+    yield "_chemical_formula_sum", gemmi.cif.quote(_spaced(model))
+    yield "_space_group_name_H-M_alt", "'P 1'"
+    yield "_space_group_IT_number", "1"
+    for axis, edge in zip("abc", edges, strict=True):
+        yield f"_cell_length_{axis}", f"{edge:.8f}"
+    for angle in ("alpha", "beta", "gamma"):
+        yield f"_cell_angle_{angle}", "90"
+
+
+def _spaced(model: Model) -> str:
+    from hetbuild.elements import counts
+
+    return " ".join(f"{e}{n}" for e, n in counts(model.numbers).items())
+
+
+def _labels(model: Model) -> list[str]:
+    """Pb1, Pb2, ...: the rank of each atom among its element."""
+    rank = np.zeros(len(model), dtype=np.int64)
+    for z in np.unique(model.numbers):
+        here = model.numbers == z
+        rank[here] = np.arange(1, here.sum() + 1)
+    return [f"{symbol(z)}{n}" for z, n in zip(model.numbers, rank, strict=True)]

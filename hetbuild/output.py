@@ -1,0 +1,57 @@
+"""Which files a build writes, and what goes into each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TextIO
+
+from hetbuild.formats.cif import write_cif
+from hetbuild.formats.xyz import write_plain_xyz, write_xyz
+from hetbuild.inspect import Report
+from hetbuild.model import Model
+from hetbuild.recipe import Recipe
+
+Writer = Callable[[TextIO], None]
+
+
+def paths(folder: Path, recipe: Recipe) -> list[Path]:
+    """The files of a build: extended XYZ, CIF, plain XYZ for CP2K, record."""
+    return [folder / f"{recipe.name}{end}" for end in (".xyz", ".cif", "-cp2k.xyz", ".json")]
+
+
+def model_files(folder: Path, recipe: Recipe, model: Model, report: Report) -> dict[Path, Writer]:
+    """Each file of a build with what writes it."""
+    writers: list[Writer] = [
+        partial(_call, write_xyz, model),
+        lambda stream: write_cif(model, stream, vacuum=recipe.vacuum),
+        partial(_call, write_plain_xyz, model),
+        lambda stream: _write_record(model, report, stream),
+    ]
+    return dict(zip(paths(folder, recipe), writers, strict=True))
+
+
+def stage_files(folder: Path, history: Sequence[tuple[str, Model]]) -> dict[Path, Writer]:
+    """An extended XYZ file for each stage, numbered in order."""
+    return {
+        folder / "stages" / f"{i}-{stage}.xyz": partial(_call, write_xyz, model)
+        for i, (stage, model) in enumerate(history, 1)
+    }
+
+
+def _call(write: Callable[[Model, TextIO], None], model: Model, stream: TextIO) -> None:
+    write(model, stream)
+
+
+def _write_record(model: Model, report: Report, stream: TextIO) -> None:
+    record = {"report": report.as_dict(), "ledger": _ledger(model), "provenance": model.provenance}
+    json.dump(record, stream, indent=2, ensure_ascii=False)
+    stream.write("\n")
+
+
+def _ledger(model: Model) -> list[dict[str, object]]:
+    from dataclasses import asdict
+
+    return [asdict(entry) for entry in model.ledger]

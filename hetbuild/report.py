@@ -1,0 +1,78 @@
+"""The verdict on a model in words: tables of a report, and the checks a build must pass."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from hetbuild.elements import formula, parse_formula
+from hetbuild.inspect import MeasuredInterface, Report
+from hetbuild.lattice import plane_label
+from hetbuild.model import Model
+from hetbuild.recipe import Recipe
+
+
+def report_lines(
+    model: Model, report: Report, history: Sequence[tuple[str, Model]], verbose: bool
+) -> list[str]:
+    """The text of `build` and `inspect`. history: stages by name; verbose: the whole ledger."""
+    lines = [f"{stage:20s} {m.formula:28s} {m.charge:+4d} e" for stage, m in history]
+    lines += ["", *_ledger(model, verbose)] if history else []
+    lines += ["", f"{'formula':14s} {report.formula}", f"{'charge':14s} {report.charge:+d} e"]
+    lines += [f"{name:14s} {text}" for name, text in report.formulas.items()]
+    lines += [f"{'roles':14s} " + ", ".join(f"{n} {role}" for role, n in report.roles.items())]
+    where = "across" if len(report.formulas) > 1 else "inside"
+    for contact in report.contacts:
+        lines.append(f"{'contact':14s} {contact.kind} {contact.distance:.3f} Å {where}")
+    for region, histogram in report.coordination.items():
+        text = ", ".join(f"{count} with {n}" for n, count in histogram.items())
+        lines.append(f"{'Pb ' + region:14s} {text} anions within 3.6 Å")
+    lines += list(_interface(report.interface)) if report.interface else []
+    lines.append(f"{'point group':14s} {report.point_group}")
+    return lines if history else lines[1:]
+
+
+def verdict(model: Model, report: Report, recipe: Recipe) -> list[str]:
+    """What the finished model fails of what its recipe asked for; empty when all is well."""
+    failed = []
+    wanted = recipe.balance.target if recipe.balance else None
+    charge = (wanted.charge or 0) if wanted else None
+    if charge is not None and model.charge != charge:
+        failed.append(f"formal charge {model.charge:+d} e, target {charge:+d} e")
+    targets: Mapping[str, str] = wanted.domains if wanted else {}
+    for name, text in targets.items():
+        if report.formulas[name] != formula(parse_formula(text)):
+            failed.append(f"{name} is {report.formulas[name]}, target {text}")
+    floors = recipe.join.floors.model_dump() if recipe.join else {}
+    for contact in report.contacts:
+        limit = floors.get(contact.kind.replace("-", "_"), 0.0)
+        if contact.distance < limit - 1e-6:
+            failed.append(f"{contact.kind} contact {contact.distance:.3f} Å, limit {limit:g} Å")
+    return failed
+
+
+def _ledger(model: Model, verbose: bool) -> Iterator[str]:
+    """Changes by kind, or each with its place."""
+    if verbose:
+        for e in model.ledger:
+            x, y, z = e.position
+            yield f"{e.action} {e.element} in {e.domain} at {x:.3f} {y:.3f} {z:.3f}: {e.reason}"
+        return
+    kinds = Counter((e.action, e.element, e.domain, e.reason) for e in model.ledger)
+    for (action, element, domain, reason), n in kinds.items():
+        yield f"{action} {n} {element} in {domain}: {reason}"
+
+
+def _interface(found: MeasuredInterface) -> Iterator[str]:
+    a, b = (plane_label(p) for p in found.planes)
+    yield f"{'interface':14s} {a} || {b}, normals {found.misalignment:.2f}° apart"
+    for pair in found.coincidences:
+        u, v = pair.labels
+        yield (
+            f"{'mismatch':14s} {100 * pair.mismatch:+.2f} %  {u} {pair.lengths[0]:.3f} Å || "
+            f"{v} {pair.lengths[1]:.3f} Å"
+        )
+    if found.tilt is not None:
+        u, v = ("[" + " ".join(map(str, t)) + "]" for t in (found.tilt.first, found.tilt.second))
+        yield f"{'tilt':14s} {found.tilt.angle:.1f}° between {u} and {v}"
+    yield f"{'lattice fit':14s} rms {found.spread[0]:.3f} and {found.spread[1]:.3f} Å"

@@ -1,0 +1,112 @@
+"""How a crystal is stacked along a plane normal: what a user reads to choose a cut."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from hetbuild import lattice
+from hetbuild.crystal import Crystal
+from hetbuild.elements import counts, formula
+from hetbuild.lattice import plane_label
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One plane of ions in the repeat."""
+
+    index: float
+    """Plane index from the datum, in units of d(hkl) of the indices given."""
+    height: float
+    """Å from the datum."""
+    formula: str
+    """Contents of one primitive surface cell."""
+    charge: int
+    """e per primitive surface cell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stacking:
+    """The repeat of a crystal along the normal of (hkl)."""
+
+    crystal: str
+    plane: str
+    datum: str
+    """Site that plane indices are counted from."""
+    spacing: float
+    """d(hkl) of the indices as given, Å."""
+    lattice_plane: str
+    """Indices whose spacing is that of successive lattice planes."""
+    lattice_spacing: float
+    """Å."""
+    net: tuple[tuple[str, float], ...]
+    """Primitive in-plane vectors and their lengths in Å."""
+    net_angle: float
+    """Between them, degrees."""
+    area: float
+    """Of the primitive surface cell, Å²."""
+    layers: tuple[Layer, ...]
+    """One lattice repeat, from the datum up."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    def lines(self) -> Iterator[str]:
+        """The table `hetbuild planes` prints."""
+        yield f"{self.crystal} {self.plane}: d = {self.spacing:.4f} Å"
+        if self.lattice_plane != self.plane:
+            yield f"lattice planes: {self.lattice_plane}, d = {self.lattice_spacing:.4f} Å"
+        (u, a), (v, b) = self.net
+        yield f"surface cell: {u} {a:.3f} Å, {v} {b:.3f} Å, {self.net_angle:.2f}°, {self.area:.2f} Å²"
+        yield f"plane index counted from site {self.datum}; contents per surface cell"
+        yield f"{'index':>9} {'height/Å':>9} {'charge':>6}  ions"
+        for layer in self.layers:
+            yield f"{layer.index:9.4f} {layer.height:9.4f} {layer.charge:+6d}  {layer.formula}"
+
+
+def stacking(crystal: Crystal, hkl: tuple[int, int, int], site: str | None = None) -> Stacking:
+    """Layers of ions along the normal of (hkl), with their contents and charge.
+
+    Raises
+    ------
+    InputError
+        (0 0 0), or no such site.
+    """
+    spacing = crystal.spacing(hkl)
+    datum = crystal.datum(site)
+    plane = lattice.primitive_plane(crystal.primitive, hkl)
+    repeat = crystal.spacing(plane) / spacing
+    u, v = (d.vector @ crystal.vectors for d in crystal.surface_net(plane))
+    return Stacking(
+        crystal=crystal.name,
+        plane=plane_label(hkl),
+        datum=crystal.labels[datum],
+        spacing=spacing,
+        lattice_plane=plane_label(plane),
+        lattice_spacing=crystal.spacing(plane),
+        net=tuple(
+            (str(d), float(np.linalg.norm(d.vector @ crystal.vectors)))
+            for d in crystal.surface_net(plane)
+        ),
+        net_angle=lattice.angle(u, v),
+        area=float(np.linalg.norm(np.cross(u, v))),
+        layers=tuple(_layers(crystal, hkl, datum, repeat, spacing)),
+    )
+
+
+def _layers(
+    crystal: Crystal, hkl: tuple[int, int, int], datum: int, repeat: float, spacing: float
+) -> Iterator[Layer]:
+    index = (crystal.fractional - crystal.fractional[datum]) @ np.array(hkl, dtype=float)
+    index = np.round((index + 1e-6) % repeat - 1e-6, 5)
+    # A conventional cell holds one primitive cell's layer as often as the lattice is centred.
+    centring = round(1.0 / abs(float(np.linalg.det(crystal.primitive))))
+    for level in np.unique(index):
+        here = index == level
+        contents = {e: n // centring for e, n in counts(crystal.numbers[here]).items()}
+        charge = int(crystal.charges[here].sum()) // centring
+        yield Layer(float(level) + 0.0, float(level * spacing) + 0.0, formula(contents), charge)
