@@ -7,7 +7,7 @@ Candidates come from the crystals (vacant sites of a domain's own lattice) and f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -67,12 +67,16 @@ def balance(
         helpful = np.sign(weight[:, 0]) == np.sign(change[0])
         found, weight = found.where(helpful), weight[helpful]
     if not len(found.move):
-        raise ImpossibleError(f"{_wanted(columns, change)}: no move finds a place to act. {_allow()}")
+        raise ImpossibleError(
+            f"{_wanted(columns, change)}: no move finds a place to act. {_allow()}"
+        )
     _check_reachable(columns, moves, weight, change)
     problem = _problem(model, found, weight, np.array(change), floors)
     forced = _forced(moves, problem)
     solve = _symmetric if keep_symmetry else _lowest
-    return apply(model, moves, found, np.concatenate([forced, solve(model, problem, forced, progress)]))
+    return apply(
+        model, moves, found, np.concatenate([forced, solve(model, problem, forced, progress)])
+    )
 
 
 def _required(model: Model, goal: Target) -> tuple[list[Column], list[int]]:
@@ -108,9 +112,7 @@ def _weights(
 def _move_effect(domain: int, move: Move, columns: list[Column]) -> list[int]:
     gained = {"add": move.element, "swap": move.to, "remove": ""}[move.action]
     lost = "" if move.action == "add" else move.element
-    return [
-        (int(e == gained) - int(e == lost)) if d in (-1, domain) else 0 for d, e in columns
-    ]
+    return [(int(e == gained) - int(e == lost)) if d in (-1, domain) else 0 for d, e in columns]
 
 
 def _check_reachable(
@@ -192,9 +194,9 @@ def _move_counts(moves: Sequence[Move], problem: _Problem) -> list[int]:
     """How often each ordered move acts, where the target alone settles it; else 0."""
     chosen = class_counts(problem.weight, problem.target)
     assert chosen is not None  # checked before
-    rows, kind = np.unique(problem.weight, axis=0, return_inverse=True)
+    _, kind = np.unique(problem.weight, axis=0, return_inverse=True)
     result = []
-    for i, _ in enumerate(moves):
+    for i in range(len(moves)):
         kinds = np.unique(kind[problem.found.move == i])
         alone = len(kinds) == 1 and (problem.found.move[kind == kinds[0]] == i).all()
         result.append(int(chosen[kinds[0]]) if alone else 0)
@@ -204,7 +206,7 @@ def _move_counts(moves: Sequence[Move], problem: _Problem) -> list[int]:
 def _remaining(problem: _Problem, moves_forced: IntArray) -> tuple[IntArray, FloatArray, IntArray]:
     """Free candidates, their energies beside the forced ones, and what they must still reach."""
     found = problem.found
-    excluded = problem.conflict[moves_forced].any(axis=0)
+    excluded = np.asarray(problem.conflict[moves_forced].any(axis=0))
     excluded[moves_forced] = True
     if len(moves_forced):
         # Where a class was cut off by neighbours, later classes have no part in it.

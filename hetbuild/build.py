@@ -27,10 +27,7 @@ Progress = Callable[[float], None] | None
 
 def build(recipe: Recipe, *, beside: Path | None = None, progress: Progress = None) -> Model:
     """The finished model of a recipe; see `stages`."""
-    model: Model | None = None
-    for _, model in stages(recipe, beside=beside, progress=progress):
-        pass
-    assert model is not None
+    *_, (_, model) = stages(recipe, beside=beside, progress=progress)
     return model
 
 
@@ -114,7 +111,8 @@ def _cut(model: Model, spec: DomainSpec) -> Model:
 def _joined(recipe: Recipe, spec: JoinSpec, first: Model, second: Model) -> Model:
     names = list(recipe.domains)
     cuts = [recipe.domains[n].cut for n in names]
-    assert cuts[0] is not None and cuts[1] is not None  # the schema checks this
+    assert cuts[0] is not None  # the schema checks both
+    assert cuts[1] is not None
     across = None if spec.across is None else (spec.across[names[0]], spec.across[names[1]])
     orientation = Orientation(
         (cuts[0].plane, cuts[1].plane), (spec.along[names[0]], spec.along[names[1]]), across

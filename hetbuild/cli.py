@@ -44,7 +44,9 @@ def cli() -> None:
 @cli.command()
 @click.argument("recipe", default=DEFAULT_RECIPE)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder; default: the name.")
-@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a recipe key.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a recipe key."
+)
 @click.option("--dry-run", is_flag=True, help="Validate and print the plan, build nothing.")
 @click.option("--stages", "each_stage", is_flag=True, help="Write each stage as well.")
 @as_json
@@ -157,7 +159,8 @@ def carve(
     force: bool,
 ) -> None:
     """Carve a bare particle out of CRYSTAL, a shipped name or a CIF file."""
-    from hetbuild.carve import Facet, carve as cut_out
+    from hetbuild.carve import Facet
+    from hetbuild.carve import carve as cut_out
     from hetbuild.crystal import read_crystal
     from hetbuild.formats.files import write_all
     from hetbuild.formats.xyz import write_xyz

@@ -24,7 +24,9 @@ class Floors:
     @property
     def by_kind(self) -> dict[str, float]:
         """Limit in Å by kind of contact."""
-        return dict(zip(KINDS, (self.anion_anion, self.cation_anion, self.cation_cation), strict=True))
+        return dict(
+            zip(KINDS, (self.anion_anion, self.cation_anion, self.cation_cation), strict=True)
+        )
 
     def between(self, first: IntArray, second: IntArray) -> FloatArray:
         """Limit in Å for pairs of ions with these charges (broadcast)."""

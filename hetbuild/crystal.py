@@ -7,7 +7,7 @@ nothing built from it depends on the cell, the origin or the axes its CIF happen
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -159,11 +159,11 @@ def read_crystal(
     """
     file = Path(path)
     block, small, content = _read_cif(file)
-    sites = small.get_all_unit_cell_sites()
+    sites = list(small.get_all_unit_cell_sites())
     _check_sites(file, sites)
     cell = small.cell
     vectors = np.array(cell.orth.mat.tolist()).T
-    fractional = np.array([list(s.fract) for s in sites])
+    fractional = np.array([(s.fract.x, s.fract.y, s.fract.z) for s in sites])
     numbers = np.array([s.element.atomic_number for s in sites])
     stated = dict(_oxidation_numbers(block)) | dict(charges or {})
     return _standardise(
@@ -191,7 +191,7 @@ def _read_cif(file: Path) -> tuple[gemmi.cif.Block, gemmi.SmallStructure, bytes]
     return block, small, content
 
 
-def _check_sites(file: Path, sites: list[gemmi.SmallStructure.Site]) -> None:
+def _check_sites(file: Path, sites: Sequence[gemmi.SmallStructure.Site]) -> None:
     if not sites:
         raise InputError(f"{file} holds no atoms: a crystal needs an _atom_site_ loop.")
     unknown = sorted({s.label for s in sites if s.element.atomic_number == 0})
@@ -226,8 +226,8 @@ def _charges(file: Path, numbers: IntArray, stated: Mapping[str, int]) -> IntArr
     if q.sum():
         given = ", ".join(f"{elements[z]} {by_number[z]:+d}" for z in sorted(elements))
         raise InputError(
-            f"{file}: the cell {formula(counts(numbers))} has formal charge {q.sum():+d} e with {given}; "
-            "a bulk crystal must be neutral. State the right charges, or correct the CIF."
+            f"{file}: the cell {formula(counts(numbers))} has formal charge {q.sum():+d} e with "
+            f"{given}; a bulk crystal must be neutral. State the right charges, or correct the CIF."
         )
     return q
 
@@ -335,7 +335,10 @@ def _lattice_rotations(vectors: FloatArray) -> list[IntArray]:
 
 
 def _origin_shifts(
-    axes: IntArray, primitive: FloatArray, turned: FloatArray, operations: tuple[IntArray, FloatArray]
+    axes: IntArray,
+    primitive: FloatArray,
+    turned: FloatArray,
+    operations: tuple[IntArray, FloatArray],
 ) -> FloatArray:
     """Shifts t for which x -> axes x + t maps the space group onto itself, shape (s, 3)."""
     rotations, translations = operations
@@ -352,7 +355,7 @@ def _origin_shifts(
     shifts = shifts[(np.abs(cells - np.rint(cells)) < 1e-3).all(axis=(1, 2))]
     polar = rotations.mean(axis=0)
     if np.abs(polar).max() < 1e-9:
-        return shifts
+        return np.asarray(shifts)
     # Along a polar axis any origin will do: let each site in turn stand at zero.
     drop = (turned[None] + shifts[:, None]) @ polar.T
     return np.asarray((shifts[:, None] - drop).reshape(-1, 3))

@@ -98,7 +98,9 @@ def coordination_by_region(model: Model, cation: str) -> dict[str, dict[int, int
     with as many cations of their element around them as any other has. Facets: the rest.
     """
     chosen = model.numbers == number(cation)
-    around = coordination(model.positions[chosen], model.positions[model.charges < 0], COORDINATION_CUTOFF)
+    around = coordination(
+        model.positions[chosen], model.positions[model.charges < 0], COORDINATION_CUTOFF
+    )
     at_interface = _at_interface(model)[chosen]
     inside = _is_core(model, chosen)
     regions = {
@@ -107,7 +109,10 @@ def coordination_by_region(model: Model, cation: str) -> dict[str, dict[int, int
         "core": ~at_interface & inside,
     }
     return {
-        name: {int(n): int(c) for n, c in zip(*np.unique(around[here], return_counts=True), strict=True)}
+        name: {
+            int(n): int(c)
+            for n, c in zip(*np.unique(around[here], return_counts=True), strict=True)
+        }
         for name, here in regions.items()
         if here.any()
     }
@@ -194,7 +199,9 @@ def _is_core(model: Model, chosen: BoolArray) -> BoolArray:
     for i in np.unique(domain):
         mine = np.flatnonzero(domain == i)
         tree = cKDTree(points[mine])
-        nearest = tree.query(points[mine], k=min(2, len(mine)))[0][..., -1].min() if len(mine) > 1 else 0
+        nearest = (
+            tree.query(points[mine], k=min(2, len(mine)))[0][..., -1].min() if len(mine) > 1 else 0
+        )
         around = tree.query_ball_point(points[mine], 1.2 * float(nearest), return_length=True)
         result[mine] = around == around.max()
     return result
@@ -233,7 +240,7 @@ def _parting_planes(
 def _low_index_planes(highest: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     axis = np.arange(-highest, highest + 1)
     grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
-    return grid[np.gcd.reduce(grid, axis=1) == 1]
+    return np.asarray(grid[np.gcd.reduce(grid, axis=1) == 1])
 
 
 def _as_spaced(domain: Domain, hkl: Any) -> tuple[int, int, int]:
@@ -250,14 +257,18 @@ def _coincidences(
     for a, b in product(u, v):
         ca, cb = a.vector @ first.vectors, b.vector @ second.vectors
         if lattice.angle(ca, cb) < 1.0:
-            pair = lattice.coincidence((a, float(np.linalg.norm(ca))), (b, float(np.linalg.norm(cb))))
+            pair = lattice.coincidence(
+                (a, float(np.linalg.norm(ca))), (b, float(np.linalg.norm(cb)))
+            )
             if abs(pair.mismatch) < 0.05:
                 found.append(pair)
     found.sort(key=lambda c: c.lengths[0])
     if not found:
         return ()
     start = found[0].first.vector @ first.vectors
-    square = (c for c in found if abs(lattice.angle(c.first.vector @ first.vectors, start) - 90) < 1)
+    square = (
+        c for c in found if abs(lattice.angle(c.first.vector @ first.vectors, start) - 90) < 1
+    )
     second_pair = next(square, None)
     return (found[0],) if second_pair is None else (found[0], second_pair)
 
@@ -265,7 +276,5 @@ def _coincidences(
 def _net_vectors(domain: Domain, plane: tuple[int, int, int]) -> list[Direction]:
     """Short primitive vectors of the plane's net, both senses."""
     u, v = (d.vector for d in domain.crystal.surface_net(plane))
-    steps = [(m, n) for m, n in product(range(-3, 4), repeat=2) if np.gcd(m, n) == 1]
+    steps = [(m, n) for m, n in product(range(3, -4, -1), repeat=2) if np.gcd(m, n) == 1]
     return [Direction.of(m * u + n * v) for m, n in steps]
-
-

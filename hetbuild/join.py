@@ -193,7 +193,9 @@ def _check_in_plane(domain: Domain, plane: Plane, direction: Sequence[float]) ->
 def _check_across(first: Domain, second: Domain, orientation: Orientation) -> None:
     assert orientation.across is not None
     vectors = []
-    for domain, plane, uvw in zip((first, second), orientation.planes, orientation.across, strict=True):
+    for domain, plane, uvw in zip(
+        (first, second), orientation.planes, orientation.across, strict=True
+    ):
         _check_in_plane(domain, plane, uvw)
         vectors.append(np.asarray(uvw, dtype=float) @ domain.vectors)
     apart = lattice.angle(vectors[0], vectors[1])
@@ -213,7 +215,10 @@ def _across(first: Domain, second: Domain, orientation: Orientation) -> Coincide
             for d, uvw in zip((first, second), orientation.across, strict=True)
         )
         return _coincide(first, u, second, v)
-    found = [_net_direction(first, orientation.planes[0]), _net_direction(second, orientation.planes[1])]
+    found = [
+        _net_direction(first, orientation.planes[0]),
+        _net_direction(second, orientation.planes[1]),
+    ]
     if found[0] is None or found[1] is None:
         return None
     return _coincide(first, found[0], second, found[1])
@@ -236,7 +241,7 @@ def _coincide(first: Domain, u: Direction, second: Domain, v: Direction) -> Coin
 
 
 def _mark_shared(model: Model, owner: str) -> Model:
-    """Cations of the owner on the plane through the anchor, which is at z = 0 of the first domain."""
+    """Cations of the owner on the plane through the anchor, at z = 0 of the first domain."""
     index = model.domain_named(owner)
     assert model.interface is not None
     level = 0.0 if index == 0 else -model.interface.gap
@@ -265,7 +270,9 @@ def _grid(window: Window, step: float) -> list[Registry]:
 
 def _axis(low: float, high: float, step: float) -> FloatArray:
     """Multiples of the step in [low, high], zero among them where it is inside."""
-    return np.round(np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1) * step, 6)
+    return np.round(
+        np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1) * step, 6
+    )
 
 
 def _better(
@@ -333,8 +340,9 @@ def _no_room(near: tuple[Model, Model], window: Window, floors: Floors) -> str:
     listing = ", ".join(f"{c.kind} {c.distance:.2f} Å" for c in contacts)
     return (
         f"No registry without collision for shifts up to {window.along:g}/{window.across:g} Å and "
-        f"gaps {window.gap[0]:g} to {window.gap[1]:g} Å: at the widest gap the closest contacts are "
-        f"{listing} (limits {_limits(floors)}). Widen the window, or cut the domains further apart."
+        f"gaps {window.gap[0]:g} to {window.gap[1]:g} Å: at the widest gap the closest contacts "
+        f"are {listing} (limits {_limits(floors)}). Widen the window, or cut the domains "
+        "further apart."
     )
 
 

@@ -228,7 +228,7 @@ def _null_space(h: IntArray) -> IntArray:
             q = row[i] // row[pivot]
             row[i] -= q * row[pivot]
             u[i] -= q * u[pivot]
-    return u[row == 0]
+    return np.asarray(u[row == 0])
 
 
 def _gauss_reduced(basis: FloatArray, vectors: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hetbuild.crystal import Crystal
 from hetbuild.elements import counts, formula
 from hetbuild.errors import InputError
-from hetbuild.lattice import Coincidence, Direction, FloatArray, IntArray
+from hetbuild.lattice import Coincidence, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -73,7 +73,9 @@ class Domain:
         """Å in the model's axes, shape (N, 3), of coordinates counted from the datum."""
         return np.asarray(fractional @ self.vectors + self.origin)
 
-    def plane_index(self, hkl: tuple[int, int, int] | IntArray, positions: FloatArray) -> FloatArray:
+    def plane_index(
+        self, hkl: tuple[int, int, int] | IntArray, positions: FloatArray
+    ) -> FloatArray:
         """On which plane of (hkl), counted from the datum, atoms lie; shape (N,)."""
         return self.fractional(positions) @ np.asarray(hkl, dtype=float)
 

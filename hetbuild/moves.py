@@ -33,7 +33,7 @@ class Move:
     bonded_to: tuple[str, ...] = ()
     """add: only sites bonded to such a cation of the domain; default: any cation."""
     facet: tuple[int, int, int] | None = None
-    """remove, swap: only ions on the outermost planes of this form; default: anywhere at the surface."""
+    """remove, swap: only ions on the outermost planes of this form; default: all at the surface."""
     role: str = ""
     """remove, swap: only ions of this role, as ``ligand``."""
     least_bonded_first: bool = False

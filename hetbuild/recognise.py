@@ -31,6 +31,8 @@ LOCAL = 9.0
 """Å around a seed in which orientations are compared."""
 TOO_FEW = 0.6
 """Share of a domain's own sites around a seed that must be occupied."""
+ENOUGH = 0.9
+"""Share at which a frame is taken: a wrong setting or basis leaves every other site empty."""
 UNDECIDED = 0.3
 """Å: residuals in two lattices closer than this leave an atom to its neighbours."""
 
@@ -86,9 +88,7 @@ def fit_frame(
     return _refined(positions, signs, crystal, start[1], start[2], start[3])
 
 
-def recognise(
-    numbers: IntArray, positions: FloatArray, crystals: Sequence[Crystal]
-) -> Recognition:
+def recognise(numbers: IntArray, positions: FloatArray, crystals: Sequence[Crystal]) -> Recognition:
     """Frames of all crystals in a particle and the domain of each atom.
 
     Raises
@@ -146,8 +146,8 @@ def _best_start(
                 score = _local_score(centre, positions, signs, crystal, vectors, origin)
                 if best is None or score > best[0] + 1e-9:
                     best = (score, vectors, origin, centre)
-        if best is not None and best[0] > 0.98:
-            break
+                if score > ENOUGH:
+                    return best
     return best
 
 
@@ -182,7 +182,10 @@ def _orientations(centre: FloatArray, points: FloatArray, crystal: Crystal) -> l
     )
     wanted = lattice.angle(a, b)
     pairs = [
-        (u, v) for u in near_a for v in near_b if abs(lattice.angle(u, v) - wanted) < ANGLE_TOLERANCE
+        (u, v)
+        for u in near_a
+        for v in near_b
+        if abs(lattice.angle(u, v) - wanted) < ANGLE_TOLERANCE
     ]
     return [_triad(u, v) @ _triad(a, b).T for u, v in pairs]
 
@@ -247,7 +250,7 @@ def _refined(
         used = np.flatnonzero((distance < radius) & (residual < MATCH))
         design = np.hstack([site[used], np.ones((len(used), 1))])
         solution = np.linalg.lstsq(design, positions[used], rcond=None)[0]
-        vectors, origin = solution[:3], solution[3]
+        vectors, origin = np.array(solution[:3], float), np.array(solution[3], float)
     site, residual = _nearest_site(positions, signs, crystal, vectors, origin)
     matched = np.flatnonzero(residual < MATCH)
     rms = float(np.sqrt((residual[matched] ** 2).mean()))

@@ -61,7 +61,8 @@ class Stacking:
         if self.lattice_plane != self.plane:
             yield f"lattice planes: {self.lattice_plane}, d = {self.lattice_spacing:.4f} Å"
         (u, a), (v, b) = self.net
-        yield f"surface cell: {u} {a:.3f} Å, {v} {b:.3f} Å, {self.net_angle:.2f}°, {self.area:.2f} Å²"
+        shape = f"{self.net_angle:.2f}°, {self.area:.2f} Å²"
+        yield f"surface cell: {u} {a:.3f} Å, {v} {b:.3f} Å, {shape}"
         yield f"plane index counted from site {self.datum}; contents per surface cell"
         yield f"{'index':>9} {'height/Å':>9} {'charge':>6}  ions"
         for layer in self.layers:

@@ -80,7 +80,7 @@ def _cartesian(domain: Domain) -> FloatArray:
 
 def _common(first: FloatArray, second: FloatArray) -> FloatArray:
     apart = np.abs(first[:, None] - second[None]).max(axis=(2, 3))
-    return first[(apart < 1e-3).any(axis=1)]
+    return np.asarray(first[(apart < 1e-3).any(axis=1)])
 
 
 def _maps(model: Model, centre: FloatArray, operation: FloatArray, tolerance: float) -> bool:
@@ -88,9 +88,7 @@ def _maps(model: Model, centre: FloatArray, operation: FloatArray, tolerance: fl
 
     image = (model.positions - centre) @ operation.T + centre
     distance, partner = cKDTree(model.positions).query(image)
-    return bool(
-        (distance < tolerance).all() and (model.numbers[partner] == model.numbers).all()
-    )
+    return bool((distance < tolerance).all() and (model.numbers[partner] == model.numbers).all())
 
 
 def _multiplication(group: FloatArray) -> IntArray:

@@ -26,7 +26,9 @@ def model_of(numbers: IntArray, positions: FloatArray, crystals: Sequence[Crysta
     """
     found = recognise(numbers, positions, crystals)
     domains = tuple(
-        Domain(c.name, c, f.vectors, f.origin + c.fractional[c.datum(None)] @ f.vectors, c.datum(None))
+        Domain(
+            c.name, c, f.vectors, f.origin + c.fractional[c.datum(None)] @ f.vectors, c.datum(None)
+        )
         for c, f in zip(crystals, found.frames, strict=True)
     )
     return Model(
@@ -45,5 +47,7 @@ def _charges(numbers: IntArray) -> IntArray:
     charges = [usual_charge(int(z)) for z in kinds]
     unknown = [symbol(z) for z, q in zip(kinds, charges, strict=True) if q is None]
     if unknown:
-        raise InputError(f"No usual formal charge for {', '.join(unknown)}: these atoms are foreign.")
+        raise InputError(
+            f"No usual formal charge for {', '.join(unknown)}: these atoms are foreign."
+        )
     return np.array(charges, dtype=np.int8)[index]

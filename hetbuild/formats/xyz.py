@@ -38,7 +38,9 @@ def read_xyz(path: Path) -> Model:
     try:
         return from_ase(_read(path))
     except HetbuildError as error:
-        raise InputError(f"{path}: {error}" if str(path) not in str(error) else str(error)) from None
+        raise InputError(
+            f"{path}: {error}" if str(path) not in str(error) else str(error)
+        ) from None
 
 
 def read_positions(path: Path) -> tuple[IntArray, FloatArray]:

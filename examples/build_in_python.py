@@ -1,0 +1,11 @@
+"""Build the CsPbCl3/PbS model in Python and hand it to ASE."""
+
+from hetbuild.build import build
+from hetbuild.inspect import inspect
+from hetbuild.library import find_recipe
+from hetbuild.recipe import read_recipe
+
+model = build(read_recipe(find_recipe("cspbcl3-pbs")))
+report = inspect(model)
+print(report.formula, f"{report.charge:+d} e", report.formulas)
+print(model.to_ase())
