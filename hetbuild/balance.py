@@ -70,7 +70,7 @@ def balance(
         raise ImpossibleError(
             f"{_wanted(columns, change)}: no move finds a place to act. {_allow()}"
         )
-    _check_reachable(columns, moves, weight, change)
+    _check_reachable(columns, moves, found.move, weight, change)
     problem = _problem(model, found, weight, np.array(change), floors)
     forced = _forced(moves, problem)
     solve = _symmetric if keep_symmetry else _lowest
@@ -116,7 +116,11 @@ def _move_effect(domain: int, move: Move, columns: list[Column]) -> list[int]:
 
 
 def _check_reachable(
-    columns: list[Column], moves: Sequence[Move], weight: IntArray, change: list[int]
+    columns: list[Column],
+    moves: Sequence[Move],
+    places_of: IntArray,
+    weight: IntArray,
+    change: list[int],
 ) -> None:
     goal = np.array(change)
     stuck = [c for c, (w, t) in enumerate(zip(weight.T, goal, strict=True)) if t and not w.any()]
@@ -126,17 +130,22 @@ def _check_reachable(
             f"{_wanted(columns, change)}: no allowed move changes {names}. {_allow()}"
         )
     if class_counts(weight, goal) is None:
+        places = np.bincount(places_of, minlength=len(moves))
+        offers = "; ".join(f"{m}: {n} places" for m, n in zip(moves, places, strict=True))
         reached = [int(x) for x in nearest_reachable(weight, goal)]
-        offers = "; ".join(f"{m} ({int((weight.any(axis=1)).sum())} places)" for m in moves)
         raise ImpossibleError(
             f"{_wanted(columns, change)}, but the moves allowed ({offers}) come no nearer than "
-            f"{_wanted(columns, reached)}. {_allow()}"
+            f"{_listed(columns, reached)}. {_allow()}"
         )
 
 
 def _wanted(columns: list[Column], change: Sequence[int]) -> str:
+    return "The target needs " + _listed(columns, change)
+
+
+def _listed(columns: list[Column], change: Sequence[int]) -> str:
     parts = [f"{what} {n:+d}" for (_, what), n in zip(columns, change, strict=True) if n]
-    return "The target needs " + ", ".join(parts or ["no change"])
+    return ", ".join(parts) or "no change"
 
 
 def _allow() -> str:

@@ -57,7 +57,8 @@ def coulomb_energy(positions: FloatArray, charges: IntArray) -> float:
 def pair_coulomb(positions: FloatArray, charges: IntArray) -> FloatArray:
     """Coulomb energy in eV between every two of these charges, shape (N, N), zero diagonal."""
     distance = _distances(positions, positions)
-    np.fill_diagonal(distance, np.inf)
+    # Two changes of one and the same ion exclude each other; their energy has no meaning.
+    distance[distance < 1e-6] = np.inf
     return np.asarray(COULOMB * np.multiply.outer(charges, charges.astype(float)) / distance)
 
 

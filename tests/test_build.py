@@ -1,0 +1,223 @@
+"""The main model and the cube series: compositions, charge, contacts, determinism, targets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import history, load
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hetbuild.balance import Target, balance
+from hetbuild.carve import Facet, carve
+from hetbuild.contacts import Floors
+from hetbuild.cut import cut
+from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.inspect import inspect
+from hetbuild.ionic import coulomb_energy
+from hetbuild.join import Orientation, Registry, Window, align, anchored, join, search_registry
+from hetbuild.model import Model, Role
+from hetbuild.moves import Move, bonded_neighbours, candidates, trim
+from hetbuild.symmetry import point_group_symbol
+
+STAGES = {
+    "perovskite-carved": ("Cs216Pb125Cl450", 16),
+    "perovskite-cut": ("Cs126Pb80Cl266", 20),
+    "sulfide-carved": ("Pb305S256Cl70", 28),
+    "sulfide-cut": ("Pb257S221Cl50", 22),
+    "joined": ("Cs126Pb337S221Cl316", 42),
+    "balanced": ("Cs126Pb337S221Cl358", 0),
+}
+CUBES = ["Cs4Pb{}6", "Cs20Pb8{}36", "Cs54Pb27{}108", "Cs112Pb64{}240", "Cs200Pb125{}450"]
+CUBES += ["Cs324Pb216{}756"]
+PAPER = Orientation(((-2, 1, 0), (-4, -4, 2)), ((1, 2, 0), (1, 1, 4)), ((0, 0, -1), (-1, 1, 0)))
+
+
+def halves(stages: dict[str, Model], orientation: Orientation = PAPER) -> tuple[Model, Model]:
+    pair = align(stages["perovskite-cut"], stages["sulfide-cut"], orientation)
+    return anchored(*pair, ((0, -1, 0), (-1, -1, -1)))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stages_have_the_published_compositions(main_stages: dict[str, Model], stage: str) -> None:
+    model = main_stages[stage]
+    assert (model.formula, model.charge) == STAGES[stage]
+
+
+def test_main_model(main_model: Model) -> None:
+    assert main_model.formulas == {"perovskite": "Cs126Pb80Cl276", "sulfide": "Pb257S221Cl82"}
+    report = inspect(main_model)
+    contacts = {c.kind: c.distance for c in report.contacts}
+    assert contacts["anion-anion"] >= 3.0
+    assert min(contacts.values()) >= 2.6
+    around = {n for histogram in report.coordination.values() for n in histogram}
+    assert min(around) >= 4
+    found = report.interface
+    assert found is not None
+    assert found.planes == ((-2, 1, 0), (-4, -4, 2))
+    assert [round(100 * c.mismatch, 2) for c in found.coincidences] == [0.47, -0.15]
+    assert found.tilt is not None
+    assert (found.tilt.first, found.tilt.second) == ((0, 1, 0), (0, 0, 1))
+    assert found.tilt.angle == pytest.approx(26.565 - 19.471, abs=1e-2)
+    assert report.roles["shared"] == 10
+
+
+def test_added_ions_keep_their_floors(main_model: Model) -> None:
+    added = main_model.role == Role.COMPENSATION
+    apart = np.linalg.norm(
+        main_model.positions[added][:, None] - main_model.positions[None], axis=2
+    )
+    apart[np.arange(added.sum()), np.flatnonzero(added)] = np.inf
+    assert apart[:, main_model.charges < 0].min() >= 3.0 - 1e-6
+    assert apart[:, main_model.charges > 0].min() >= 2.4 - 1e-6
+
+
+def test_ledger_names_every_change(main_stages: dict[str, Model]) -> None:
+    before, after = main_stages["joined"], main_stages["balanced"]
+    assert len(after.ledger) == len(after) - len(before) == 42
+    places = {tuple(np.round(r, 6)) for r in after.positions[after.role == Role.COMPENSATION]}
+    assert {tuple(np.round(e.position, 6)) for e in after.ledger} == places
+
+
+@pytest.mark.parametrize("halide", ["Cl", "Br", "I"])
+@pytest.mark.parametrize("n", range(1, 7))
+def test_cubes(n: int, halide: str) -> None:
+    stages = history(f"cspb{halide.lower()}3-cube-{n}")
+    model = stages["balanced"]
+    assert model.formula == CUBES[n - 1].format(halide)
+    assert model.charge == 0
+    assert [e.element for e in model.ledger] == ["Cs"] * (3 * n + 1)
+    corners = min(8, 3 * n + 1)
+    reach = np.sort(np.linalg.norm([e.position for e in model.ledger], axis=1))[::-1]
+    carved = stages["perovskite-carved"]
+    middle = np.linalg.norm(carved.positions, axis=1).max()
+    assert (np.abs(reach[:corners] - middle) < 1e-3).all(), "corner Cs go before edge Cs"
+
+
+def test_balancing_ends_at_the_best_of_brute_force() -> None:
+    """All ways to take 4 of the 8 corner Cs of a one-octahedron cube."""
+    from itertools import combinations
+
+    stages = history("cspbcl3-cube-1")
+    carved, ours = stages["perovskite-carved"], stages["balanced"]
+    cesium = np.flatnonzero(carved.numbers == 55)
+    energies = []
+    for gone in combinations(cesium, 4):
+        left = carved.where(~np.isin(np.arange(len(carved)), gone))
+        energies.append(coulomb_energy(left.positions, left.charges))
+    assert coulomb_energy(ours.positions, ours.charges) == pytest.approx(min(energies), abs=1e-6)
+    assert point_group_symbol(ours) == "-43m"
+
+
+def test_symmetry_is_kept_where_counts_allow() -> None:
+    carved = history("cspbcl3-cube-4")["perovskite-carved"]
+    move = Move("remove", "Cs", "perovskite", least_bonded_first=True)
+    model = balance(carved, [move], keep_symmetry=True)
+    assert model.formula == "Cs112Pb64Cl240"
+    assert point_group_symbol(model) != "1"
+
+
+def test_charge_alone_goes_to_zero(main_stages: dict[str, Model]) -> None:
+    moves = [Move("add", "Cl", d, bonded_to=("Pb",)) for d in ("perovskite", "sulfide")]
+    free = balance(main_stages["joined"], moves)
+    assert free.formula == "Cs126Pb337S221Cl358"
+    published = main_stages["balanced"]
+    # A fixed split between the domains cannot be better than the free one.
+    assert coulomb_energy(free.positions, free.charges) <= (
+        coulomb_energy(published.positions, published.charges) + 0.1
+    )
+
+
+def test_swap_and_remove_reach_a_formula() -> None:
+    carved = carve(
+        load("PbS"), [Facet((1, 1, 1), 4.0, outermost=("S",)), Facet((1, 0, 0), 5.0)], site="Pb"
+    )
+    moves = [Move("swap", "S", "particle", to="Cl"), Move("remove", "S", "particle")]
+    model = balance(carved, moves)
+    assert model.charge == 0
+    assert sum({"remove": 2, "swap": 1}[e.action] for e in model.ledger) == -carved.charge
+    on_facet = replace(moves[0], facet=(1, 1, 1))
+    swapped = balance(carved, [on_facet], Target(charge=carved.charge + 50))
+    assert (swapped.role == Role.COMPENSATION).sum() == 50
+
+
+def test_out_of_reach_targets_say_what_is_reachable(main_stages: dict[str, Model]) -> None:
+    joined = main_stages["joined"]
+    add = Move("add", "Cl", "perovskite", bonded_to=("Pb",))
+    with pytest.raises(ImpossibleError, match=r"come no nearer than charge -17"):
+        balance(joined, [add])
+    with pytest.raises(ImpossibleError, match="no allowed move changes Cs, Pb, S, Br"):
+        balance(joined, [add], Target(formula={"Br": 4}))
+    with pytest.raises(InputError, match=r"No domain .sulphide.*perovskite, sulfide"):
+        balance(joined, [Move("add", "Cl", "sulphide")])
+
+
+def test_trim_removes_loose_ions_only() -> None:
+    carved = carve(load("PbS"), radius=12.0, site="Pb")
+    model = trim(carved, "particle", 3)
+    assert bonded_neighbours(model, 0).min() >= 3
+    assert len(carved) - len(model) == len(model.ledger) > 0
+    with pytest.raises(ImpossibleError, match="would remove all"):
+        trim(carved, "particle", 7)
+
+
+def test_vacancies_are_lattice_sites(main_stages: dict[str, Model]) -> None:
+    found = candidates(main_stages["joined"], [Move("add", "Cl", "sulfide", bonded_to=("Pb",))])
+    domain = main_stages["joined"].domains[1]
+    site = domain.fractional(found.positions) - np.array([0.5, 0.5, 0.5])
+    cells = site @ np.linalg.inv(domain.crystal.primitive)
+    np.testing.assert_allclose(cells, np.rint(cells), atol=1e-6)
+
+
+def test_joining_with_an_empty_particle_is_the_identity(main_stages: dict[str, Model]) -> None:
+    first, second = halves(main_stages)
+    none = second.where(np.zeros(len(second), dtype=bool))
+    joined = join(first, none, PAPER, Registry(0, 0, 0.9), floors=Floors())
+    np.testing.assert_allclose(joined.positions, first.positions, atol=1e-8)
+    np.testing.assert_array_equal(joined.numbers, first.numbers)
+
+
+def test_domains_stay_unstrained(main_model: Model) -> None:
+    for domain in main_model.domains:
+        metric = domain.vectors @ domain.vectors.T
+        bulk = domain.crystal.vectors @ domain.crystal.vectors.T
+        np.testing.assert_allclose(metric, bulk, atol=1e-9)
+
+
+def test_wrong_orientations_are_refused(main_stages: dict[str, Model]) -> None:
+    off = replace(PAPER, along=((1, 0, 0), (1, 1, 4)))
+    with pytest.raises(InputError, match=r"does not lie in the plane \(-2 1 0\).*\[0 0 1\]"):
+        halves(main_stages, off)
+    flipped = replace(PAPER, across=((0, 0, 1), (-1, 1, 0)))
+    with pytest.raises(InputError, match="points opposite ways"):
+        halves(main_stages, flipped)
+
+
+def test_registry_keeps_floors_or_says_why(main_stages: dict[str, Model]) -> None:
+    first, second = halves(main_stages)
+    with pytest.raises(ImpossibleError, match=r"domains collide: anion-anion 2\.21 Å"):
+        join(first, second, PAPER, Registry(0, 0, 0), floors=Floors())
+    with pytest.raises(ImpossibleError, match="No registry without collision"):
+        search_registry(first, second, Window(0.2, 0.2, (0.0, 0.2)), Floors())
+    # The figures of the derivation: 0.3 Å along and 0.8 Å away is free of clashes.
+    join(first, second, PAPER, Registry(0.3, 0, 0.8), floors=Floors())
+
+
+def test_cut_that_leaves_nothing(main_stages: dict[str, Model]) -> None:
+    cube = main_stages["perovskite-carved"]
+    with pytest.raises(ImpossibleError, match=r"leaves nothing of perovskite: its planes run"):
+        cut(cube, (1, 0, 0), keep="above", at=50)
+    with pytest.raises(InputError, match="Edge rule for S: perovskite has none"):
+        cut(cube, (1, 0, 0), keep="above", at=0, edge={"S": 1.0})
+
+
+@given(st.integers(-1, 1), st.sampled_from([(1, 0, 0), (-2, 1, 0), (1, 1, 1)]))
+@settings(max_examples=15, deadline=None)
+def test_the_two_sides_of_a_cut_make_the_whole(at: int, hkl: tuple[int, int, int]) -> None:
+    cube = history("cspbcl3-cube-5")["perovskite-carved"]
+    above = cut(cube, hkl, keep="above", at=at)
+    below = cut(cube, hkl, keep="below", at=at - 1e-2)
+    assert len(above) + len(below) == len(cube)
+    assert above.charge + below.charge == cube.charge
