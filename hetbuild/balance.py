@@ -57,10 +57,35 @@ def balance(
     ImpossibleError
         The moves cannot reach the target; the text gives the nearest they reach.
     """
+    if not any(_required(model, target or Target())[1]):
+        return model
+    problem = prepared(model, moves, target, floors=floors)
+    forced = _forced(moves, problem)
+    solve = _symmetric if keep_symmetry else _lowest
+    return apply(
+        model,
+        moves,
+        problem.found,
+        np.concatenate([forced, solve(model, problem, forced, progress)]),
+    )
+
+
+def prepared(
+    model: Model,
+    moves: Sequence[Move],
+    target: Target | None = None,
+    *,
+    floors: Floors = ADDED_FLOORS,
+) -> Problem:
+    """The candidates of the moves with their energies, and what the target asks of them.
+
+    Raises
+    ------
+    InputError, ImpossibleError
+        As `balance`.
+    """
     goal = target or Target()
     columns, change = _required(model, goal)
-    if not any(change):
-        return model
     found = candidates(model, moves, floors)
     weight = _weights(model, columns, moves, found)
     if not goal.formula and not goal.domains:
@@ -71,12 +96,7 @@ def balance(
             f"{_wanted(columns, change)}: no move finds a place to act. {_allow()}"
         )
     _check_reachable(columns, moves, found.move, weight, change)
-    problem = _problem(model, found, weight, np.array(change), floors)
-    forced = _forced(moves, problem)
-    solve = _symmetric if keep_symmetry else _lowest
-    return apply(
-        model, moves, found, np.concatenate([forced, solve(model, problem, forced, progress)])
-    )
+    return _problem(model, found, weight, np.array(change), floors)
 
 
 def _required(model: Model, goal: Target) -> tuple[list[Column], list[int]]:
@@ -153,7 +173,7 @@ def _allow() -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class _Problem:
+class Problem:
     """The candidates as a quadratic problem of 0/1 variables."""
 
     found: Candidates
@@ -166,10 +186,10 @@ class _Problem:
 
 def _problem(
     model: Model, found: Candidates, weight: IntArray, target: IntArray, floors: Floors
-) -> _Problem:
+) -> Problem:
     field_ = found.change * potential(found.positions, model.positions, model.charges)
     pair = pair_coulomb(found.positions, found.change)
-    return _Problem(found, field_, pair, _conflicts(found, floors), weight, target)
+    return Problem(found, field_, pair, _conflicts(found, floors), weight, target)
 
 
 def _conflicts(found: Candidates, floors: Floors) -> BoolArray:
@@ -186,7 +206,7 @@ def _conflicts(found: Candidates, floors: Floors) -> BoolArray:
     return result
 
 
-def _forced(moves: Sequence[Move], problem: _Problem) -> IntArray:
+def _forced(moves: Sequence[Move], problem: Problem) -> IntArray:
     """Candidates settled by "least bonded first" before energy has a say."""
     settled: list[IntArray] = []
     per_move = _move_counts(moves, problem)
@@ -199,7 +219,7 @@ def _forced(moves: Sequence[Move], problem: _Problem) -> IntArray:
     return np.concatenate(settled) if settled else np.empty(0, dtype=np.int64)
 
 
-def _move_counts(moves: Sequence[Move], problem: _Problem) -> list[int]:
+def _move_counts(moves: Sequence[Move], problem: Problem) -> list[int]:
     """How often each ordered move acts, where the target alone settles it; else 0."""
     chosen = class_counts(problem.weight, problem.target)
     assert chosen is not None  # checked before
@@ -212,7 +232,7 @@ def _move_counts(moves: Sequence[Move], problem: _Problem) -> list[int]:
     return result
 
 
-def _remaining(problem: _Problem, moves_forced: IntArray) -> tuple[IntArray, FloatArray, IntArray]:
+def _remaining(problem: Problem, moves_forced: IntArray) -> tuple[IntArray, FloatArray, IntArray]:
     """Free candidates, their energies beside the forced ones, and what they must still reach."""
     found = problem.found
     excluded = np.asarray(problem.conflict[moves_forced].any(axis=0))
@@ -227,7 +247,7 @@ def _remaining(problem: _Problem, moves_forced: IntArray) -> tuple[IntArray, Flo
     return free, field_, problem.target - problem.weight[moves_forced].sum(axis=0)
 
 
-def _lowest(model: Model, problem: _Problem, forced: IntArray, progress: Progress) -> IntArray:
+def _lowest(model: Model, problem: Problem, forced: IntArray, progress: Progress) -> IntArray:
     free, field_, target = _remaining(problem, forced)
     square = np.ix_(free, free)
     choice = ground_state(
@@ -241,7 +261,7 @@ def _lowest(model: Model, problem: _Problem, forced: IntArray, progress: Progres
     return free[choice.chosen]
 
 
-def _symmetric(model: Model, problem: _Problem, forced: IntArray, progress: Progress) -> IntArray:
+def _symmetric(model: Model, problem: Problem, forced: IntArray, progress: Progress) -> IntArray:
     """Whole orbits under the largest subgroup of the model's point group that meets the target."""
     free, field_, target = _remaining(problem, forced)
     places = problem.found.positions
@@ -269,7 +289,7 @@ def _keeps(places: FloatArray, centre: FloatArray, group: FloatArray) -> bool:
 
 
 def _orbit_choice(
-    problem: _Problem,
+    problem: Problem,
     free: IntArray,
     field_: FloatArray,
     members: IntArray,
