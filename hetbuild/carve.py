@@ -72,13 +72,16 @@ def carve(
     Raises
     ------
     InputError
-        Facets that are not planes of the crystal, or a site or element it does not have.
+        Facets that are not planes of the crystal, a site or element it does not have, or a centre
+        or radius that is not finite.
     ImpossibleError
         The facets do not close, nothing is inside, or the particle would not fit in memory.
     """
     datum = crystal.datum(site)
     domain = Domain(name, crystal, crystal.vectors.copy(), np.zeros(3), datum)
     middle = np.asarray(centre, dtype=float)
+    if middle.shape != (3,) or not np.isfinite(middle).all():
+        raise InputError(f"A centre takes three finite numbers; given {list(centre)}.")
     spaces = _half_spaces(domain, facets, middle)
     low, high = _bounds(domain, spaces, middle, radius)
     _refuse_if_large(_columns(low, high) * BYTES_PER_COLUMN, memory, "bounding box")
@@ -134,8 +137,8 @@ def _bounds(
 ) -> tuple[FloatArray, FloatArray]:
     """Box around the shape in conventional coordinates from the datum, each shape (3,)."""
     if radius is not None:
-        if not radius > 0:
-            raise InputError(f"A sphere needs a radius above 0 Å; given {radius:g}.")
+        if not 0 < radius < np.inf:
+            raise InputError(f"A sphere needs a finite radius above 0 Å; given {radius:g}.")
         # The extent of a sphere along axis i is its radius times |reciprocal vector i|.
         reach = radius * np.linalg.norm(np.linalg.inv(domain.vectors), axis=0)
         return centre - reach, centre + reach

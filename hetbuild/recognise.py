@@ -32,7 +32,7 @@ LOCAL = 9.0
 TOO_FEW = 0.6
 """Share of a domain's own sites around a seed that must be occupied."""
 ENOUGH = 0.9
-"""Share at which a frame is taken: a wrong setting or basis leaves every other site empty."""
+"""Share at which no further seed is tried; its best setting is the one with least residual."""
 UNDECIDED = 0.3
 """Å: residuals in two lattices closer than this leave an atom to its neighbours."""
 
@@ -137,25 +137,27 @@ def _exclusive(crystal: Crystal, crystals: Sequence[Crystal], numbers: IntArray)
 def _best_start(
     members: IntArray, positions: FloatArray, signs: IntArray, crystal: Crystal, element: int
 ) -> tuple[float, FloatArray, FloatArray, FloatArray] | None:
-    """Score, vectors, origin and seed position of the best of the seeds."""
+    """Share of sites met, vectors, origin and seed position of the best start."""
     best = None
     for seed in _seeds(positions[members]):
         centre = positions[members[seed]]
         for turn in _orientations(centre, positions[members], crystal):
             for vectors, origin in _settings(crystal, turn, centre, element):
-                score = _local_score(centre, positions, signs, crystal, vectors, origin)
+                score, share = _local_fit(centre, positions, signs, crystal, vectors, origin)
                 if best is None or score > best[0] + 1e-9:
-                    best = (score, vectors, origin, centre)
-                if score > ENOUGH:
-                    return best
-    return best
+                    best = (score, share, vectors, origin, centre)
+        if best is not None and best[1] > ENOUGH:
+            break
+    return None if best is None else best[1:]
 
 
 def _seeds(points: FloatArray) -> IntArray:
     """Atoms spread from the middle outwards."""
+    if not len(points):
+        return np.empty(0, dtype=np.int64)
     order = np.argsort(np.linalg.norm(points - points.mean(axis=0), axis=1), kind="stable")
     picked = np.linspace(0, 0.8 * (len(order) - 1), min(SEEDS, len(order)))
-    return np.unique(order[picked.astype(int)]) if len(order) else order
+    return np.asarray(order[np.unique(picked.astype(int))])
 
 
 def _short_vectors(crystal: Crystal) -> FloatArray:
@@ -209,15 +211,19 @@ def _settings(
     return [(vectors, centre - f @ vectors) for f in sites[np.sort(distinct)]]
 
 
-def _local_score(
+def _local_fit(
     centre: FloatArray,
     positions: FloatArray,
     signs: IntArray,
     crystal: Crystal,
     vectors: FloatArray,
     origin: FloatArray,
-) -> float:
-    """Share of the crystal's sites near the seed where an ion of the right sign stands."""
+) -> tuple[float, float]:
+    """How well ions of the right sign fill the crystal's sites near the seed.
+
+    A score that falls with their distance, which tells pseudosymmetric settings apart, and the
+    share of sites that are filled.
+    """
     from scipy.spatial import cKDTree
 
     reach = np.arange(-3, 4)
@@ -226,13 +232,16 @@ def _local_score(
     sites = ((cells + home + crystal.fractional) @ vectors + origin).reshape(-1, 3)
     kind = np.tile(np.sign(crystal.charges), len(cells))
     near = np.linalg.norm(sites - centre, axis=1) < LOCAL
-    met = 0
+    met, score = 0, 0.0
     for sign in (-1, 1):
         atoms = positions[signs == sign]
         wanted = sites[near & (kind == sign)]
         if len(atoms) and len(wanted):
-            met += int((cKDTree(atoms).query(wanted)[0] < MATCH).sum())
-    return met / max(1, int(near.sum()))
+            away = cKDTree(atoms).query(wanted)[0] / MATCH
+            met += int((away < 1).sum())
+            score += float(np.maximum(1 - away**2, 0).sum())
+    total = max(1, int(near.sum()))
+    return score / total, met / total
 
 
 def _refined(

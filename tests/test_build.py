@@ -221,3 +221,14 @@ def test_the_two_sides_of_a_cut_make_the_whole(at: int, hkl: tuple[int, int, int
     below = cut(cube, hkl, keep="below", at=at - 1e-2)
     assert len(above) + len(below) == len(cube)
     assert above.charge + below.charge == cube.charge
+
+
+def test_another_heterostructure_from_a_recipe_alone() -> None:
+    """One crystal orthorhombic, other planes, no shared layer: neutral, no clash."""
+    model = history("cspbbr3-orthorhombic-pbs")["balanced"]
+    assert model.charge == 0
+    report = inspect(model)
+    assert report.interface is not None
+    assert report.interface.planes == ((0, 1, 0), (2, 0, 0))
+    limits = Floors().by_kind
+    assert all(c.distance >= limits[c.kind] for c in report.contacts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from ase.build import bulk
 from ase.spacegroup import crystal as ase_crystal
 from conftest import load
 from hypothesis import given, settings
@@ -67,6 +68,45 @@ def test_sphere_as_ase_masks_it() -> None:
     assert counts(ours.numbers) == counts(block.numbers)
 
 
+def test_cube_as_ase_masks_it() -> None:
+    edge = 5.9362
+    block = bulk("PbS", "rocksalt", a=edge, cubic=True).repeat(8)
+    inside = (np.abs(block.positions - 4 * edge) <= 2.5 * edge + 1e-6).all(axis=1)
+    ours = carve(load("PbS"), [Facet((2, 0, 0), 5)], site="Pb")
+    assert counts(ours.numbers) == counts(block[inside].numbers)
+
+
+@given(
+    names,
+    st.lists(st.sampled_from(FORMS), min_size=1, max_size=2, unique=True),
+    st.data(),
+)
+@settings(max_examples=25, deadline=None)
+def test_carving_commutes_with_the_point_group(
+    name: str, forms: list[tuple[int, int, int]], data: st.DataObject
+) -> None:
+    """Turn the facets one by one with an operation; where it keeps the lattice, they are the same.
+
+    The plane index of every atom is at most its facet's, which is "inside" measured afresh.
+    """
+    crystal = load(name)
+    box = [tuple(int(i) for i in sign * row) for row in np.eye(3) for sign in (-1, 1)]
+    facets = [Facet((h, k, m), 9.0 / crystal.spacing((h, k, m))) for h, k, m in [*forms, *box]]
+    model = carve(crystal, facets)
+    fractional = model.domains[0].fractional(model.positions)
+    for facet in facets:
+        heights = fractional @ crystal.equivalent_planes(facet.hkl).T
+        assert heights.max() <= facet.planes + 1e-5
+    turn = data.draw(st.sampled_from(list(crystal.rotations)))
+    back = np.rint(np.linalg.inv(turn)).astype(int)
+    turned = [
+        Facet((int(h), int(k), int(m)), f.planes)
+        for f in facets
+        for h, k, m in [np.array(f.hkl) @ back]
+    ]
+    assert carve(crystal, turned).formula == model.formula
+
+
 def test_published_stages(main_stages: dict[str, Model]) -> None:
     """The particles before the cut, design values of the paper's model."""
     assert main_stages["perovskite-carved"].formula == "Cs216Pb125Cl450"
@@ -115,6 +155,13 @@ def test_errors() -> None:
         carve(pbs, [Facet((1, 1, 1), 3, outermost=("Cl",))])
     with pytest.raises(ImpossibleError, match=r"GiB of memory .* make the particle smaller"):
         carve(pbs, radius=1e6)
+    with pytest.raises(InputError, match=r"finite radius above 0 Å; given inf"):
+        carve(pbs, radius=float("inf"))
+    for centre in [(0.0, 0.0), (float("nan"), 0.0, 0.0)]:
+        with pytest.raises(InputError, match="A centre takes three finite numbers"):
+            carve(pbs, radius=9.0, centre=centre)
+    with pytest.raises(ImpossibleError, match=r"would take about .* GiB"):
+        carve(pbs, radius=30.0, memory=1000)
     with pytest.raises(ImpossibleError, match="enclose no volume"):
         carve(pbs, [Facet((1, 0, 0), -1)])
     with pytest.raises(InputError, match="given neither"):

@@ -157,3 +157,46 @@ def test_cif_beside_a_recipe(tmp_path: Path) -> None:
     )
     assert run("build", "r.toml", "-q", cwd=tmp_path).returncode == 0
     assert load("PbS").space_group == "Fm-3m"
+
+
+def test_failed_check_exits_with_3_and_keeps_the_files(tmp_path: Path) -> None:
+    """Added ions may come closer than the interface's floors when the recipe lets them."""
+    words = ("build", "-q", "--set", "balance.floors={anion_anion=2.0, cation_anion=1.5}")
+    result = run(*words, "--set", "balance.target={charge=0}", cwd=tmp_path)
+    assert result.returncode == 3, result.stderr
+    assert "Built, but: " in result.stderr
+    assert (tmp_path / "cspbcl3-pbs" / "cspbcl3-pbs.xyz").is_file()
+
+
+def test_interrupt_exits_with_130_and_leaves_nothing(tmp_path: Path) -> None:
+    code = (
+        "import hetbuild.build, hetbuild.cli\n"
+        "def stop(*a, **k): raise KeyboardInterrupt\n"
+        "hetbuild.build.balance = stop\n"
+        "hetbuild.cli.main()"
+    )
+    command = [sys.executable, "-c", code, "build"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    assert result.returncode == 130
+    assert not list(tmp_path.iterdir())
+
+
+def test_examples_run(tmp_path: Path) -> None:
+    for example in sorted((ROOT / "examples").glob("*.py")):
+        done = subprocess.run([sys.executable, str(example)], cwd=tmp_path, check=False)
+        assert done.returncode == 0
+
+
+def test_every_shipped_recipe_is_valid(tmp_path: Path) -> None:
+    names = json.loads(run("recipes", "--json", cwd=tmp_path).stdout)
+    assert {f"cspb{x}3-cube-{n}" for x in ("cl", "br", "i") for n in range(1, 7)} < set(names)
+
+
+def test_commands_of_the_readme(built: Path) -> None:
+    """Every `hetbuild ...` line of the README's shell blocks after the first two."""
+    text = (ROOT / "README.md").read_text()
+    lines = [line for line in text.splitlines() if line.startswith("hetbuild ")]
+    assert lines
+    for line in lines:
+        result = run(*line.split()[1:], cwd=built)
+        assert result.returncode == 0, result.stderr

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pymatgen.core import Lattice
 
 from hetbuild import lattice
+from hetbuild.crystal import CENTRING
 from hetbuild.errors import InputError
 from hetbuild.lattice import Direction
 
@@ -46,6 +47,26 @@ def test_net_vectors_are_lattice_vectors(name: str, hkl: tuple[int, int, int]) -
         assert lattice.lattice_vector(crystal.primitive, direction.uvw) == direction or (
             lattice.lattice_vector(crystal.primitive, direction.uvw).uvw == direction.uvw
         )
+
+
+@given(
+    st.sampled_from(sorted(CENTRING)),
+    st.lists(st.floats(-1.5, 1.5), min_size=9, max_size=9),
+    st.tuples(*3 * [st.integers(-60, 60)]).filter(any),
+)
+def test_surface_net_of_every_centring_in_skewed_cells(
+    centring: str, skew: list[float], hkl: tuple[int, int, int]
+) -> None:
+    """Also A, which no shipped crystal has, and high indices."""
+    primitive = CENTRING[centring]
+    vectors = 7.0 * np.eye(3) + np.reshape(skew, (3, 3))
+    u, v = (d.vector @ vectors for d in lattice.surface_net(vectors, primitive, hkl))
+    plane = lattice.primitive_plane(primitive, hkl)
+    volume = np.linalg.det(primitive @ vectors)
+    area = np.cross(u, v) @ lattice.plane_normal(vectors, hkl)
+    assert area * lattice.spacing(vectors, plane) == pytest.approx(volume, rel=1e-7)
+    assert u @ u <= v @ v * (1 + 1e-6)
+    assert abs(u @ v) <= u @ u / 2 * (1 + 1e-6)
 
 
 def test_interface_of_the_paper() -> None:

@@ -1,0 +1,66 @@
+"""Crystals found again in bare, turned, displaced positions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import history, load
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from hetbuild import lattice
+from hetbuild.errors import ImpossibleError
+from hetbuild.inspect import measure_interface
+from hetbuild.model import Model
+from hetbuild.recognise import closest_setting, fit_frame, recognise
+from hetbuild.unlabelled import model_of
+
+
+@given(st.integers(0, 2**31), st.sampled_from(["sulfide-cut", "perovskite-cut"]))
+@settings(max_examples=8, deadline=None)
+def test_frame_is_found_in_any_orientation(seed: int, stage: str) -> None:
+    model = history("cspbcl3-pbs")[stage]
+    turn = Rotation.random(rng=np.random.default_rng(seed)).as_matrix()
+    moved = model.moved(turn, np.array([3.0, -2.0, 1.0]))
+    crystal = moved.domains[0].crystal
+    fit = fit_frame(moved.numbers, moved.positions, crystal)
+    vectors = closest_setting(fit.vectors, crystal.rotations, moved.domains[0].vectors)
+    np.testing.assert_allclose(vectors, moved.domains[0].vectors, atol=1e-4)
+    assert fit.rms < 1e-4
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_displaced_main_model(main_model: Model, seed: int) -> None:
+    """0.2 Å rms on every atom: at most ten atoms in the wrong domain, planes still right."""
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(scale=0.2 / 3**0.5, size=main_model.positions.shape)
+    crystals = [d.crystal for d in main_model.domains]
+    model = model_of(main_model.numbers, main_model.positions + noise, crystals)
+    assert (model.domain != main_model.domain).sum() <= 10
+    found = measure_interface(model)
+    assert found is not None
+    forms = [sorted(np.abs(p).tolist()) for p in found.planes]
+    assert forms == [[0, 1, 2], [2, 4, 4]]
+    assert [round(100 * c.mismatch, 1) for c in found.coincidences] == pytest.approx(
+        [0.5, -0.1], abs=0.3
+    )
+
+
+def test_pseudosymmetric_axes_are_told_apart() -> None:
+    """a and c of Pnma CsPbBr3 differ by 0.05 Å; only the tilts say which is which."""
+    model = history("cspbbr3-orthorhombic-pbs")["perovskite-cut"]
+    fit = fit_frame(model.numbers, model.positions, model.domains[0].crystal)
+    assert fit.rms < 1e-3
+    assert lattice.angle(fit.vectors[0], model.domains[0].vectors[0]) in (
+        pytest.approx(0, abs=0.01),
+        pytest.approx(180, abs=0.01),
+    )
+
+
+def test_wrong_crystals_are_refused(main_model: Model) -> None:
+    with pytest.raises(ImpossibleError, match="The lattice of ZnS was not found"):
+        recognise(main_model.numbers, main_model.positions, [load("ZnS")])
+    numbers = np.full(3, 79)
+    with pytest.raises(ImpossibleError, match="was not found"):
+        model_of(numbers, np.eye(3), [load("PbS")])
