@@ -21,6 +21,9 @@ REPLICAS = 48
 PENALTY = 25.0
 """eV for two changes that exclude each other: above what any exchange gains, yet passable hot."""
 
+TINY = np.float32(1e-30)
+"""Keeps the logarithm of a random number finite."""
+
 HOT, COLD = 3.0, 0.01
 """Temperatures of the anneal, eV."""
 
@@ -142,8 +145,9 @@ def _annealed(
         fields -= coupling[out]
         state[rows, out] = False
         barred = state | (kind[None] != kind[out][:, None])
-        noise = rng.standard_exponential((replicas, n))
-        score = np.where(barred, np.inf, fields + heat * np.log(noise))
+        noise = rng.standard_exponential((replicas, n), dtype=np.float32)
+        score = fields + np.float32(heat) * np.log(noise + TINY)
+        score[barred] = np.inf
         new = score.argmin(axis=1)
         fields += coupling[new]
         state[rows, new] = True

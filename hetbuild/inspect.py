@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -44,6 +44,21 @@ class MeasuredInterface:
     tilt: Tilt | None
     spread: tuple[float, float]
     """Rms distance in Å of the atoms from each fitted lattice."""
+    domains: tuple[Domain, Domain]
+    """The frames as fitted to the atoms."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "planes": [plane_label(p) for p in self.planes],
+            "misalignment": round(self.misalignment, 6),
+            "coincidences": [
+                {"directions": c.labels, "lengths": c.lengths, "mismatch": c.mismatch}
+                for c in self.coincidences
+            ],
+            "tilt": None if self.tilt is None else asdict(self.tilt),
+            "spread": self.spread,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +78,8 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        result = asdict(self)
-        if self.interface is not None:
-            result["interface"]["coincidences"] = [
-                {"directions": c.labels, "lengths": c.lengths, "mismatch": c.mismatch}
-                for c in self.interface.coincidences
-            ]
-            result["interface"]["planes"] = [plane_label(p) for p in self.interface.planes]
+        result = asdict(replace(self, interface=None))
+        result["interface"] = None if self.interface is None else self.interface.as_dict()
         return result
 
 
@@ -136,6 +146,7 @@ def measure_interface(model: Model) -> MeasuredInterface | None:
         coincidences=_coincidences(first[0], second[0], planes),
         tilt=nearest_tilt(first[0], second[0]),
         spread=(first[1], second[1]),
+        domains=(first[0], second[0]),
     )
 
 

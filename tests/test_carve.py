@@ -76,35 +76,43 @@ def test_cube_as_ase_masks_it() -> None:
     assert counts(ours.numbers) == counts(block[inside].numbers)
 
 
-@given(
-    names,
-    st.lists(st.sampled_from(FORMS), min_size=1, max_size=2, unique=True),
-    st.data(),
-)
-@settings(max_examples=25, deadline=None)
-def test_carving_commutes_with_the_point_group(
-    name: str, forms: list[tuple[int, int, int]], data: st.DataObject
-) -> None:
-    """Turn the facets one by one with an operation; where it keeps the lattice, they are the same.
+def site_symmetry(crystal: Crystal) -> list[np.ndarray]:
+    """Point operations about the datum that map the crystal onto itself."""
+    sites = crystal.fractional - crystal.fractional[crystal.datum(None)]
 
-    The plane index of every atom is at most its facet's, which is "inside" measured afresh.
-    """
+    def kept(turn: np.ndarray) -> bool:
+        away = (sites @ turn.T)[:, None] - sites[None]
+        same = np.abs(away - np.rint(away)).max(axis=2) < 1e-3
+        return bool((same & (crystal.numbers[:, None] == crystal.numbers)).any(axis=1).all())
+
+    return [turn for turn in crystal.rotations if kept(turn)]
+
+
+@given(names, st.tuples(*6 * [st.integers(5, 14)]), offsets, st.data())
+@settings(max_examples=30, deadline=None)
+def test_carving_commutes_with_the_symmetry_of_the_datum(
+    name: str, sizes: tuple[int, ...], centre: tuple[float, float, float], data: st.DataObject
+) -> None:
+    """Six single facets at unequal distances about an odd centre, all turned together."""
     crystal = load(name)
-    box = [tuple(int(i) for i in sign * row) for row in np.eye(3) for sign in (-1, 1)]
-    facets = [Facet((h, k, m), 9.0 / crystal.spacing((h, k, m))) for h, k, m in [*forms, *box]]
-    model = carve(crystal, facets)
-    fractional = model.domains[0].fractional(model.positions)
-    for facet in facets:
-        heights = fractional @ crystal.equivalent_planes(facet.hkl).T
-        assert heights.max() <= facet.planes + 1e-5
-    turn = data.draw(st.sampled_from(list(crystal.rotations)))
+    turn = data.draw(st.sampled_from(site_symmetry(crystal)))
     back = np.rint(np.linalg.inv(turn)).astype(int)
-    turned = [
-        Facet((int(h), int(k), int(m)), f.planes)
-        for f in facets
-        for h, k, m in [np.array(f.hkl) @ back]
-    ]
-    assert carve(crystal, turned).formula == model.formula
+    box = [sign * row for row in np.eye(3, dtype=int) for sign in (-1, 1)]
+
+    def particle(planes: list[np.ndarray], middle: np.ndarray) -> Model:
+        facets = [
+            Facet((int(h[0]), int(h[1]), int(h[2])), s / crystal.spacing(h.tolist()), single=True)
+            for h, s in zip(planes, sizes, strict=True)
+        ]
+        model = carve(crystal, facets, centre=tuple(middle))
+        offset = model.domains[0].fractional(model.positions) - middle
+        for facet in facets:
+            assert (offset @ facet.hkl).max() <= facet.planes + 1e-5
+        return model
+
+    straight = particle(box, np.array(centre))
+    turned = particle([h @ back for h in box], turn @ centre)
+    assert turned.formula == straight.formula
 
 
 def test_published_stages(main_stages: dict[str, Model]) -> None:
