@@ -18,13 +18,14 @@ from hetbuild.model import BoolArray
 REPLICAS = 48
 """Anneals run side by side; the best of them counts."""
 
-PENALTY = 25.0
-"""eV for two changes that exclude each other: above what any exchange gains, yet passable hot."""
+PENALTIES = 10.0, 40.0
+"""eV for two changes that exclude each other: passable while hot, above what exchanges gain; the
+second where the first leaves conflicts in every replica."""
 
 TINY = np.float32(1e-30)
 """Keeps the logarithm of a random number finite."""
 
-HOT, COLD = 3.0, 0.01
+HOT, COLD = 6.0, 0.02
 """Temperatures of the anneal, eV."""
 
 
@@ -94,21 +95,34 @@ def ground_state(
     counts = class_counts(weight, target)
     if counts is None:
         raise ImpossibleError("No choice of these changes meets the target.")
-    _, kind = np.unique(weight, axis=0, return_inverse=True)
-    coupling = np.where(conflict, PENALTY, pair)
-    rng = np.random.default_rng(seed)
-    state = _random_states(kind.ravel(), counts, rng)
-    if counts.sum() and (counts < np.bincount(kind.ravel())).any():
-        state = _annealed(field, coupling, kind.ravel(), state, rng, progress)
-        state = np.array([_descended(field, coupling, kind.ravel(), x) for x in state])
-    energies = [_energy(field, pair, x) for x in state]
-    clean = [not conflict[np.ix_(x, x)].any() for x in state]
-    if not any(clean):
-        raise ImpossibleError(
-            "Every choice that meets the target puts ions closer than the contact limits."
-        )
-    best = min((e, i) for i, (e, ok) in enumerate(zip(energies, clean, strict=True)) if ok)
-    return Choice(np.flatnonzero(state[best[1]]), best[0])
+    kind = np.unique(weight, axis=0, return_inverse=True)[1].ravel()
+    for penalty in PENALTIES:
+        coupling = np.where(conflict, penalty, pair)
+        states = _low_states(field, coupling, kind, counts, np.random.default_rng(seed), progress)
+        clean = [x for x in states if not conflict[np.ix_(x, x)].any()]
+        if clean:
+            energies = [_energy(field, pair, x) for x in clean]
+            best = int(np.argmin(energies))
+            return Choice(np.flatnonzero(clean[best]), energies[best])
+    raise ImpossibleError(
+        "Every choice that meets the target puts ions closer than the contact limits."
+    )
+
+
+def _low_states(
+    field: FloatArray,
+    coupling: FloatArray,
+    kind: IntArray,
+    counts: IntArray,
+    rng: np.random.Generator,
+    progress: Callable[[float], None] | None,
+) -> BoolArray:
+    """Each replica annealed and relaxed, shape (replicas, N)."""
+    state = _random_states(kind, counts, rng)
+    if counts.sum() == 0 or (counts == np.bincount(kind)).all():
+        return state
+    state = _annealed(field, coupling, kind, state, rng, progress)
+    return np.array([_descended(field, coupling, kind, x) for x in state])
 
 
 def _energy(field: FloatArray, pair: FloatArray, x: BoolArray) -> float:
