@@ -1,6 +1,6 @@
 """Carving a PbS cube: hetbuild, ASE and pymatgen, by time and by peak memory.
 
-pytest benchmarks/test_carve.py -p no:xdist -s
+pytest benchmarks/bench_carve.py -p no:xdist -s
 """
 
 from __future__ import annotations
