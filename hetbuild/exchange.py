@@ -1,0 +1,277 @@
+"""Same-site ion exchange: an ion of a domain gives its place to another.
+
+The sites stay, so a domain keeps its frame; its crystal becomes the product where nothing of the
+old ion is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from hetbuild.crystal import Crystal
+from hetbuild.elements import counts, number, usual_charge
+from hetbuild.errors import InputError
+from hetbuild.lattice import FloatArray, IntArray
+from hetbuild.model import DECIMALS, Domain, LedgerEntry, Model, Role
+from hetbuild.selection import Where, select, share
+
+Lattice = Literal["keep", "product"]
+
+SAME_PLACE = 0.6
+"""Å by which a site may lie elsewhere in a product crystal and still be the parent's site."""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What an exchange did."""
+
+    domain: str
+    product: str
+    """Crystal the domain is made of afterwards."""
+    taken: Mapping[str, int]
+    """Ions that left, by element."""
+    put: Mapping[str, int]
+    """Ions, or molecules, that came."""
+    charge: int
+    """Change of formal charge, e."""
+    strain: tuple[float, ...] = (0.0, 0.0, 0.0)
+    """Principal strains the product lattice has in the model, against its own constants."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What else the kind of exchange has to report, as plain values."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def replace_ions(
+    model: Model,
+    domain: str,
+    ions: Mapping[str, str],
+    *,
+    fraction: float = 1.0,
+    where: Where = "random",
+    seed: int = 0,
+    product: Crystal | None = None,
+    lattice: Lattice = "keep",
+) -> tuple[Model, Exchange]:
+    """Exchange ions of a domain on their sites.
+
+    ions: new element by old one, as {"Cl": "Br"}. fraction: of the old and new ions together, so
+    that repeating the call changes nothing. product: the crystal that a full exchange leads to;
+    default: the parent with the new elements on its sites. lattice: keep the domain as it lies, or
+    strain it about the interface to the product's constants (after Vegard for a part).
+
+    Raises
+    ------
+    InputError
+        Unknown domain, element not in it, fraction outside 0 to 1, or a product lattice asked for
+        without a product.
+    """
+    index = model.domain_named(domain)
+    numbers, charges = model.numbers.copy(), model.charges.copy()
+    taken, put, entries = {}, {}, []
+    for old, new in ions.items():
+        atoms = exchanged_atoms(model, index, old, new, fraction, where, seed)
+        numbers[atoms], charges[atoms] = number(new), ionic_charge(new)
+        taken[old], put[new] = len(atoms), len(atoms)
+        entries += swap_entries(model.positions[atoms], f"{old}>{new}", domain)
+    changed = replace(model, numbers=numbers, charges=charges, ledger=(*model.ledger, *entries))
+    crystal = product_crystal(model.domains[index].crystal, ions, product)
+    done = not any(_count(changed, index, old) for old in ions)
+    if lattice == "product":
+        if product is None:
+            raise InputError(
+                f"No crystal is known whose lattice {domain} could take; name it with product."
+            )
+        changed = strained(changed, index, crystal, _progress(changed, index, ions))
+    if done and any(taken.values()):
+        changed = with_domain(changed, index, _of_crystal(changed.domains[index], crystal))
+    report = Exchange(
+        domain=domain,
+        product=changed.domains[index].crystal.name,
+        taken=taken,
+        put=put,
+        charge=changed.charge - model.charge,
+        strain=principal_strains(changed.domains[index], crystal),
+    )
+    return changed, report
+
+
+def exchanged_atoms(
+    model: Model, index: int, old: str, new: str, fraction: float, where: Where, seed: int
+) -> IntArray:
+    """Which atoms of a domain leave, so that `fraction` of old and new together is new."""
+    here = np.flatnonzero((model.domain == index) & (model.numbers == number(old)))
+    already = _count(model, index, new)
+    if not len(here) and not already:
+        held = ", ".join(counts(model.numbers[model.domain == index]))
+        raise InputError(
+            f"{model.domains[index].name} holds no {old} to exchange for {new}; it holds {held}."
+        )
+    wanted = share(fraction, len(here) + already) - already
+    return select(model, here, max(wanted, 0), where, seed)
+
+
+def ionic_charge(element: str) -> int:
+    """Usual formal charge of an element that comes in, e.
+
+    Raises
+    ------
+    InputError
+        It has none.
+    """
+    charge = usual_charge(number(element))
+    if charge is None:
+        raise InputError(f"{element} has no usual formal charge, so it cannot come in as an ion.")
+    return charge
+
+
+def swap_entries(positions: FloatArray, what: str, domain: str) -> list[LedgerEntry]:
+    """Ledger entries of ions that changed on their sites."""
+    return [
+        LedgerEntry("exchange", "swap", what, domain, (float(x), float(y), float(z)), "on its site")
+        for x, y, z in positions
+    ]
+
+
+def product_crystal(
+    parent: Crystal, ions: Mapping[str, str], product: Crystal | None = None
+) -> Crystal:
+    """The parent's crystal after a full exchange.
+
+    Raises
+    ------
+    InputError
+        The product given does not have the new ions on the parent's sites.
+    """
+    numbers = parent.numbers.copy()
+    charges = parent.charges.copy()
+    for old, new in ions.items():
+        here = parent.numbers == number(old)
+        numbers[here], charges[here] = number(new), ionic_charge(new)
+    if product is None:
+        return replace(
+            parent,
+            name="".join(
+                e + (str(n) if n > 1 else "") for e, n in reduced(counts(numbers)).items()
+            ),
+            numbers=numbers,
+            charges=charges,
+            source=f"{parent.name} with {', '.join(f'{n} for {o}' for o, n in ions.items())}",
+            sha256="",
+        )
+    site = same_sites(parent, numbers, product)
+    if site is None:
+        raise InputError(
+            f"{product.name} does not have the sites of {parent.name} with "
+            f"{', '.join(f'{n} for {o}' for o, n in ions.items())}; give the crystal of the "
+            "product in the same structure type, or leave product out."
+        )
+    return product
+
+
+def reduced(count: Mapping[str, int]) -> dict[str, int]:
+    """Atoms of one formula unit."""
+    divisor = int(np.gcd.reduce(list(count.values())))
+    return {e: n // divisor for e, n in count.items()}
+
+
+def same_sites(parent: Crystal, numbers: IntArray, product: Crystal) -> IntArray | None:
+    """Site of the product for each of the parent's, with these elements; None: another structure.
+
+    numbers: elements wanted on the parent's sites, shape (n,).
+    """
+    if len(product.numbers) != len(numbers) or product.space_group != parent.space_group:
+        return None
+    apart = product.fractional[None] - parent.fractional[:, None]
+    apart = np.linalg.norm((apart - np.rint(apart)) @ parent.vectors, axis=2)
+    apart[numbers[:, None] != product.numbers[None]] = np.inf
+    site = apart.argmin(axis=1)
+    unique = len(np.unique(site)) == len(site)
+    return site if unique and apart.min(axis=1).max() < SAME_PLACE else None
+
+
+def strained(model: Model, index: int, crystal: Crystal, progress: float = 1.0) -> Model:
+    """The domain strained homogeneously to the crystal's lattice, the interface staying in place.
+
+    The fixed point is the middle of the shared layer, else of the domain's contact with the other,
+    else of the domain. progress: share of the exchange that is done; the lattice goes with it from
+    that of the domain's own crystal to the product's (Vegard).
+    """
+    domain = model.domains[index]
+    own = domain.crystal.vectors
+    goal = oriented(own + progress * (crystal.vectors - own), domain.vectors)
+    return on_lattice(model, index, goal)
+
+
+def on_lattice(model: Model, index: int, vectors: FloatArray) -> Model:
+    """The domain deformed so that these are its lattice vectors; rows in the model's axes, Å."""
+    domain = model.domains[index]
+    deformation = np.linalg.inv(domain.vectors) @ vectors
+    fixed = _fixed_point(model, index)
+    positions = model.positions.copy()
+    mine = model.domain == index
+    positions[mine] = np.round((positions[mine] - fixed) @ deformation + fixed, DECIMALS)
+    origin = (domain.origin - fixed) @ deformation + fixed
+    moved = replace(domain, vectors=vectors, origin=origin)
+    return with_domain(replace(model, positions=positions), index, moved)
+
+
+def principal_strains(domain: Domain, crystal: Crystal) -> tuple[float, ...]:
+    """Principal strains of a crystal that lies on this domain's lattice, largest first, shape (3,).
+
+    Finite (Biot) strain: stretches less one.
+    """
+    stretch = np.linalg.svd(np.linalg.inv(crystal.vectors) @ domain.vectors, compute_uv=False)
+    return tuple(float(round(s - 1.0, 9)) + 0.0 for s in stretch)
+
+
+def with_domain(model: Model, index: int, domain: Domain) -> Model:
+    """The model with one of its domains described anew."""
+    domains = list(model.domains)
+    domains[index] = domain
+    return replace(model, domains=tuple(domains))
+
+
+def _of_crystal(domain: Domain, crystal: Crystal) -> Domain:
+    """The domain with a crystal on the same sites; its datum stays the site it is."""
+    apart = crystal.fractional - domain.crystal.fractional[domain.datum]
+    apart = np.linalg.norm((apart - np.rint(apart)) @ domain.vectors, axis=1)
+    same_sign = np.sign(crystal.charges) == np.sign(domain.crystal.charges[domain.datum])
+    datum = int(np.where(same_sign, apart, np.inf).argmin())
+    return replace(domain, crystal=crystal, datum=datum)
+
+
+def _count(model: Model, index: int, element: str) -> int:
+    return int(((model.domain == index) & (model.numbers == number(element))).sum())
+
+
+def _progress(model: Model, index: int, ions: Mapping[str, str]) -> float:
+    """Share of the exchange that is done, for Vegard's rule."""
+    new = sum(_count(model, index, e) for e in ions.values())
+    return new / max(1, new + sum(_count(model, index, e) for e in ions))
+
+
+def oriented(vectors: FloatArray, reference: FloatArray) -> FloatArray:
+    """Lattice vectors turned rigidly as near to a reference as can be (Kabsch), shape (3, 3)."""
+    u, _, vt = np.linalg.svd(vectors.T @ reference)
+    return np.asarray(vectors @ (u @ np.diag([1, 1, np.sign(np.linalg.det(u @ vt))]) @ vt))
+
+
+def _fixed_point(model: Model, index: int) -> FloatArray:
+    from scipy.spatial import cKDTree
+
+    mine = model.domain == index
+    shared = model.role == Role.SHARED
+    if shared.any():
+        return np.asarray(model.positions[shared].mean(axis=0))
+    if len(model.domains) < 2 or mine.all():
+        return np.asarray(model.positions[mine].mean(axis=0))
+    away = cKDTree(model.positions[~mine]).query(model.positions[mine])[0]
+    near = away < away.min() + 1.0
+    return np.asarray(model.positions[mine][near].mean(axis=0))
