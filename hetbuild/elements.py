@@ -19,8 +19,11 @@ USUAL_CHARGES: Mapping[str, int] = (
 )
 """Formal charge in e of an element in the halides and chalcogenides this package builds."""
 
-A_CATIONS = frozenset(["Li", "Na", "K", "Rb", "Cs", "C", "N", "H"])
+A_CATIONS = frozenset(["Li", "Na", "K", "Rb", "Cs"])
 """Written first in a perovskite's formula."""
+
+MOLECULAR = ("C", "H", "N")
+"""Elements of molecular A cations, written next."""
 
 
 def symbol(z: int) -> str:
@@ -80,5 +83,7 @@ def parse_formula(text: str) -> dict[str, int]:
 
 def _formula_rank(element: str) -> tuple[int, int]:
     charge = USUAL_CHARGES.get(element, 1)
+    if element in MOLECULAR:  # Hill's order, after the metals among the A cations
+        return 0, 1 + MOLECULAR.index(element)
     rank = (0 if element in A_CATIONS else 1) if charge > 0 else (2 if charge < -1 else 3)
     return rank, -number(element)

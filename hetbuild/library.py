@@ -14,6 +14,12 @@ def structures() -> dict[str, Path]:
     return _named(_folder("structures", _PACKAGE.parent / "structures"), ".cif")
 
 
+def molecules() -> dict[str, Path]:
+    """Shipped molecular ions: extended XYZ file by name."""
+    folder = _folder("structures", _PACKAGE.parent / "structures")
+    return _named(folder / "molecules", ".xyz")
+
+
 def recipes() -> dict[str, Path]:
     """Shipped recipes: TOML file by name."""
     return _named(_folder("recipes", _PACKAGE.parent / "examples" / "recipes"), ".toml")

@@ -1,0 +1,298 @@
+"""Molecular A cations: rigid ions of several atoms on the site of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from hetbuild.elements import number
+from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.exchange import Exchange, ionic_charge, principal_strains, swap_entries
+from hetbuild.lattice import FloatArray, IntArray
+from hetbuild.library import molecules
+from hetbuild.model import DECIMALS, BoolArray, Model
+from hetbuild.selection import Where, select, share
+
+ALIASES: Mapping[str, str] = {
+    "CH3NH3": "MA",
+    "methylammonium": "MA",
+    "CH(NH2)2": "FA",
+    "formamidinium": "FA",
+}
+"""Other names of the shipped molecules."""
+
+BOND = 1.7
+"""Å: longest bond in a molecule, H-H excepted; C-N is 1.51 in CH3NH3+."""
+
+TURNS = 64
+"""Orientations tried on each site."""
+
+TILT = 45.0
+"""Degrees by which an aligned molecule may lean, further with every try, where there is no room."""
+
+H_FLOORS: Mapping[str, float] = {"anion": 2.0, "cation": 2.3, "H": 1.9, "heavy": 2.4}
+"""Å an H keeps from others: H...Cl of N-H...Cl is 2.2 to 2.6 Å, Steiner, doi
+10.1002/1521-3773(20020104)41:1<48::AID-ANIE48>3.0.CO;2-U."""
+
+HEAVY_FLOORS: Mapping[str, float] = {"anion": 2.9, "cation": 3.0, "H": 2.4, "heavy": 2.9}
+"""Å a C or N keeps from others."""
+
+
+@dataclass(frozen=True, eq=False)
+class Molecule:
+    """A rigid ion about its centre, the mean of its atoms."""
+
+    name: str
+    numbers: IntArray
+    """Atomic numbers, shape (n,)."""
+    positions: FloatArray
+    """Å from the centre, shape (n, 3); the long axis along z."""
+    charges: IntArray
+    """Formal charges, e, shape (n,)."""
+
+
+def is_molecule(name: str) -> bool:
+    """Whether a shipped molecule has this name."""
+    return ALIASES.get(name, name) in molecules()
+
+
+def read_molecule(name: str) -> Molecule:
+    """A shipped molecule by name, as MA, CH3NH3 or methylammonium.
+
+    Raises
+    ------
+    InputError
+        No such molecule.
+    """
+    from ase.io import read
+
+    shipped = molecules()
+    key = ALIASES.get(name, name)
+    if key not in shipped:
+        raise InputError(f"No molecule is called {name!r}; there are {', '.join(shipped)}.")
+    atoms = read(shipped[key], format="extxyz")
+    positions = atoms.positions - atoms.positions.mean(axis=0)
+    heavy = positions[atoms.numbers > 1]
+    _, _, axes = np.linalg.svd(heavy - heavy.mean(axis=0))
+    axes *= np.sign(np.linalg.det(axes))
+    return Molecule(
+        key,
+        atoms.numbers.astype(np.int64),
+        np.asarray(positions @ axes.T[:, [1, 2, 0]]),
+        np.rint(atoms.get_array("formal_charge")).astype(np.int64),
+    )
+
+
+def whole_molecules(model: Model, molecule: Molecule) -> IntArray:
+    """Atoms of each molecule of this kind in a model, by bonds; shape (molecules, n)."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import cKDTree
+
+    atoms = np.flatnonzero(np.isin(model.numbers, np.unique(molecule.numbers)))
+    pairs = cKDTree(model.positions[atoms]).query_pairs(BOND, output_type="ndarray")
+    pairs = pairs[(model.numbers[atoms][pairs] > 1).any(axis=1)]
+    shape = (len(atoms), len(atoms))
+    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=shape)
+    _, label = connected_components(graph, directed=False)
+    size = np.bincount(label, minlength=1)
+    order = np.lexsort((model.numbers[atoms], label))
+    order = order[size[label[order]] == len(molecule.numbers)]
+    groups = atoms[order].reshape(-1, len(molecule.numbers))
+    alike = (model.numbers[groups] == np.sort(molecule.numbers)).all(axis=1)
+    return np.asarray(groups[alike])
+
+
+def replace_molecules(
+    model: Model,
+    domain: str,
+    old: str,
+    new: str,
+    *,
+    fraction: float = 1.0,
+    where: Where = "random",
+    seed: int = 0,
+    along: tuple[float, float, float] | None = None,
+) -> tuple[Model, Exchange]:
+    """Exchange an ion for a molecule, a molecule for an ion, or one molecule for another.
+
+    Molecules stand with the mean of their atoms on the site, turned at random by the seed, or with
+    their long axis along a lattice direction [uvw] of the domain, leaning where there is no room; of
+    the orientations tried the first that keeps the contact floors is taken. fraction: as for single ions.
+
+    Raises
+    ------
+    InputError
+        Unknown domain, nothing of the old ion in it, or a fraction outside 0 to 1.
+    ImpossibleError
+        No orientation of a molecule keeps clear of its surroundings.
+    """
+    index = model.domain_named(domain)
+    groups, already = _groups(model, index, old), len(_groups(model, index, new))
+    if not len(groups) and not already:
+        raise InputError(f"{domain} holds no {old} to exchange for {new}.")
+    wanted = share(fraction, len(groups) + already) - already
+    first = groups[:, 0] if len(groups) else np.empty(0, dtype=np.int64)
+    picked = np.isin(first, select(model, first, max(wanted, 0), where, seed))
+    groups = groups[picked]
+    sites = np.round(model.positions[groups].mean(axis=1), DECIMALS)
+    role = model.role[groups[:, 0]] if len(groups) else np.empty(0, dtype=np.int8)
+    rest = np.ones(len(model), dtype=bool)
+    rest[groups.ravel()] = False
+    left = model.where(rest)
+    if is_molecule(new):
+        molecule = read_molecule(new)
+        places = _placed(left, index, sites, molecule, seed, along)
+        changed = _with_groups(left, index, molecule.numbers, molecule.charges, places, role)
+    else:
+        ion = (np.array([number(new)]), np.array([ionic_charge(new)]))
+        changed = _with_groups(left, index, *ion, sites[:, None], role)
+    entries = swap_entries(sites, f"{old}>{new}", domain)
+    changed = replace(changed, ledger=(*model.ledger, *entries))
+    crystal = model.domains[index].crystal
+    return changed, Exchange(
+        domain=domain,
+        product=crystal.name,
+        taken={old: len(sites)},
+        put={new: len(sites)},
+        charge=changed.charge - model.charge,
+        strain=principal_strains(model.domains[index], crystal),
+    )
+
+
+def _groups(model: Model, index: int, ion: str) -> IntArray:
+    """Atoms of each ion or molecule of a kind in a domain, shape (count, atoms of one)."""
+    if is_molecule(ion):
+        groups = whole_molecules(model, read_molecule(ion))
+        return groups[(model.domain[groups] == index).all(axis=1)]
+    here = (model.domain == index) & (model.numbers == number(ion))
+    return np.flatnonzero(here)[:, None]
+
+
+def _with_groups(
+    model: Model,
+    index: int,
+    numbers: IntArray,
+    charges: IntArray,
+    places: FloatArray,
+    role: IntArray,
+) -> Model:
+    """Ions of one kind added. places: Å, shape (count, atoms of one, 3); role: shape (count,)."""
+    count, size = places.shape[:2]
+
+    def longer(values: Any, more: Any) -> Any:
+        return np.concatenate([values, np.asarray(more).astype(values.dtype)])
+
+    return replace(
+        model,
+        numbers=longer(model.numbers, np.tile(numbers, count)),
+        positions=longer(model.positions, places.reshape(-1, 3)),
+        charges=longer(model.charges, np.tile(charges, count)),
+        domain=longer(model.domain, np.full(count * size, index)),
+        role=longer(model.role, np.repeat(role, size)),
+    )
+
+
+def _placed(
+    model: Model,
+    index: int,
+    sites: FloatArray,
+    molecule: Molecule,
+    seed: int,
+    along: tuple[float, float, float] | None,
+) -> FloatArray:
+    """Atoms of a molecule on each site, clear of the rest and of each other; (S, n, 3), Å."""
+    axis = None if along is None else np.asarray(along, float) @ model.domains[index].vectors
+    turns = _turns(len(sites), axis, seed)
+    trial = np.einsum("skij,nj->skni", turns, molecule.positions) + sites[:, None, None]
+    allowed = _clear(model, trial, molecule)
+    if not allowed.any(axis=1).all():
+        worst = sites[~allowed.any(axis=1)][0]
+        raise ImpossibleError(_no_room(molecule, worst, int((~allowed.any(axis=1)).sum())))
+    rows = np.arange(len(sites))
+    for _ in range(TURNS):
+        turn = allowed.argmax(axis=1)
+        places = trial[rows, turn]
+        clash = _clashing(places, molecule)
+        if not clash.any():
+            return np.round(places, DECIMALS)
+        allowed[clash, turn[clash]] = False
+        if not allowed.any(axis=1).all():
+            break
+    worst = sites[clash][0]
+    raise ImpossibleError(_no_room(molecule, worst, int(clash.sum())))
+
+
+def _no_room(molecule: Molecule, site: FloatArray, count: int) -> str:
+    x, y, z = site
+    return (
+        f"No room for {molecule.name} on {count} sites, the first at {x:.2f} {y:.2f} {z:.2f} Å: all "
+        f"{TURNS} orientations come too close to others. Try another seed or a smaller fraction."
+    )
+
+
+def _turns(count: int, axis: FloatArray | None, seed: int) -> FloatArray:
+    """Rotations to try on each site, shape (count, TURNS, 3, 3)."""
+    from scipy.spatial.transform import Rotation
+
+    rng = np.random.default_rng(seed)
+    total = count * TURNS
+    if not total:
+        return np.empty((0, TURNS, 3, 3))
+    if axis is None:
+        turns = Rotation.random(total, random_state=rng)
+    else:
+        upright = Rotation.align_vectors(axis[None], np.array([[0.0, 0.0, 1.0]]))[0]
+        tilt = TILT * np.tile(np.linspace(0.0, 1.0, TURNS) ** 2, count)
+        angles = np.stack([rng.uniform(0, 360, total), tilt, rng.uniform(0, 360, total)], axis=-1)
+        turns = upright * Rotation.from_euler("ZXZ", angles, degrees=True)
+    return np.asarray(turns.as_matrix().reshape(count, TURNS, 3, 3))
+
+
+def _kinds(numbers: IntArray, charges: IntArray) -> dict[str, BoolArray]:
+    """Which atoms are H or C and N of molecules, which are single cations or anions."""
+    light = np.isin(numbers, (6, 7))
+    h = np.asarray(numbers == number("H"))
+    single = ~light & ~h
+    return {
+        "anion": single & (charges < 0),
+        "cation": single & (charges > 0),
+        "H": h,
+        "heavy": light,
+    }
+
+
+def _clear(model: Model, trial: FloatArray, molecule: Molecule) -> BoolArray:
+    """Which trial orientations keep all floors to the model, shape (S, K)."""
+    from scipy.spatial import cKDTree
+
+    free = np.ones(trial.shape[:2], dtype=bool)
+    kinds = _kinds(model.numbers, model.charges)
+    for floors, atoms in ((H_FLOORS, molecule.numbers == 1), (HEAVY_FLOORS, molecule.numbers > 1)):
+        for kind, mask in kinds.items():
+            if mask.any():
+                near = cKDTree(model.positions[mask]).query(trial[:, :, atoms])[0]
+                free &= (near > floors[kind]).all(axis=2)
+    return free
+
+
+def _clashing(places: FloatArray, molecule: Molecule) -> BoolArray:
+    """Molecules that come too close to one before them in the list, shape (S,)."""
+    from scipy.spatial import cKDTree
+
+    count, size = places.shape[:2]
+    pairs = cKDTree(places.reshape(-1, 3)).query_pairs(HEAVY_FLOORS["heavy"], output_type="ndarray")
+    first, second = pairs.T // size
+    h = molecule.numbers[pairs % size] == 1
+    limit = np.select(
+        [h.all(axis=1), h.any(axis=1)], [H_FLOORS["H"], H_FLOORS["heavy"]], HEAVY_FLOORS["heavy"]
+    )
+    apart = np.linalg.norm(np.diff(places.reshape(-1, 3)[pairs], axis=1)[:, 0], axis=1)
+    hit = (first != second) & (apart < limit)
+    result = np.zeros(count, dtype=bool)
+    result[np.maximum(first, second)[hit]] = True
+    return result
+
