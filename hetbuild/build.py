@@ -20,6 +20,7 @@ from hetbuild.library import find_structure
 from hetbuild.model import Model
 from hetbuild.moves import Move, trim
 from hetbuild.recipe import DomainSpec, FacetSpec, FloorsSpec, JoinSpec, Recipe
+from hetbuild.steps import run_step, stage_name
 
 Stage = tuple[str, Model]
 Progress = Callable[[float], None] | None
@@ -59,14 +60,21 @@ def stages(
     if recipe.join is not None:
         model = _joined(recipe, recipe.join, parts[0], parts[1])
         yield "joined", model
-    yield "balanced" if recipe.balance else "finished", _finished(recipe, model, progress)
+    model = _finished(recipe, model, progress)
+    yield "balanced" if recipe.balance else "finished", model
+    for step in recipe.steps:
+        model = run_step(model, step, beside=beside, progress=progress)
+        yield stage_name(step), model
 
 
 def provenance(recipe: Recipe, model: Model) -> dict[str, Any]:
-    """What is needed to build the model again: recipe, crystal digests, versions."""
+    """What is needed to build the model again: recipe, crystal digests, versions.
+
+    Steps enter themselves when they run.
+    """
     packages = ("numpy", "scipy", "spglib", "gemmi", "ase")
     return {
-        "recipe": recipe.model_dump(mode="json"),
+        "recipe": recipe.model_dump(mode="json") | {"steps": []},
         "crystals": {d.crystal.name: d.crystal.sha256 for d in model.domains},
         "versions": {"hetbuild": __version__} | {p: version(p) for p in packages},
     }

@@ -92,13 +92,13 @@ def _build(
     from hetbuild.output import model_files, paths, stage_files
     from hetbuild.report import report_lines, verdict
 
-    refuse_existing(paths(folder, recipe), force)
+    refuse_existing(paths(folder, recipe.name), force)
     with _progress("balancing") as progress:
         history = list(stages(recipe, beside=beside, progress=progress))
     model = history[-1][1]
     report = inspect(model)
     checks = verdict(model, report, recipe)
-    files = model_files(folder, recipe, model, report)
+    files = model_files(folder, recipe.name, model, report, vacuum=recipe.vacuum)
     files |= stage_files(folder, history) if each_stage else {}
     write_all(files, force)
     written = [str(p) for p in files]
@@ -109,6 +109,198 @@ def _build(
     _emit(record, "\n".join(lines), as_json)
     if checks:
         raise CheckError("Built, but: " + "; ".join(checks))
+
+
+SHORTHANDS = {
+    **{f"{a}-to-{b}": (a, b) for a in ("Cl", "Br", "I") for b in ("Cl", "Br", "I") if a != b},
+    **{
+        f"Pb-to-{cation}": ("Pb", product)
+        for cation, product in {"Cu": "Cu2S", "Ag": "Ag2S", "Zn": "ZnS", "Cd": "CdS"}.items()
+    },
+}
+"""Flags of `exchange`: halides of the perovskite, and products of the sulfide."""
+
+
+def _shorthands(command: Callable[..., None]) -> Callable[..., None]:
+    for name, (old, new) in reversed(SHORTHANDS.items()):
+        halide = old != "Pb"
+        what = f"{old} to {new} in the perovskite." if halide else f"The sulfide to {new}, S stays."
+        flag = click.option(f"--{name.lower()}", "shorthand", flag_value=name, help=what)
+        command = flag(command)
+    return command
+
+
+MODEL = click.Path(path_type=Path)
+crystals_option = click.option(
+    "--crystals", metavar="A,B", help="Crystals an unlabelled file is made of."
+)
+compensate_option = click.option(
+    "--compensate", multiple=True, metavar="MOVE", help="As 'remove Cl in sulfide'; repeatable."
+)
+allow_charge = click.option("--allow-charge", is_flag=True, help="Accept a charged model.")
+verbose_option = click.option("-v", "--verbose", is_flag=True, help="List every ion and place.")
+folder_option = click.option(
+    "-o", "--output", type=MODEL, help="Folder; default: the name of the product."
+)
+
+
+@cli.command()
+@click.argument("model", type=MODEL, required=False)
+@_shorthands
+@click.option("--replace", "replaced", multiple=True, metavar="OLD=NEW", help="Cl=Br, or Cs=MA.")
+@click.option("--product", metavar="CRYSTAL", help="Crystal of the product, or its CIF file.")
+@click.option("--in", "domain", metavar="DOMAIN", help="Domain; default: the one that fits.")
+@click.option("--keep-planes", type=click.IntRange(0), help="Planes kept at the interface [5].")
+@click.option("--keep-thickness", type=float, metavar="Å", help="The same in Å.")
+@click.option("--deficit", type=float, default=0.0, metavar="X", help="x of Cu(2-x)S.")
+@click.option("--fraction", type=float, default=1.0, help="Part that is exchanged, 0 to 1.")
+@click.option("--where", type=click.Choice(["surface", "interface", "random", "even"]))
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of every random choice.")
+@click.option("--lattice", type=click.Choice(["keep", "product"]), default="keep")
+@click.option("--along", metavar='"U V W"', help="Direction molecules point along.")
+@compensate_option
+@allow_charge
+@crystals_option
+@folder_option
+@as_json
+@force
+@quiet
+@verbose_option
+def exchange(
+    model: Path | None,
+    shorthand: str | None,
+    replaced: tuple[str, ...],
+    product: str | None,
+    domain: str | None,
+    crystals: str | None,
+    output: Path | None,
+    as_json: bool,
+    force: bool,
+    quiet: bool,
+    verbose: bool,
+    **options: Any,
+) -> None:
+    """Exchange ions of MODEL (default: the model of `hetbuild build`, built if need be).
+
+    \b
+    hetbuild exchange --cl-to-br                          CsPbBr3/PbS
+    hetbuild exchange --pb-to-cu                          CsPbCl3/Cu2S, a PbS layer kept
+    hetbuild exchange --replace Cs=MA --in perovskite     methylammonium for Cs
+    hetbuild exchange --product ZnS --in sulfide          topotactic, S stays
+
+    With --replace ions change on their sites. With --product alone cations of the domain leave and
+    those of the product take the holes of its anions.
+    """
+    from hetbuild.steps import exchange_spec
+
+    given = {k: v for k, v in options.items() if v is not None}
+    if "along" in given:
+        given["along"] = tuple(_numbers(given["along"], 3, "--along"))
+    ions = dict(_pair(text) for text in replaced)
+    if shorthand is not None:
+        if ions or product:
+            raise InputError(f"Give --{shorthand.lower()}, --replace or --product, not several.")
+        old, new = SHORTHANDS[shorthand]
+        ions, product = ({}, new) if old == "Pb" else ({old: new}, None)
+    if not ions and product is None:
+        raise InputError(
+            "Say what to exchange: --cl-to-br, --pb-to-cu or another shorthand, --replace OLD=NEW, "
+            "or --product CRYSTAL."
+        )
+    parent = _read_model(model, crystals) if model is not None else _default_model()
+    spec = exchange_spec(parent, ions, product, domain, given, shorthand=shorthand is not None)
+    _step(model, parent, spec, output, as_json, force, quiet, verbose)
+
+
+@cli.command()
+@click.argument("model", type=MODEL, required=False)
+@click.option("--remove", "domain", required=True, metavar="DOMAIN", help="What dissolves.")
+@click.option("--drop-shared", is_flag=True, help="The shared cation layer goes too.")
+@compensate_option
+@allow_charge
+@crystals_option
+@folder_option
+@as_json
+@force
+@quiet
+@verbose_option
+def etch(
+    model: Path | None,
+    domain: str,
+    drop_shared: bool,
+    compensate: tuple[str, ...],
+    allow_charge: bool,
+    crystals: str | None,
+    output: Path | None,
+    as_json: bool,
+    force: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Dissolve a domain of MODEL and balance what is left, by its halide unless told otherwise."""
+    from hetbuild.recipe import EtchSpec, parse_step
+
+    parent = _read_model(model, crystals) if model is not None else _default_model()
+    given = {"domain": domain, "keep_shared": not drop_shared, "compensate": compensate}
+    spec = parse_step(EtchSpec, given | {"allow_charge": allow_charge})
+    _step(model, parent, spec, output, as_json, force, quiet, verbose)
+
+
+def _step(
+    source: Path | None,
+    parent: Model,
+    spec: Any,
+    output: Path | None,
+    as_json: bool,
+    force: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Run one step on a model and write what comes of it."""
+    from hetbuild.formats.files import write_all
+    from hetbuild.inspect import inspect
+    from hetbuild.output import daughter_name, model_files
+    from hetbuild.report import report_lines
+    from hetbuild.steps import run_step, stage_name
+
+    stem = source.stem if source is not None else DEFAULT_RECIPE
+    with _progress("working") as progress:
+        model = run_step(parent, spec, progress=progress)
+    name = daughter_name(stem, parent, model)
+    report = inspect(model)
+    files = model_files(output or Path(name), name, model, report)
+    write_all(files, force)
+    written = [str(p) for p in files]
+    history = [("parent", parent), (stage_name(spec), model)]
+    record = {
+        "files": written,
+        "report": report.as_dict(),
+        "steps": model.provenance["steps"],
+        "parent": {"formula": parent.formula, "charge": parent.charge},
+    }
+    lines = written if quiet else [*report_lines(model, report, history, verbose), "", *written]
+    _emit(record, "\n".join(lines), as_json)
+
+
+def _default_model() -> Model:
+    """The model of the default recipe where `build` writes it, else built now."""
+    from hetbuild.build import build as make
+    from hetbuild.library import find_recipe
+    from hetbuild.recipe import read_recipe
+
+    path = Path(DEFAULT_RECIPE) / f"{DEFAULT_RECIPE}.xyz"
+    if path.is_file():
+        return _read_model(path, None)
+    click.echo(f"No {path} here: building {DEFAULT_RECIPE} first.", err=True)
+    with _progress("balancing") as progress:
+        return make(read_recipe(find_recipe(DEFAULT_RECIPE)), progress=progress)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    old, sign, new = text.partition("=")
+    if not sign or not old or not new:
+        raise InputError(f"--replace {text!r}: write OLD=NEW, as Cl=Br or Cs=MA.")
+    return old, new
 
 
 @cli.command()

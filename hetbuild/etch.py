@@ -42,8 +42,8 @@ def etch(model: Model, domain: str, *, keep_shared: bool = True) -> tuple[Model,
     role = model.role.copy()
     role[model.role == Role.SHARED] = Role.LATTICE
     entries = [
-        LedgerEntry("etch", "remove", symbol(z), domain, (float(x), float(y), float(w)), "dissolved")
-        for z, (x, y, w) in zip(model.numbers[gone], model.positions[gone], strict=True)
+        LedgerEntry("etch", "remove", symbol(z), domain, (x, y, w), "dissolved")
+        for z, (x, y, w) in zip(model.numbers[gone], model.positions[gone].tolist(), strict=True)
     ]
     left = replace(model, role=role, domain=np.zeros_like(model.domain)).where(~gone)
     left = replace(

@@ -27,10 +27,10 @@ ALIASES: Mapping[str, str] = {
 BOND = 1.7
 """Å: longest bond in a molecule, H-H excepted; C-N is 1.51 in CH3NH3+."""
 
-TURNS = 64
+TURNS = 128
 """Orientations tried on each site."""
 
-TILT = 45.0
+TILT = 90.0
 """Degrees by which an aligned molecule may lean, further with every try, where there is no room."""
 
 H_FLOORS: Mapping[str, float] = {"anion": 2.0, "cation": 2.3, "H": 1.9, "heavy": 2.4}
@@ -120,8 +120,9 @@ def replace_molecules(
     """Exchange an ion for a molecule, a molecule for an ion, or one molecule for another.
 
     Molecules stand with the mean of their atoms on the site, turned at random by the seed, or with
-    their long axis along a lattice direction [uvw] of the domain, leaning where there is no room; of
-    the orientations tried the first that keeps the contact floors is taken. fraction: as for single ions.
+    their long axis along a lattice direction [uvw] of the domain, leaning where there is no room.
+    Of the orientations tried the first that keeps the contact floors is taken. fraction: as for
+    single ions.
 
     Raises
     ------
@@ -167,7 +168,7 @@ def _groups(model: Model, index: int, ion: str) -> IntArray:
     """Atoms of each ion or molecule of a kind in a domain, shape (count, atoms of one)."""
     if is_molecule(ion):
         groups = whole_molecules(model, read_molecule(ion))
-        return groups[(model.domain[groups] == index).all(axis=1)]
+        return np.asarray(groups[(model.domain[groups] == index).all(axis=1)])
     here = (model.domain == index) & (model.numbers == number(ion))
     return np.flatnonzero(here)[:, None]
 
@@ -218,7 +219,7 @@ def _placed(
         places = trial[rows, turn]
         clash = _clashing(places, molecule)
         if not clash.any():
-            return np.round(places, DECIMALS)
+            return np.asarray(np.round(places, DECIMALS))
         allowed[clash, turn[clash]] = False
         if not allowed.any(axis=1).all():
             break
@@ -229,8 +230,9 @@ def _placed(
 def _no_room(molecule: Molecule, site: FloatArray, count: int) -> str:
     x, y, z = site
     return (
-        f"No room for {molecule.name} on {count} sites, the first at {x:.2f} {y:.2f} {z:.2f} Å: all "
-        f"{TURNS} orientations come too close to others. Try another seed or a smaller fraction."
+        f"No room for {molecule.name} on {count} sites, the first at {x:.2f} {y:.2f} {z:.2f} Å: "
+        f"all {TURNS} orientations come too close to others. Try another seed or a smaller "
+        "fraction."
     )
 
 
@@ -295,4 +297,3 @@ def _clashing(places: FloatArray, molecule: Molecule) -> BoolArray:
     result = np.zeros(count, dtype=bool)
     result[np.maximum(first, second)[hit]] = True
     return result
-

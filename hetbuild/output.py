@@ -12,25 +12,44 @@ from hetbuild.formats.cif import write_cif
 from hetbuild.formats.xyz import write_plain_xyz, write_xyz
 from hetbuild.inspect import Report
 from hetbuild.model import Model
-from hetbuild.recipe import Recipe
+from hetbuild.recipe import VACUUM
 
 Writer = Callable[[TextIO], None]
 
 
-def paths(folder: Path, recipe: Recipe) -> list[Path]:
+def paths(folder: Path, name: str) -> list[Path]:
     """The files of a build: extended XYZ, CIF, plain XYZ for CP2K, record."""
-    return [folder / f"{recipe.name}{end}" for end in (".xyz", ".cif", "-cp2k.xyz", ".json")]
+    return [folder / f"{name}{end}" for end in (".xyz", ".cif", "-cp2k.xyz", ".json")]
 
 
-def model_files(folder: Path, recipe: Recipe, model: Model, report: Report) -> dict[Path, Writer]:
-    """Each file of a build with what writes it."""
+def model_files(
+    folder: Path, name: str, model: Model, report: Report, *, vacuum: float = VACUUM
+) -> dict[Path, Writer]:
+    """Each file of a build with what writes it. vacuum: Å around the particle in a box."""
     writers: list[Writer] = [
         partial(_call, write_xyz, model),
-        lambda stream: write_cif(model, stream, vacuum=recipe.vacuum),
+        lambda stream: write_cif(model, stream, vacuum=vacuum),
         partial(_call, write_plain_xyz, model),
         lambda stream: _write_record(model, report, stream),
     ]
-    return dict(zip(paths(folder, recipe), writers, strict=True))
+    return dict(zip(paths(folder, name), writers, strict=True))
+
+
+def daughter_name(stem: str, parent: Model, model: Model) -> str:
+    """What the product of an exchange is called: its crystals in the parent's name.
+
+    cspbcl3-pbs becomes cspbbr3-pbs; a name without the crystal's gets the product's at its end, and
+    one whose crystals stay is an ``-exchanged`` one.
+    """
+    before = [d.crystal.name.lower() for d in parent.domains]
+    after = [d.crystal.name.lower() for d in model.domains]
+    if len(after) < len(before):
+        return "-".join(after)
+    name = stem
+    for old, new in zip(before, after, strict=True):
+        if old != new:
+            name = name.replace(old, new) if old in name else f"{name}-{new}"
+    return name if name != stem else f"{stem}-exchanged"
 
 
 def stage_files(folder: Path, history: Sequence[tuple[str, Model]]) -> dict[Path, Writer]:

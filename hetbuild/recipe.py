@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -35,6 +35,9 @@ def _formula(value: str) -> str:
         raise ValueError(str(error)) from None
     return value
 
+
+VACUUM = 10.0
+"""Å around a particle in its box, unless the recipe says otherwise."""
 
 Number = Annotated[float, BeforeValidator(_number, json_schema_input_type=float | str)]
 Vector = tuple[Number, Number, Number]
@@ -197,6 +200,24 @@ class MoveSpec(_Spec):
         return self
 
 
+def _move(value: object) -> object:
+    """Moves may be written as the ledger prints them: "swap S to Cl in sulfide"."""
+    if not isinstance(value, str):
+        return value
+    match value.split():
+        case ["add" | "remove" as action, element, "in", domain]:
+            return {"action": action, "element": element, "domain": domain}
+        case ["swap", element, "to", to, "in", domain]:
+            return {"action": "swap", "element": element, "to": to, "domain": domain}
+    raise ValueError(
+        f"{value!r} is no move; write 'add Cl in sulfide', 'remove Cl in sulfide' or "
+        "'swap S to Cl in sulfide'"
+    )
+
+
+MoveText = Annotated[MoveSpec, BeforeValidator(_move, json_schema_input_type=MoveSpec | str)]
+
+
 class TargetSpec(_Spec):
     """What balancing reaches: a charge, a formula, or a formula per domain."""
 
@@ -224,6 +245,88 @@ class BalanceSpec(_Spec):
     """Contacts an added ion must keep."""
 
 
+class _StepSpec(_Spec):
+    domain: str
+    """Name of the domain it acts on."""
+    seed: int = Field(default=0, ge=0)
+    """Of every random choice."""
+    compensate: tuple[MoveText, ...] = ()
+    """Moves that may restore neutrality, as "remove Cl in sulfide"."""
+    allow_charge: bool = False
+    """Accept a model that is not neutral."""
+
+
+_Step = TypeVar("_Step", bound=_StepSpec)
+
+
+class _ExchangeSpec(_StepSpec):
+    product: str | None = None
+    """Crystal of the product: a shipped name or a CIF file (relative to the recipe)."""
+    fraction: Number = 1.0
+    """Part that is exchanged, 0 to 1."""
+    where: Literal["surface", "interface", "random", "even"] = "random"
+    """Which ions a part is made of."""
+    lattice: Literal["keep", "product"] = "keep"
+    """Keep the parent's lattice, or strain the domain to the product's about the interface."""
+
+    @model_validator(mode="after")
+    def _a_fraction(self) -> _ExchangeSpec:
+        if not 0.0 <= self.fraction <= 1.0:
+            raise ValueError(f"fraction {self.fraction:g} is not in 0 to 1")
+        return self
+
+
+class ReplaceSpec(_ExchangeSpec):
+    """Ions exchanged on their sites."""
+
+    action: Literal["replace"] = "replace"
+    ions: Mapping[str, str] = Field(min_length=1)
+    """New ion by old one, as { Cl = "Br" }; molecules by name, as { Cs = "MA" }."""
+    along: Vector | None = None
+    """Lattice direction [uvw] molecules point along; default: turned at random."""
+
+
+class TopotacticSpec(_ExchangeSpec):
+    """Cations exchanged for others in the holes of the anion sublattice, which stays."""
+
+    action: Literal["topotactic"] = "topotactic"
+    product: str
+    """Crystal whose cation sites are the holes: a shipped name or a CIF file."""
+    where: Literal["surface", "interface", "random", "even"] = "surface"
+    """Which ions a part is made of."""
+    keep_planes: int | None = Field(default=None, ge=0)
+    """Cation planes that stay next to the interface; default 5."""
+    keep_thickness: Number | None = None
+    """The same in Å."""
+    deficit: Number = 0.0
+    """x of Cu(2-x)S: missing cations, taken out evenly."""
+
+    @model_validator(mode="after")
+    def _one_layer(self) -> TopotacticSpec:
+        if self.keep_planes is not None and self.keep_thickness is not None:
+            raise ValueError("give either keep_planes or keep_thickness")
+        return self
+
+
+class EtchSpec(_StepSpec):
+    """A domain dissolved."""
+
+    action: Literal["etch"] = "etch"
+    keep_shared: bool = True
+    """The shared cation layer stays with the domain that is left."""
+
+
+StepSpec = Annotated[ReplaceSpec | TopotacticSpec | EtchSpec, Field(discriminator="action")]
+
+
+STEPS: Mapping[str, type[_StepSpec]] = {
+    "replace": ReplaceSpec,
+    "topotactic": TopotacticSpec,
+    "etch": EtchSpec,
+}
+"""Schema of a step by its action."""
+
+
 class Recipe(_Spec):
     """A model, from bulk crystals to balanced particle."""
 
@@ -235,7 +338,11 @@ class Recipe(_Spec):
     """By name, in order: the first lies above the interface."""
     join: JoinSpec | None = None
     balance: BalanceSpec | None = None
-    vacuum: Number = 10.0
+    steps: tuple[StepSpec, ...] = ()
+    """What is done to the balanced model, in order."""
+    composition: FormulaText | None = None
+    """Formula the finished model must have; a build that misses it exits with 3."""
+    vacuum: Number = VACUUM
     """Å between the particle and its box in CIF."""
 
     @model_validator(mode="after")
@@ -244,6 +351,7 @@ class Recipe(_Spec):
         _check_join(self, names)
         named = [] if self.balance is None else [m.domain for m in self.balance.moves]
         named += [] if self.balance is None else list(self.balance.target.domains)
+        named += [s.domain for s in self.steps]
         for name in named:
             if name not in names:
                 raise ValueError(f"unknown domain {name!r}; {nearest(name, names)}")
@@ -286,6 +394,21 @@ def read_recipe(path: Path, settings: tuple[str, ...] = ()) -> Recipe:
     for setting in settings:
         _override(tree, setting)
     return parse_recipe(tree, where=str(path))
+
+
+def parse_step(schema: type[_Step], given: Mapping[str, Any]) -> _Step:
+    """Validate one step.
+
+    Raises
+    ------
+    InputError
+        Not a valid step; the text lists every fault.
+    """
+    try:
+        return schema.model_validate(given)
+    except ValidationError as error:
+        faults = "; ".join(_fault(e, given) for e in error.errors())
+        raise InputError(f"Not possible: {faults}.") from None
 
 
 def parse_recipe(tree: Mapping[str, Any], where: str = "recipe") -> Recipe:
@@ -360,7 +483,8 @@ def _descend(node: Any, key: str, setting: str) -> Any:
 
 def _fault(error: Mapping[str, Any], tree: Mapping[str, Any]) -> str:
     """One line: where, what is wrong, what is allowed."""
-    place = [str(p) for p in error["loc"] if p not in ("float", "BondedTo", "function-wrap")]
+    tags = ("float", "BondedTo", "function-wrap", *STEPS)
+    place = [str(p) for p in error["loc"] if p not in tags]
     where = ".".join(place) or "recipe"
     if error["type"] == "extra_forbidden":
         return f"{where}: unknown key; {nearest(place[-1], _known_keys(place[:-1]))}"

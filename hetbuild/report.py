@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from hetbuild.elements import formula, parse_formula
 from hetbuild.inspect import MeasuredInterface, Report
@@ -18,6 +19,7 @@ def report_lines(
     """The text of `build` and `inspect`. history: stages by name; verbose: the whole ledger."""
     lines = [f"{stage:20s} {m.formula:28s} {m.charge:+4d} e" for stage, m in history]
     lines += ["", *_ledger(model, verbose)] if history else []
+    lines += ["", *_steps(model, verbose)] if "steps" in model.provenance else []
     lines += ["", f"{'formula':14s} {report.formula}", f"{'charge':14s} {report.charge:+d} e"]
     lines += [f"{name:14s} {text}" for name, text in report.formulas.items()]
     lines += [f"{'roles':14s} " + ", ".join(f"{n} {role}" for role, n in report.roles.items())]
@@ -39,11 +41,13 @@ def verdict(model: Model, report: Report, recipe: Recipe) -> list[str]:
     charge = (wanted.charge or 0) if wanted else None
     if charge is not None and model.charge != charge:
         failed.append(f"formal charge {model.charge:+d} e, target {charge:+d} e")
-    targets: Mapping[str, str] = wanted.domains if wanted else {}
+    if recipe.composition and report.formula != formula(parse_formula(recipe.composition)):
+        failed.append(f"composition is {report.formula}, must be {recipe.composition}")
+    targets: Mapping[str, str] = wanted.domains if wanted and not recipe.steps else {}
     for name, text in targets.items():
         if report.formulas[name] != formula(parse_formula(text)):
             failed.append(f"{name} is {report.formulas[name]}, target {text}")
-    floors = recipe.join.floors.model_dump() if recipe.join else {}
+    floors = recipe.join.floors.model_dump() if recipe.join and not recipe.steps else {}
     for contact in report.contacts:
         limit = floors.get(contact.kind.replace("-", "_"), 0.0)
         if contact.distance < limit - 1e-6:
@@ -61,6 +65,41 @@ def _ledger(model: Model, verbose: bool) -> Iterator[str]:
     kinds = Counter((e.action, e.element, e.domain, e.reason) for e in model.ledger)
     for (action, element, domain, reason), n in kinds.items():
         yield f"{action} {n} {element} in {domain}: {reason}"
+
+
+def _steps(model: Model, verbose: bool) -> Iterator[str]:
+    """What exchange and etching did."""
+    for step in model.provenance["steps"]:
+        for done in step["done"]:
+            yield from _etched(done) if "removed" in done else _exchanged(done, verbose)
+
+
+def _etched(done: Mapping[str, Any]) -> Iterator[str]:
+    stays = f", {done['inherited']} of the shared layer stays" if done["inherited"] else ""
+    yield f"{'etched':14s} {done['removed']} dissolved{stays}, charge {done['charge']:+d} e"
+
+
+def _exchanged(done: Mapping[str, Any], verbose: bool) -> Iterator[str]:
+    if not any(done["taken"].values()):
+        yield f"{'exchange':14s} {done['domain']} holds nothing more to exchange: unchanged"
+        return
+    out, in_ = (", ".join(f"{n} {e}" for e, n in done[k].items()) for k in ("taken", "put"))
+    yield f"{'exchange':14s} {done['domain']}: {out} out, {in_} in, charge {done['charge']:+d} e"
+    strain = " ".join(f"{100 * s:+.2f}" for s in done["strain"])
+    yield f"{'strain':14s} {strain} % of {done['product']} in the lattice it has here"
+    details = done["details"]
+    if not details:
+        return
+    around = sorted(details["anions_around"].items(), key=lambda kn: -int(kn[0]))
+    yield f"{'holes':14s} {details['holes']} from an anion; {details['kept']} cations kept"
+    yield f"{'':14s} " + ", ".join(f"{n} with {k} anions" for k, n in around)
+    if details["missing"]:
+        yield f"{'deficit':14s} {details['missing']} cations left out"
+    places = details["at_surface"]
+    if places:
+        yield f"{'':14s} {len(places)} sit at the surface, with 2 anions" + ":" * verbose
+        for x, y, z in places if verbose else ():
+            yield f"{'':14s} {x:9.3f} {y:9.3f} {z:9.3f}"
 
 
 def _interface(found: MeasuredInterface) -> Iterator[str]:

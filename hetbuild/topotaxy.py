@@ -86,9 +86,10 @@ def topotaxies(parent: Crystal, product: Crystal) -> tuple[Topotaxy, ...]:
     if misfit > TOPOLOGY or a.space_group != b.space_group:
         raise ImpossibleError(
             f"The anion sublattices of {parent.name} ({a.space_group}) and {product.name} "
-            f"({b.space_group}) do not match: their neighbour shells differ by up to {100 * misfit:.1f} % of the anion "
-            f"spacing, {100 * TOPOLOGY:.0f} % is allowed. A topotactic product must share the "
-            "parent's packing, as ccp with ccp; choose a product of that structure."
+            f"({b.space_group}) do not match: their neighbour shells differ by up to "
+            f"{100 * misfit:.1f} % of the anion spacing, {100 * TOPOLOGY:.0f} % is "
+            "allowed. A topotactic product must share the parent's packing, as ccp with ccp; "
+            "choose a product of that structure."
         )
     found: dict[tuple[int, ...], Topotaxy] = {}
     turns = [(np.linalg.inv(a.matrix) @ w @ b.matrix).T for w in b.rotations]
@@ -266,7 +267,7 @@ def _leaving(
     result = (model.domain == index) & (model.charges > 0) & (model.numbers != number(element))
     atoms = np.flatnonzero(result)
     result[atoms[kept_layer(model, index, atoms, planes, thickness)]] = False
-    return result
+    return np.asarray(result)
 
 
 def _chosen(

@@ -1,0 +1,232 @@
+"""What is done to a finished model: exchange and etching, then the charge set right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from hetbuild.balance import Target, balance
+from hetbuild.crystal import Crystal, read_crystal
+from hetbuild.elements import counts, number, parse_formula, usual_charge
+from hetbuild.errors import HetbuildError, ImpossibleError, InputError
+from hetbuild.etch import etch
+from hetbuild.exchange import product_crystal, reduced, replace_ions
+from hetbuild.lattice import IntArray
+from hetbuild.library import find_structure, structures
+from hetbuild.model import Model
+from hetbuild.molecules import is_molecule, replace_molecules
+from hetbuild.moves import Action, Move
+from hetbuild.recipe import EtchSpec, ReplaceSpec, TopotacticSpec, parse_step
+from hetbuild.topotaxy import exchange_cations
+
+HALIDES = frozenset(["F", "Cl", "Br", "I"])
+CHALCOGENS = frozenset(["O", "S", "Se", "Te"])
+
+Step = ReplaceSpec | TopotacticSpec | EtchSpec
+Progress = Callable[[float], None] | None
+Done = list[dict[str, Any]]
+"""What a step did, as plain values."""
+
+
+def run_step(
+    model: Model, spec: Step, *, beside: Path | None = None, progress: Progress = None
+) -> Model:
+    """The model after a step; provenance tells what was asked and what was done.
+
+    beside: folder that CIF paths are relative to.
+
+    Raises
+    ------
+    InputError, ImpossibleError
+        As the step does; ImpossibleError also where it leaves a charge that nothing may restore.
+    """
+    match spec:
+        case ReplaceSpec():
+            changed, done = _replaced(model, spec, beside)
+        case TopotacticSpec():
+            product = read_crystal(find_structure(spec.product, beside))
+            changed, report = exchange_cations(
+                model,
+                spec.domain,
+                product,
+                keep_planes=spec.keep_planes,
+                keep_thickness=spec.keep_thickness,
+                fraction=spec.fraction,
+                where=spec.where,
+                deficit=spec.deficit,
+                seed=spec.seed,
+                lattice=spec.lattice,
+            )
+            done = [report.as_dict()]
+        case EtchSpec():
+            changed, etched = etch(model, spec.domain, keep_shared=spec.keep_shared)
+            done = [asdict(etched)]
+    changed = _neutral(model, changed, spec, progress)
+    return replace(changed, provenance=_provenance(changed, spec, done))
+
+
+def exchange_spec(
+    model: Model,
+    ions: Mapping[str, str],
+    product: str | None,
+    domain: str | None,
+    options: Mapping[str, Any],
+    *,
+    shorthand: bool = False,
+) -> ReplaceSpec | TopotacticSpec:
+    """The step that exchanges ions on their sites or, without ions, a domain for a product.
+
+    domain: default the one the exchange can only mean; a shorthand means the perovskite for halides
+    and the sulfide for a product.
+
+    Raises
+    ------
+    InputError
+        An option that does not belong to the step or has a wrong value, or no single domain fits.
+    """
+    schema: type[ReplaceSpec] | type[TopotacticSpec] = ReplaceSpec if ions else TopotacticSpec
+    given = {k: v for k, v in options.items() if v}
+    given["fraction"] = options.get("fraction", 1.0)
+    if "keep_planes" in options:
+        given["keep_planes"] = options["keep_planes"]
+    foreign = sorted(set(given) - set(schema.model_fields))
+    if foreign:
+        named = ", ".join("--" + k.replace("_", "-") for k in foreign)
+        kind = "--replace" if ions else "a topotactic product"
+        raise InputError(f"{named} has no meaning with {kind}.")
+    given["domain"] = domain or _meant(model, ions, product, shorthand)
+    if ions:
+        given["ions"] = ions
+    if product is not None:
+        given["product"] = product
+    return parse_step(ReplaceSpec, given) if ions else parse_step(TopotacticSpec, given)
+
+
+def _meant(model: Model, ions: Mapping[str, str], product: str | None, shorthand: bool) -> str:
+    """The only domain an exchange can mean."""
+    held = {d.name: set(counts(d.crystal.numbers)) for d in model.domains}
+    if product is not None and not ions:
+        anions = set(counts(_anions(read_crystal(find_structure(product)))))
+        fits = [n for n, e in held.items() if anions <= e]
+        pure = [n for n in fits if not held[n] & HALIDES]
+        fits = pure or fits
+    else:
+        fits = [n for n, e in held.items() if e & set(ions)] or list(held)
+        if shorthand:  # exchanged already, or a halide of both domains: the perovskite is meant
+            pure = [n for n, e in held.items() if e & HALIDES and not e & CHALCOGENS]
+            fits = pure or fits
+    if len(fits) != 1:
+        among = ", ".join(fits or held)
+        raise InputError(f"Which domain is meant: {among}? Name it with --in.")
+    return fits[0]
+
+
+def _anions(crystal: Crystal) -> IntArray:
+    return crystal.numbers[crystal.charges < 0]
+
+
+def stage_name(spec: Step) -> str:
+    """What a stage that ran this step is called."""
+    match spec:
+        case ReplaceSpec():
+            return "-".join(f"{old}-to-{new}".lower() for old, new in spec.ions.items())
+        case TopotacticSpec():
+            return f"{spec.domain}-to-{Path(spec.product).stem}".lower()
+        case EtchSpec():
+            return f"{spec.domain}-etched"
+
+
+def _replaced(model: Model, spec: ReplaceSpec, beside: Path | None) -> tuple[Model, Done]:
+    done = []
+    molecular = {o: n for o, n in spec.ions.items() if is_molecule(o) or is_molecule(n)}
+    single = {o: n for o, n in spec.ions.items() if o not in molecular}
+    if molecular and (spec.lattice == "product" or spec.product):
+        raise InputError("The lattice stays with molecules: leave lattice and product out.")
+    changed = model
+    if single:
+        changed, report = replace_ions(
+            changed,
+            spec.domain,
+            single,
+            fraction=spec.fraction,
+            where=spec.where,
+            seed=spec.seed,
+            product=_product(changed, spec, single, beside),
+            lattice=spec.lattice,
+        )
+        done.append(report.as_dict())
+    for old, new in molecular.items():
+        changed, report = replace_molecules(
+            changed,
+            spec.domain,
+            old,
+            new,
+            fraction=spec.fraction,
+            where=spec.where,
+            seed=spec.seed,
+            along=spec.along,
+        )
+        done.append(report.as_dict())
+    return changed, done
+
+
+def _product(
+    model: Model, spec: ReplaceSpec, ions: Mapping[str, str], beside: Path | None
+) -> Crystal | None:
+    """The product named, else the shipped crystal with the new ions on the parent's sites."""
+    if spec.product is not None:
+        return read_crystal(find_structure(spec.product, beside))
+    parent = model.domains[model.domain_named(spec.domain)].crystal
+    wanted = parse_formula(product_crystal(parent, ions).formula)
+    for name, path in structures().items():
+        try:
+            alike = reduced(parse_formula(name.partition("-")[0])) == reduced(wanted)
+        except HetbuildError:  # a name that is no formula
+            continue
+        if alike:
+            shipped = read_crystal(path)
+            try:
+                return product_crystal(parent, ions, shipped)
+            except InputError:  # a polymorph with other sites
+                continue
+    return None
+
+
+def _neutral(before: Model, after: Model, spec: Step, progress: Progress) -> Model:
+    """The model, balanced where the step allows it, refused where it stays charged."""
+    if after.charge == 0 or spec.allow_charge:
+        return after
+    moves = [Move(**m.model_dump()) for m in spec.compensate]
+    if not moves and isinstance(spec, EtchSpec):
+        moves = _halide_moves(after)
+    if moves:
+        return balance(after, moves, Target(charge=0), progress=progress)
+    raise ImpossibleError(
+        f"This leaves the model with formal charge {after.charge:+d} e ({before.charge:+d} e "
+        "before). Say what may restore neutrality, as --compensate 'remove Cl in "
+        f"{after.domains[-1].name}', or accept the charge with --allow-charge."
+    )
+
+
+def _halide_moves(model: Model) -> list[Move]:
+    """Halide comes or goes where a domain was dissolved, as ligands do in solution."""
+    halides = [e for e in counts(model.numbers) if usual_charge(number(e)) == -1]
+    action: Action = "add" if model.charge > 0 else "remove"
+    return [Move(action, e, model.domains[0].name) for e in halides[:1]]
+
+
+def _provenance(model: Model, spec: Step, done: Done) -> dict[str, Any]:
+    known = dict(model.provenance)
+    asked = spec.model_dump(mode="json")
+    known["steps"] = [*known.get("steps", []), {"asked": asked, "done": done}]
+    if "recipe" in known:
+        recipe = dict(known["recipe"])
+        recipe["steps"] = [*recipe.get("steps", []), asked]
+        known["recipe"] = recipe
+    if "crystals" in known:
+        known["crystals"] = known["crystals"] | {
+            d.crystal.name: d.crystal.sha256 for d in model.domains
+        }
+    return known
