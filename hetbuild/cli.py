@@ -152,6 +152,7 @@ folder_option = click.option(
 @click.option("--in", "domain", metavar="DOMAIN", help="Domain; default: the one that fits.")
 @click.option("--keep-planes", type=click.IntRange(0), help="Planes kept at the interface [5].")
 @click.option("--keep-thickness", type=float, metavar="Å", help="The same in Å.")
+@click.option("--contact", type=float, metavar="Å", help="Floor to cations that stay [2.9].")
 @click.option("--deficit", type=float, default=0.0, metavar="X", help="x of Cu(2-x)S.")
 @click.option("--fraction", type=float, default=1.0, help="Part that is exchanged, 0 to 1.")
 @click.option("--where", type=click.Choice(["surface", "interface", "random", "even"]))
@@ -215,7 +216,12 @@ def exchange(
 @cli.command()
 @click.argument("model", type=MODEL, required=False)
 @click.option("--remove", "domain", required=True, metavar="DOMAIN", help="What dissolves.")
-@click.option("--drop-shared", is_flag=True, help="The shared cation layer goes too.")
+@click.option(
+    "--shared",
+    type=click.Choice(["bonded", "keep", "drop"]),
+    default="bonded",
+    help="Shared cations that stay: with 3 anions of the rest, all, none.",
+)
 @compensate_option
 @allow_charge
 @crystals_option
@@ -227,7 +233,7 @@ def exchange(
 def etch(
     model: Path | None,
     domain: str,
-    drop_shared: bool,
+    shared: str,
     compensate: tuple[str, ...],
     allow_charge: bool,
     crystals: str | None,
@@ -241,7 +247,7 @@ def etch(
     from hetbuild.recipe import EtchSpec, parse_step
 
     parent = _read_model(model, crystals) if model is not None else _default_model()
-    given = {"domain": domain, "keep_shared": not drop_shared, "compensate": compensate}
+    given = {"domain": domain, "shared": shared, "compensate": compensate}
     spec = parse_step(EtchSpec, given | {"allow_charge": allow_charge})
     _step(model, parent, spec, output, as_json, force, quiet, verbose)
 

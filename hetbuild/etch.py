@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
+from hetbuild.contacts import coordination
 from hetbuild.elements import counts, formula, symbol
 from hetbuild.errors import ImpossibleError
-from hetbuild.model import LedgerEntry, Model, Role
+from hetbuild.model import BoolArray, LedgerEntry, Model, Role
+
+Shared = Literal["bonded", "keep", "drop"]
+
+REACH = 1.2
+"""A bond of the shared layer, in shortest bonds of the crystal that is left: 3.56 Å in PbS."""
+
+HELD = 3
+"""Anions of what is left that hold a cation of the shared layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,14 +27,17 @@ class Etching:
 
     removed: str
     """Formula of what dissolved."""
+    layer: str
+    """Formula of its shared layer, empty where it had none."""
     inherited: str
-    """Formula of the shared layer that stayed, empty where there was none."""
+    """Formula of what stayed of that."""
     charge: int
     """Change of formal charge, e."""
 
 
-def etch(model: Model, domain: str, *, keep_shared: bool = True) -> tuple[Model, Etching]:
-    """Remove a domain; shared cations that the others are bonded to stay and join them.
+def etch(model: Model, domain: str, *, shared: Shared = "bonded") -> tuple[Model, Etching]:
+    """Remove a domain. shared: which cations of its shared layer stay, and join the other domain:
+    those ``bonded`` to three anions of it or more, all (``keep``), or none (``drop``).
 
     Raises
     ------
@@ -37,7 +50,8 @@ def etch(model: Model, domain: str, *, keep_shared: bool = True) -> tuple[Model,
     if len(model.domains) < 2:
         raise ImpossibleError(f"{domain} is the only domain: etching it would leave nothing.")
     mine = model.domain == index
-    stays = mine & (model.role == Role.SHARED) if keep_shared else np.zeros_like(mine)
+    layer = mine & (model.role == Role.SHARED)
+    stays = layer & _stays(model, 1 - index, shared)
     gone = mine & ~stays
     role = model.role.copy()
     role[model.role == Role.SHARED] = Role.LATTICE
@@ -54,6 +68,16 @@ def etch(model: Model, domain: str, *, keep_shared: bool = True) -> tuple[Model,
     )
     return left, Etching(
         removed=formula(counts(model.numbers[gone])),
+        layer=formula(counts(model.numbers[layer])),
         inherited=formula(counts(model.numbers[stays])),
         charge=left.charge - model.charge,
     )
+
+
+def _stays(model: Model, heir: int, shared: Shared) -> BoolArray:
+    """Which atoms may join the heir, shape (N,)."""
+    if shared != "bonded":
+        return np.full(len(model), shared == "keep")
+    anions = model.positions[(model.domain == heir) & (model.charges < 0)]
+    reach = REACH * float(model.domains[heir].crystal.bonds.length.min())
+    return np.asarray(coordination(model.positions, anions, reach) >= HELD)

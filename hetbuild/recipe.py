@@ -298,6 +298,8 @@ class TopotacticSpec(_ExchangeSpec):
     """Cation planes that stay next to the interface; default 5."""
     keep_thickness: Number | None = None
     """The same in Å."""
+    contact: Number = 2.9
+    """Shortest distance in Å of a cation that comes in to one that stays."""
     deficit: Number = 0.0
     """x of Cu(2-x)S: missing cations, taken out evenly."""
 
@@ -312,8 +314,8 @@ class EtchSpec(_StepSpec):
     """A domain dissolved."""
 
     action: Literal["etch"] = "etch"
-    keep_shared: bool = True
-    """The shared cation layer stays with the domain that is left."""
+    shared: Literal["bonded", "keep", "drop"] = "bonded"
+    """Shared cations that stay with the domain left: with three anions, all, or none."""
 
 
 StepSpec = Annotated[ReplaceSpec | TopotacticSpec | EtchSpec, Field(discriminator="action")]

@@ -75,8 +75,9 @@ def _steps(model: Model, verbose: bool) -> Iterator[str]:
 
 
 def _etched(done: Mapping[str, Any]) -> Iterator[str]:
-    stays = f", {done['inherited']} of the shared layer stays" if done["inherited"] else ""
-    yield f"{'etched':14s} {done['removed']} dissolved{stays}, charge {done['charge']:+d} e"
+    stays = done["inherited"] or "nothing"
+    layer = f"; of the shared layer {done['layer']} {stays} stays" if done["layer"] else ""
+    yield f"{'etched':14s} {done['removed']} dissolved{layer}; charge {done['charge']:+d} e"
 
 
 def _exchanged(done: Mapping[str, Any], verbose: bool) -> Iterator[str]:

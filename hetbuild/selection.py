@@ -33,8 +33,8 @@ def select(model: Model, atoms: IntArray, count: int, where: Where, seed: int = 
     """`count` of these atoms, sorted; atoms: indices, shape (A,).
 
     surface: those nearest to the convex hull of the particle; interface: those nearest to the
-    cations of the other domain; random: by the seed alone; even: one from each of `count` equal
-    cells along a space-filling curve through the atoms, so that none lie together.
+    cations of the other domain; random: by the seed alone; even: one from each of `count` cells
+    with equally many atoms.
     """
     if count >= len(atoms):
         return np.sort(atoms)
@@ -79,17 +79,25 @@ def interface_distance(model: Model, atoms: IntArray) -> FloatArray:
 
 
 def spread_evenly(points: FloatArray, count: int, seed: int) -> IntArray:
-    """`count` of these points (indices), one in each equal stretch of a Morton curve through them.
+    """`count` of these points (indices), one in the middle of each of as many equal cells.
 
-    points: Å, shape (N, 3).
+    points: Å, shape (N, 3). The cells come from halving the points again and again across their
+    longest extent, in axes turned by the seed.
     """
-    if not count:
-        return np.empty(0, dtype=np.int64)
-    span = np.ptp(points, axis=0).max() or 1.0
-    cells = np.rint((points - points.min(axis=0)) / span * 1023).astype(np.int64)
-    bits = (cells[:, :, None] >> np.arange(10)) & 1
-    key = (bits << (3 * np.arange(10) + np.arange(3)[:, None])).sum(axis=(1, 2))
-    order = np.argsort(key, kind="stable")
-    offset = np.random.default_rng(seed).random()
-    steps = np.floor((np.arange(count) + offset) * len(points) / count).astype(np.int64)
-    return np.asarray(order[steps])
+    from scipy.spatial.transform import Rotation
+
+    turned = points @ Rotation.random(random_state=np.random.default_rng(seed)).as_matrix()
+    open_ = [(np.arange(len(points)), count)] if count else []
+    chosen = []
+    while open_:
+        members, wanted = open_.pop()
+        here = turned[members]
+        if wanted == 1:
+            off = here - (here.max(axis=0) + here.min(axis=0)) / 2
+            chosen.append(members[np.linalg.norm(off, axis=1).argmin()])
+            continue
+        members = members[np.argsort(here[:, np.ptp(here, axis=0).argmax()], kind="stable")]
+        half = wanted // 2
+        middle = round(len(members) * half / wanted)
+        open_ += [(members[:middle], half), (members[middle:], wanted - half)]
+    return np.array(chosen, dtype=np.int64)

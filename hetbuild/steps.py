@@ -19,7 +19,7 @@ from hetbuild.model import Model
 from hetbuild.molecules import is_molecule, replace_molecules
 from hetbuild.moves import Action, Move
 from hetbuild.recipe import EtchSpec, ReplaceSpec, TopotacticSpec, parse_step
-from hetbuild.topotaxy import exchange_cations
+from hetbuild.topotaxy import HoleFloors, exchange_cations
 
 HALIDES = frozenset(["F", "Cl", "Br", "I"])
 CHALCOGENS = frozenset(["O", "S", "Se", "Te"])
@@ -58,10 +58,11 @@ def run_step(
                 deficit=spec.deficit,
                 seed=spec.seed,
                 lattice=spec.lattice,
+                floors=HoleFloors(kept=spec.contact),
             )
             done = [report.as_dict()]
         case EtchSpec():
-            changed, etched = etch(model, spec.domain, keep_shared=spec.keep_shared)
+            changed, etched = etch(model, spec.domain, shared=spec.shared)
             done = [asdict(etched)]
     changed = _neutral(model, changed, spec, progress)
     return replace(changed, provenance=_provenance(changed, spec, done))

@@ -433,8 +433,8 @@ def _filled(
     if len(places) < count:
         raise ImpossibleError(
             f"{count} {element} need holes of the anions of {model.domains[index].name}, but only "
-            f"{len(places)} with two anions or more are free (holes {way.holes}). Keep more of the "
-            "domain, or exchange a smaller fraction."
+            f"{len(places)} with two anions or more are free (holes {way.holes}). Keep "
+            "another part of the domain, or allow a shorter contact to cations that stay."
         )
     field = charge * potential(places, model.positions, model.charges)
     worst = np.sort(around)[::-1][count - 1]

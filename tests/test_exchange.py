@@ -1,0 +1,476 @@
+"""Ion exchange, molecular cations and etching: compositions, charges, places, identities."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from ase.neighborlist import neighbor_list
+from conftest import history, load
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pymatgen.analysis.local_env import CrystalNN
+from pymatgen.core import Lattice, Structure
+from scipy.spatial import cKDTree
+
+from hetbuild.build import build
+from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.etch import etch
+from hetbuild.exchange import replace_ions
+from hetbuild.inspect import inspect
+from hetbuild.library import find_recipe
+from hetbuild.model import Model, Role
+from hetbuild.molecules import read_molecule, replace_molecules, whole_molecules
+from hetbuild.recipe import (
+    EtchSpec,
+    ReplaceSpec,
+    TopotacticSpec,
+    parse_recipe,
+    parse_step,
+    read_recipe,
+)
+from hetbuild.selection import depth, select, share
+from hetbuild.steps import run_step
+from hetbuild.topotaxy import HoleFloors, exchange_cations, shell_misfit, topotaxies
+from hetbuild.unlabelled import model_of
+
+SLOW_BUILD = settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def same_atoms(a: Model, b: Model) -> bool:
+    """Same ions at the same places, in the same domains and roles, in any order."""
+
+    def table(m: Model) -> list[tuple[object, ...]]:
+        places = np.round(m.positions, 6) + 0.0
+        rows = zip(m.numbers, m.charges, m.domain, m.role, *places.T, strict=True)
+        return sorted(tuple(float(x) for x in row) for row in rows)
+
+    return table(a) == table(b)
+
+
+@pytest.fixture(scope="module")
+def copper(main_model: Model) -> Model:
+    return exchange_cations(main_model, "sulfide", load("Cu2S"))[0]
+
+
+# Same-site exchange
+
+
+def test_cl_to_br_of_the_perovskite_only(main_model: Model) -> None:
+    changed, report = replace_ions(main_model, "perovskite", {"Cl": "Br"})
+    assert changed.formula == "Cs126Pb337S221Br276Cl82"
+    assert changed.charge == 0
+    assert report.taken == {"Cl": 276}
+    assert np.array_equal(changed.positions, main_model.positions)
+    other = main_model.domain == 1
+    assert np.array_equal(changed.numbers[other], main_model.numbers[other])
+    assert (changed.numbers[main_model.role == Role.LIGAND] == 17).all()
+    found = inspect(changed).interface
+    assert found is not None
+    assert found.planes == ((-2, 1, 0), (-4, -4, 2))
+    assert changed.domains[0].crystal.formula == "CsPbBr3"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "formula"),
+    [
+        ("cspbbr3-pbs", "Cs126Pb337S221Br276Cl82"),
+        ("cspbi3-pbs", "Cs126Pb337S221I276Cl82"),
+        ("cspbcl3-cu2s", "Cs126Pb148Cu378S221Cl358"),
+    ],
+)
+def test_shipped_daughters(recipe: str, formula: str) -> None:
+    model = list(history(recipe).values())[-1]
+    assert (model.formula, model.charge) == (formula, 0)
+    assert len(model.provenance["recipe"]["steps"]) == 1
+    again = build(parse_recipe(model.provenance["recipe"]))
+    assert same_atoms(again, model)
+
+
+@SLOW_BUILD
+@given(
+    st.sampled_from(["Br", "I"]),
+    st.floats(0, 1),
+    st.sampled_from(["surface", "interface", "random", "even"]),
+    st.integers(0, 99),
+)
+def test_there_and_back_is_the_identity(
+    main_model: Model, halide: str, fraction: float, where: str, seed: int
+) -> None:
+    options = {"fraction": fraction, "where": where, "seed": seed}
+    there, report = replace_ions(main_model, "perovskite", {"Cl": halide}, **options)
+    assert report.taken["Cl"] == np.floor(276 * fraction + 0.5)
+    assert there.charge == main_model.charge
+    twice, again = replace_ions(there, "perovskite", {"Cl": halide}, **options)
+    assert again.taken["Cl"] == 0
+    assert same_atoms(twice, there)
+    back, _ = replace_ions(there, "perovskite", {halide: "Cl"})
+    assert same_atoms(back, main_model)
+    assert np.allclose(back.domains[0].vectors, main_model.domains[0].vectors)
+
+
+@SLOW_BUILD
+@given(st.sampled_from([("Pb", "Bi", 1), ("Pb", "Tl", -1), ("Cs", "Ba", 1)]), st.floats(0, 1))
+def test_charge_changes_by_the_difference_of_the_ions(
+    main_model: Model, ions: tuple[str, str, int], fraction: float
+) -> None:
+    old, new, step = ions
+    changed, report = replace_ions(main_model, "perovskite", {old: new}, fraction=fraction)
+    assert report.charge == changed.charge - main_model.charge == step * report.taken[old]
+
+
+def test_lattice_of_the_product(main_model: Model) -> None:
+    product = load("CsPbBr3")
+    changed, report = replace_ions(
+        main_model, "perovskite", {"Cl": "Br"}, product=product, lattice="product"
+    )
+    assert report.strain == pytest.approx((0, 0, 0), abs=1e-9)
+    mine = main_model.domain == 0
+    before, after = (
+        np.linalg.norm(m.positions[mine][1:] - m.positions[mine][:-1], axis=1)
+        for m in (main_model, changed)
+    )
+    ratio = product.cell_parameters[0] / load("CsPbCl3").cell_parameters[0]
+    assert after == pytest.approx(before * ratio, abs=1e-6)
+    shared = main_model.role == Role.SHARED
+    centre = main_model.positions[shared].mean(axis=0)
+    assert changed.positions[shared].mean(axis=0) == pytest.approx(centre, abs=1e-6)
+    assert np.array_equal(changed.positions[~mine], main_model.positions[~mine])
+    back, _ = replace_ions(
+        changed, "perovskite", {"Br": "Cl"}, product=load("CsPbCl3"), lattice="product"
+    )
+    assert np.allclose(back.positions, main_model.positions, atol=1e-6)
+
+
+def test_half_exchanged_lattice_follows_vegard(main_model: Model) -> None:
+    changed, _ = replace_ions(
+        main_model,
+        "perovskite",
+        {"Cl": "Br"},
+        fraction=0.5,
+        product=load("CsPbBr3"),
+        lattice="product",
+    )
+    a, b = (load(name).cell_parameters[0] for name in ("CsPbCl3", "CsPbBr3"))
+    lengths = np.linalg.norm(changed.domains[0].vectors, axis=1)
+    assert lengths == pytest.approx(3 * [(a + b) / 2], abs=1e-6)
+
+
+# Which ions
+
+
+def test_selection_takes_what_it_says(main_model: Model) -> None:
+    cl = np.flatnonzero((main_model.domain == 0) & (main_model.numbers == 17))
+    outer = select(main_model, cl, 100, "surface")
+    rest = np.setdiff1d(cl, outer)
+    assert depth(main_model, outer).max() <= depth(main_model, rest).min() + 1e-3
+    near = select(main_model, cl, 100, "interface")
+    z = main_model.positions[:, 2]
+    assert z[near].mean() < z[np.setdiff1d(cl, near)].mean() - 5
+    even, chance = (select(main_model, cl, 40, w, seed=3) for w in ("even", "random"))
+    reach = [
+        cKDTree(main_model.positions[s]).query(main_model.positions[cl])[0].mean()
+        for s in (even, chance)
+    ]
+    assert len(np.unique(even)) == 40
+    assert reach[0] < 0.95 * reach[1]
+    assert not np.array_equal(chance, select(main_model, cl, 40, "random", seed=4))
+    assert np.array_equal(chance, select(main_model, cl, 40, "random", seed=3))
+
+
+@given(st.floats(0, 1), st.integers(0, 10_000))
+def test_share_is_the_nearest_count(fraction: float, total: int) -> None:
+    assert abs(share(fraction, total) - fraction * total) <= 0.5 + 1e-9
+
+
+# Topotactic exchange
+
+
+def test_pb_to_cu_is_the_published_daughter(main_model: Model, copper: Model) -> None:
+    assert (copper.formula, copper.charge) == ("Cs126Pb148Cu378S221Cl358", 0)
+    mine = main_model.domain == 0
+    assert np.array_equal(copper.positions[copper.domain == 0], main_model.positions[mine])
+    for z in (16, 17):
+        a, b = (m.positions[m.numbers == z] for m in (copper, main_model))
+        assert np.array_equal(a, b)
+    kept = (copper.domain == 1) & (copper.numbers == 82)
+    assert kept.sum() == 68
+    heights = np.rint(main_model.domains[1].plane_index((-4, -4, 2), copper.positions[kept]))
+    assert set(heights.astype(int)) == {1, 2, 3, 4, 5}  # the shared layer is plane 6
+    cu = copper.positions[copper.numbers == 29]
+    cations = (copper.charges > 0) & (copper.numbers != 29)
+    assert cKDTree(copper.positions[cations]).query(cu)[0].min() >= 2.9
+    around = cKDTree(copper.positions[copper.charges < 0]).query_ball_point(
+        cu, 2.8, return_length=True
+    )
+    assert (around >= 3).sum() >= 300
+    assert around.min() >= 2
+    assert len(cKDTree(cu).query_pairs(2.4)) == 0
+
+
+def test_holes_listed_are_the_badly_coordinated_ones(main_model: Model) -> None:
+    changed, report = exchange_cations(main_model, "sulfide", load("Cu2S"))
+    cu = changed.positions[changed.numbers == 29]
+    anions = cKDTree(changed.positions[changed.charges < 0])
+    listed = np.array(report.details["at_surface"])
+    poor = anions.query_ball_point(cu, 2.8, return_length=True) < 3
+    assert {tuple(x) for x in np.round(cu[poor], 3)} == {tuple(x) for x in listed}
+    histogram = Counter(anions.query_ball_point(cu, 2.8, return_length=True).tolist())
+    assert report.details["anions_around"] == histogram
+
+
+def test_second_exchange_changes_nothing(copper: Model) -> None:
+    again, report = exchange_cations(copper, "sulfide", load("Cu2S"))
+    assert again is copper
+    assert not report.taken
+
+
+@pytest.mark.parametrize(
+    ("product", "formula", "holes"),
+    [
+        ("Ag2S", "Cs126Pb148Ag378S221Cl358", 2),
+        ("ZnS", "Cs126Pb148Zn189S221Cl358", 1),
+        ("CdS", "Cs126Pb148Cd189S221Cl358", 1),
+    ],
+)
+def test_other_products(main_model: Model, product: str, formula: str, holes: int) -> None:
+    changed, report = exchange_cations(main_model, "sulfide", load(product))
+    assert (changed.formula, changed.charge) == (formula, 0)
+    assert len(report.details["holes"].split(",")) == holes
+    assert min(report.details["anions_around"]) >= 2
+
+
+def test_holes_are_the_cation_sites_of_antifluorite() -> None:
+    """Each has the four anions that pymatgen finds around Cu in Cu2S."""
+    parent, bulk = load("PbS"), load("Cu2S")
+    structure = Structure(
+        Lattice(bulk.vectors), [int(z) for z in bulk.numbers], np.array(bulk.fractional)
+    ).add_oxidation_state_by_element({"Cu": 1, "S": -2})
+    (way,) = topotaxies(parent, bulk)
+    holes = (bulk.fractional[bulk.numbers == 29] @ way.axes + way.shift) @ parent.vectors
+    cells = np.array(list(np.ndindex(5, 5, 5))) - 2
+    anions = (parent.fractional[parent.charges < 0][None] + cells[:, None]).reshape(-1, 3)
+    apart = np.linalg.norm((anions @ parent.vectors)[None] - holes[:, None], axis=2)
+    assert ((apart < 2.8).sum(axis=1) == CrystalNN().get_cn(structure, 0)).all()
+
+
+@pytest.mark.parametrize("fraction", [0.5, 0.75])
+def test_part_of_the_sulfide_from_its_surface(main_model: Model, fraction: float) -> None:
+    changed, report = exchange_cations(main_model, "sulfide", load("Cu2S"), fraction=fraction)
+    n = int(np.floor(189 * fraction + 0.5))
+    assert report.taken == {"Pb": n}
+    assert (report.put, changed.charge) == ({"Cu": 2 * n}, 0)
+
+
+def test_both_hole_sets_of_zinc_blende_are_ways() -> None:
+    names = {way.holes for way in topotaxies(load("PbS"), load("ZnS"))}
+    assert names == {"1/4 1/4 1/4", "3/4 3/4 3/4"}
+
+
+def test_packings_are_told_apart() -> None:
+    assert shell_misfit(load("PbS"), load("Cu2S")) == pytest.approx(0, abs=1e-9)
+    # Third shell of hcp at sqrt(8/3), of ccp at sqrt(3) anion spacings.
+    assert 0.09 < shell_misfit(load("PbS"), load("CdS-wurtzite")) < 0.25
+    with pytest.raises(ImpossibleError, match=r"do not match: .* differ by up to 1\d\.\d %"):
+        topotaxies(load("PbS"), load("CdS-wurtzite"))
+
+
+@pytest.mark.parametrize(("planes", "kept"), [(0, 0), (1, 12), (3, 40), (8, 113)])
+def test_kept_planes(main_model: Model, planes: int, kept: int) -> None:
+    changed, _ = exchange_cations(main_model, "sulfide", load("Cu2S"), keep_planes=planes)
+    assert ((changed.domain == 1) & (changed.numbers == 82)).sum() == kept
+    assert changed.charge == 0
+
+
+def test_fewer_holes_than_cations(main_model: Model) -> None:
+    with pytest.raises(ImpossibleError, match=r"190 Cu need holes .* only \d+ with two anions"):
+        exchange_cations(main_model, "sulfide", load("Cu2S"), fraction=0.5, where="even")
+    changed, _ = exchange_cations(
+        main_model,
+        "sulfide",
+        load("Cu2S"),
+        fraction=0.5,
+        where="even",
+        floors=HoleFloors(kept=2.5),
+    )
+    assert changed.charge == 0
+
+
+def test_kept_thickness_counts_like_planes(main_model: Model, copper: Model) -> None:
+    by_length, _ = exchange_cations(main_model, "sulfide", load("Cu2S"), keep_thickness=4.0)
+    assert same_atoms(by_length, copper)
+
+
+def test_deficit_leaves_a_stated_charge(main_model: Model) -> None:
+    changed, report = exchange_cations(main_model, "sulfide", load("Cu2S"), deficit=0.2)
+    assert report.details["missing"] == 38  # 0.2 of 189 formula units
+    assert report.charge == changed.charge == -38
+    spec = parse_step(TopotacticSpec, {"domain": "sulfide", "product": "Cu2S", "deficit": 0.2})
+    with pytest.raises(ImpossibleError, match=r"formal charge -38 e .* --compensate"):
+        run_step(main_model, spec)
+    allowed = run_step(main_model, spec.model_copy(update={"allow_charge": True}))
+    assert allowed.charge == -38
+    paid = parse_step(
+        TopotacticSpec,
+        {
+            "domain": "sulfide",
+            "product": "Cu2S",
+            "deficit": 0.2,
+            "compensate": ["remove Cl in sulfide"],
+        },
+    )
+    assert run_step(main_model, paid).formula == "Cs126Pb148Cu340S221Cl320"
+
+
+@pytest.mark.parametrize("rms", [0.2, 0.3])
+def test_models_from_elsewhere(main_model: Model, rms: float) -> None:
+    """No labels, atoms displaced: the domains come out of the places."""
+    rng = np.random.default_rng(7)
+    places = main_model.positions + rng.normal(0, rms / np.sqrt(3), (len(main_model), 3))
+    bare = model_of(main_model.numbers, places, [load("CsPbCl3"), load("PbS")])
+    assert len(bare.provenance["ambiguous"]) <= 15
+    changed, _ = replace_ions(bare, "CsPbCl3", {"Cl": "Br"})
+    wrong = abs(int((changed.numbers == 35).sum()) - 276)
+    assert wrong <= min(10, len(bare.provenance["ambiguous"]))
+    copper, report = exchange_cations(bare, "PbS", load("Cu2S"))
+    assert copper.charge == 0
+    assert abs(report.details["kept"] - 68) <= 2
+    sulfur = main_model.numbers == 16
+    assert np.array_equal(copper.positions[copper.numbers == 16], places[sulfur])
+    cu = copper.positions[copper.numbers == 29]
+    others = (copper.charges > 0) & (copper.numbers != 29)
+    assert cKDTree(copper.positions[others]).query(cu)[0].min() >= 2.9
+
+
+def test_strained_to_the_product_about_the_interface(main_model: Model) -> None:
+    changed, report = exchange_cations(main_model, "sulfide", load("Cu2S"), lattice="product")
+    assert report.strain == pytest.approx((0, 0, 0), abs=1e-9)
+    s = changed.positions[changed.numbers == 16]
+    nearest = np.sort(cKDTree(s).query(s, k=2)[0][:, 1])
+    assert np.median(nearest) == pytest.approx(load("Cu2S").cell_parameters[0] / np.sqrt(2))
+
+
+# Molecular cations
+
+
+@pytest.mark.parametrize(("name", "formula"), [("MA", "C126H756N126"), ("FA", "C126H630N252")])
+def test_every_cs_becomes_a_whole_molecule(main_model: Model, name: str, formula: str) -> None:
+    changed, report = replace_molecules(main_model, "perovskite", "Cs", name, seed=5)
+    assert changed.formula == f"{formula}Pb337S221Cl358"
+    assert (changed.charge, report.charge, report.put) == (0, 0, {name: 126})
+    molecule = read_molecule(name)
+    groups = whole_molecules(changed, molecule)
+    assert groups.shape == (126, 8)
+    # Independent: bonds by ASE's covalent radii, and no contact of one with another.
+    atoms = changed.to_ase()[groups.ravel()]
+    i, j, r = neighbor_list("ijd", atoms, 2.4)
+    other = i // 8 != j // 8
+    assert (r[other] > 1.9).all()
+    internal = [neighbor_list("d", atoms[8 * k : 8 * k + 8], 3.0) for k in range(126)]
+    for a, b in pairwise(internal):
+        assert np.sort(a) == pytest.approx(np.sort(b), abs=1e-6)
+    rest = np.setdiff1d(np.arange(len(changed)), groups)
+    assert cKDTree(changed.positions[rest]).query(atoms.positions)[0].min() > 2.0
+    centres = changed.positions[groups].mean(axis=1)
+    cs = main_model.positions[main_model.numbers == 55]
+    assert cKDTree(centres).query(cs)[0].max() < 1e-6
+    back, _ = replace_molecules(changed, "perovskite", name, "Cs")
+    assert same_atoms(back, main_model)
+
+
+def test_molecules_along_a_direction(main_model: Model) -> None:
+    changed, _ = replace_molecules(main_model, "perovskite", "Cs", "MA", along=(0, 0, 1))
+    groups = whole_molecules(changed, read_molecule("MA"))
+    c, n = (changed.positions[groups][changed.numbers[groups] == z].reshape(-1, 3) for z in (6, 7))
+    bond = (n - c) / np.linalg.norm(n - c, axis=1, keepdims=True)
+    axis = main_model.domains[0].vectors[2] / np.linalg.norm(main_model.domains[0].vectors[2])
+    assert np.median(np.abs(bond @ axis)) > 0.99
+    assert len({round(float(x), 3) for x in np.sign(bond @ axis)}) == 1
+
+
+def test_part_of_the_cs(main_model: Model) -> None:
+    changed, report = replace_molecules(
+        main_model, "perovskite", "Cs", "MA", fraction=0.5, where="even"
+    )
+    assert report.put == {"MA": 63}
+    again, nothing = replace_molecules(changed, "perovskite", "Cs", "MA", fraction=0.5)
+    assert nothing.put == {"MA": 0}
+    assert same_atoms(again, changed)
+
+
+# Etching
+
+
+def test_etching_recovers_neutral_pbs(main_model: Model) -> None:
+    left, report = etch(main_model, "perovskite")
+    assert report.removed.startswith("Cs126Pb")
+    assert report.layer == "Pb10"
+    assert [d.name for d in left.domains] == ["sulfide"]
+    assert left.interface is None
+    model = run_step(main_model, EtchSpec(domain="perovskite"))
+    assert model.charge == 0
+    assert not set(model.formula) & {"B", "r"}
+    assert "Cs" not in model.formula
+    around = inspect(model).coordination
+    assert min(n for region in around.values() for n in region) >= 3
+
+
+def test_etching_with_the_shared_layer_kept(main_model: Model) -> None:
+    left, report = etch(main_model, "perovskite", shared="keep")
+    assert (report.inherited, left.formula) == ("Pb10", "Pb267S221Cl82")
+    assert report.charge == left.charge == 10
+
+
+# Bad input
+
+
+def test_clear_errors(main_model: Model) -> None:
+    with pytest.raises(InputError, match="perovskite holds no Br to exchange for I; it holds Cs"):
+        replace_ions(main_model, "perovskite", {"Br": "I"})
+    with pytest.raises(InputError, match=r"fraction of 1\.5 was asked for; it must lie in 0 to 1"):
+        replace_ions(main_model, "perovskite", {"Cl": "Br"}, fraction=1.5)
+    with pytest.raises(InputError, match="No domain 'halide' in this model"):
+        replace_ions(main_model, "halide", {"Cl": "Br"})
+    with pytest.raises(InputError, match="does not have the sites of CsPbCl3"):
+        replace_ions(main_model, "perovskite", {"Cl": "Br"}, product=load("PbS"))
+    with pytest.raises(InputError, match="name it with product"):
+        replace_ions(main_model, "perovskite", {"Cl": "F"}, lattice="product")
+    with pytest.raises(InputError, match=r"deficit 3: Cu2S can lack 0 to 2 Cu"):
+        exchange_cations(main_model, "sulfide", load("Cu2S"), deficit=3)
+    with pytest.raises(InputError, match="has the cations Cs, Pb; a product must have one"):
+        exchange_cations(main_model, "sulfide", load("CsPbCl3"))
+    with pytest.raises(InputError, match="not both"):
+        exchange_cations(main_model, "sulfide", load("Cu2S"), keep_planes=1, keep_thickness=1.0)
+    with pytest.raises(InputError, match="No molecule is called 'XX'; there are FA, MA"):
+        read_molecule("XX")
+    alone = history("cspbcl3-cube-1")["balanced"]
+    with pytest.raises(ImpossibleError, match="is the only domain"):
+        etch(alone, alone.domains[0].name)
+    with pytest.raises(InputError, match="has no interface; choose surface, random or even"):
+        replace_ions(alone, alone.domains[0].name, {"Cl": "Br"}, fraction=0.5, where="interface")
+
+
+def test_no_room_for_a_molecule(main_model: Model) -> None:
+    tight = replace(main_model, positions=main_model.positions * 0.7)
+    with pytest.raises(ImpossibleError, match=r"No room for MA on \d+ sites"):
+        replace_molecules(tight, "perovskite", "Cs", "MA")
+
+
+def test_faulty_steps_in_a_recipe() -> None:
+    tree = read_recipe(find_recipe("cspbcl3-pbs")).model_dump(mode="json")
+    for step, text in (
+        ({"action": "replace", "domain": "perovskite"}, "ions: Field required"),
+        ({"action": "melt", "domain": "perovskite"}, "'replace', 'topotactic', 'etch'"),
+        ({"action": "replace", "domain": "x", "ions": {"Cl": "Br"}}, "unknown domain 'x'"),
+        ({"action": "etch", "domain": "sulfide", "compensate": ["boil Cl"]}, "is no move; write"),
+        ({"action": "etch", "domain": "sulfide", "share": "keep"}, "unknown key; "),
+    ):
+        with pytest.raises(InputError, match=text):
+            parse_recipe(tree | {"steps": [step]})
+    with pytest.raises(InputError, match=r"fraction 2 is not in 0 to 1"):
+        parse_step(ReplaceSpec, {"domain": "a", "ions": {"Cl": "Br"}, "fraction": 2})
