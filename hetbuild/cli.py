@@ -125,7 +125,9 @@ def _shorthands(command: Callable[..., None]) -> Callable[..., None]:
     for name, (old, new) in reversed(SHORTHANDS.items()):
         halide = old != "Pb"
         what = f"{old} to {new} in the perovskite." if halide else f"The sulfide to {new}, S stays."
-        flag = click.option(f"--{name.lower()}", "shorthand", flag_value=name, help=what)
+        flag = click.option(
+            f"--{name.lower()}", "shorthands", flag_value=name, multiple=True, help=what
+        )
         command = flag(command)
     return command
 
@@ -169,7 +171,7 @@ folder_option = click.option(
 @verbose_option
 def exchange(
     model: Path | None,
-    shorthand: str | None,
+    shorthands: tuple[str, ...],
     replaced: tuple[str, ...],
     product: str | None,
     domain: str | None,
@@ -198,9 +200,12 @@ def exchange(
     if "along" in given:
         given["along"] = tuple(_numbers(given["along"], 3, "--along"))
     ions = dict(_pair(text) for text in replaced)
-    if shorthand is not None:
-        if ions or product:
-            raise InputError(f"Give --{shorthand.lower()}, --replace or --product, not several.")
+    if len(shorthands) + bool(ions or product) > 1:
+        raise InputError(
+            "One exchange at a time: give one shorthand as --cl-to-br, or --replace, or --product. "
+            "For several, exchange the product again, or list [[steps]] in a recipe."
+        )
+    for shorthand in shorthands:
         old, new = SHORTHANDS[shorthand]
         ions, product = ({}, new) if old == "Pb" else ({old: new}, None)
     if not ions and product is None:
@@ -209,7 +214,7 @@ def exchange(
             "or --product CRYSTAL."
         )
     parent = _read_model(model, crystals) if model is not None else _default_model()
-    spec = exchange_spec(parent, ions, product, domain, given, shorthand=shorthand is not None)
+    spec = exchange_spec(parent, ions, product, domain, given, shorthand=bool(shorthands))
     _step(model, parent, spec, output, as_json, force, quiet, verbose)
 
 

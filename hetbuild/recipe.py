@@ -409,8 +409,8 @@ def parse_step(schema: type[_Step], given: Mapping[str, Any]) -> _Step:
     try:
         return schema.model_validate(given)
     except ValidationError as error:
-        faults = "; ".join(_fault(e, given) for e in error.errors())
-        raise InputError(f"Not possible: {faults}.") from None
+        faults = "; ".join(_fault(e, given).removeprefix("recipe: ") for e in error.errors())
+        raise InputError(f"Not a valid step: {faults}.") from None
 
 
 def parse_recipe(tree: Mapping[str, Any], where: str = "recipe") -> Recipe:

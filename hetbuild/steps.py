@@ -108,6 +108,9 @@ def exchange_spec(
 def _meant(model: Model, ions: Mapping[str, str], product: str | None, shorthand: bool) -> str:
     """The only domain an exchange can mean."""
     held = {d.name: set(counts(d.crystal.numbers)) for d in model.domains}
+    for old in ions:
+        if not is_molecule(old) and number(old) not in model.numbers and not shorthand:
+            raise InputError(f"No {old} to exchange in {model.formula}.")
     if product is not None and not ions:
         anions = set(counts(_anions(read_crystal(find_structure(product)))))
         fits = [n for n, e in held.items() if anions <= e]

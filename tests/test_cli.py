@@ -100,7 +100,7 @@ def test_carve_recipes_and_schema(tmp_path: Path) -> None:
 
 def test_help_lists_the_commands(tmp_path: Path) -> None:
     text = run("--help", cwd=tmp_path).stdout
-    for name in ("build", "carve", "inspect", "planes", "recipes", "schema"):
+    for name in ("build", "carve", "etch", "exchange", "inspect", "planes", "recipes", "schema"):
         assert f"  {name}" in text
         assert run(name, "--help", cwd=tmp_path).returncode == 0
 
@@ -139,6 +139,70 @@ def test_errors_are_clear_and_write_nothing(
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--replace", "Br=I"], 2, "No Br to exchange in Cs126Pb337S221Cl358"),
+        (["--replace", "Br=I", "--in", "sulfide"], 2, "sulfide holds no Br to exchange for I"),
+        (["--replace", "Pb=Sn"], 2, "Which domain is meant: perovskite, sulfide? Name it"),
+        (["--product", "CdS-wurtzite", "--in", "sulfide"], 1, "differ by up to 18.2 %"),
+        (["--cl-to-br", "--fraction", "1.2"], 2, "fraction 1.2 is not in 0 to 1"),
+        (["--pb-to-cu", "--deficit", "0.1"], 1, "leaves the model with formal charge -19 e"),
+        (["--pb-to-cu", "--cl-to-br"], 2, "One exchange at a time"),
+        (["--cl-to-br", "--deficit", "0.1"], 2, "--deficit has no meaning with --replace"),
+        (["--replace", "ClBr"], 2, "write OLD=NEW"),
+        (["--replace", "Cl=Xx"], 2, "'Xx' is no chemical element"),
+        (["--replace", "Cl=Br", "--in", "x"], 2, "No domain 'x' in this model; it has perovskite"),
+        (["--product", "Cu3S"], 2, "did you mean 'Cu2S'?"),
+        (["--pb-to-cu", "--compensate", "boil"], 2, "'boil' is no move; write 'add Cl in"),
+        (["--replace", "Cs=MA", "--along", "a b"], 2, "--along takes 3 numbers"),
+        ([], 2, "Say what to exchange"),
+    ],
+)  # fmt: skip
+def test_exchange_errors_are_clear_and_write_nothing(
+    built: Path, tmp_path: Path, words: list[str], code: int, message: str
+) -> None:
+    model = str(built / "cspbcl3-pbs" / "cspbcl3-pbs.xyz")
+    result = run("exchange", model, *words, cwd=tmp_path)
+    assert message in result.stderr
+    assert (result.returncode, result.stdout) == (code, "")
+    assert not list(tmp_path.iterdir())
+
+
+def test_unlabelled_model_needs_its_crystals(built: Path, tmp_path: Path) -> None:
+    bare = str(built / "cspbcl3-pbs" / "cspbcl3-pbs-cp2k.xyz")
+    result = run("exchange", bare, "--cl-to-br", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "name the crystals they are made of (--crystals A,B)" in result.stderr
+    words = ("exchange", bare, "--crystals", "CsPbCl3,PbS", "--cl-to-br", "--json")
+    record = json.loads(run(*words, cwd=tmp_path).stdout)
+    assert record["report"]["formula"] == "Cs126Pb337S221Br276Cl82"
+    assert record["report"]["interface"]["planes"] == ["(-2 1 0)", "(-4 -4 2)"]
+
+
+def test_exchange_takes_the_model_of_build_or_builds_it(built: Path, tmp_path: Path) -> None:
+    first = run("exchange", "--cl-to-br", cwd=built)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert "exchange       perovskite: 276 Cl out, 276 Br in, charge +0 e" in first.stdout
+    second = run("exchange", "--cl-to-br", "-q", cwd=tmp_path)
+    assert "building cspbcl3-pbs first" in second.stderr
+    name = "cspbbr3-pbs/cspbbr3-pbs.xyz"
+    assert (built / name).read_bytes() == (tmp_path / name).read_bytes()
+    before = (built / name).read_bytes()
+    assert run("exchange", "--cl-to-br", cwd=built).returncode == 2
+    assert (built / name).read_bytes() == before
+    again = run("exchange", name, "--cl-to-br", "-o", "twice", cwd=built)
+    assert "perovskite holds nothing more to exchange: unchanged" in again.stdout
+
+
+def test_etch_reports_what_stays(built: Path, tmp_path: Path) -> None:
+    model = str(built / "cspbcl3-pbs" / "cspbcl3-pbs.xyz")
+    result = run("etch", model, "--remove", "perovskite", cwd=tmp_path)
+    assert "of the shared layer Pb10 nothing stays; charge -10 e" in result.stdout
+    assert "Pb257S221Cl72                  +0 e" in result.stdout
+    assert run("etch", model, "--remove", "halide", cwd=tmp_path).returncode == 2
 
 
 def test_charged_particle_is_built_when_nothing_asks_for_neutrality(tmp_path: Path) -> None:
