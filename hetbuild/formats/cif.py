@@ -33,14 +33,14 @@ def write_cif(model: Model, stream: TextIO, *, vacuum: float = 10.0) -> None:
     for tag, value in _items(model, edges):
         block.set_pair(tag, value)
     block.init_loop("_space_group_symop_", ["operation_xyz"]).add_row(["'x, y, z'"])
-    labels = _labels(model)
+    named = labels(model)
     sites = block.init_loop("_atom_site_", list(SITE))
     fractional = (model.positions + shift) / edges
-    for label, z, f in zip(labels, model.numbers, fractional, strict=True):
+    for label, z, f in zip(named, model.numbers, fractional, strict=True):
         sites.add_row([label, symbol(z), "1.0", *(f"{x:.12f}" for x in f)])
     own = block.init_loop("_hetbuild_site_", ["label", *OWN])
     names = [gemmi.cif.quote(d.name) for d in model.domains]
-    for label, d, r, q in zip(labels, model.domain, model.role, model.charges, strict=True):
+    for label, d, r, q in zip(named, model.domain, model.role, model.charges, strict=True):
         own.add_row([label, names[d], Role(r).label, f"{q:+d}"])
     stream.write(document.as_string())
 
@@ -61,7 +61,7 @@ def _spaced(model: Model) -> str:
     return " ".join(f"{e}{n}" for e, n in counts(model.numbers).items())
 
 
-def _labels(model: Model) -> list[str]:
+def labels(model: Model) -> list[str]:
     """Pb1, Pb2, ...: the rank of each atom among its element."""
     rank = np.zeros(len(model), dtype=np.int64)
     for z in np.unique(model.numbers):

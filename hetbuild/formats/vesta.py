@@ -1,0 +1,505 @@
+"""VESTA's native format: the model as it should look, ready to open.
+
+Sections and their order are those of files VESTA 3.5.4 writes (Momma & Izumi, doi
+10.1107/S0021889811038970). Sites are coloured by element with VESTA's own palette; the shared layer
+is magenta and larger, ligands are darker and compensating ions paler than their element.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from hetbuild.elements import A_CATIONS, number, symbol
+from hetbuild.errors import InputError
+from hetbuild.formats.cif import box, labels
+from hetbuild.ionic import SHANNON_RADII
+from hetbuild.lattice import FloatArray, IntArray
+from hetbuild.model import Domain, Model, Role
+
+PALETTE: Mapping[str, tuple[float, int]] = {
+    "H": (0.46, 0xffcccc), "Li": (1.57, 0x86e074), "C": (0.77, 0x804929), "N": (0.74, 0xb0b9e6),
+    "O": (0.74, 0xfe0300), "F": (0.72, 0xb0b9e6), "Na": (1.91, 0xf9dc3c), "Mg": (1.60, 0xfb7b15),
+    "Al": (1.43, 0x81b2d6), "S": (1.04, 0xfffa00), "Cl": (0.99, 0x31fc02), "K": (2.35, 0xa121f6),
+    "Ca": (1.97, 0x5a96bd), "Mn": (1.37, 0xa8089e), "Cu": (1.28, 0x2247dc),
+    "Zn": (1.37, 0x8f8f81), "Ga": (1.53, 0x9ee373), "Ge": (1.22, 0x7e6ea6),
+    "Se": (1.04, 0x9aef0f), "Br": (1.14, 0x7e3102), "Rb": (2.50, 0xff0099),
+    "Sr": (2.15, 0x00ff26), "Ag": (1.44, 0xb7bbbd), "Cd": (1.52, 0xf21edc),
+    "In": (1.67, 0xd780bb), "Sn": (1.58, 0x9a8eb9), "Sb": (1.41, 0xd7834f),
+    "Te": (1.37, 0xada251), "I": (1.33, 0x8e1f8a), "Cs": (2.72, 0x0efeb9),
+    "Ba": (2.24, 0x1eef2c), "Hg": (1.55, 0xd3b7cb), "Tl": (1.71, 0x95896c),
+    "Pb": (1.75, 0x52535b), "Bi": (1.82, 0xd22ff7),
+}  # fmt: skip
+"""Atomic radius in Å and colour of each element as VESTA 3.5.4 ships them."""
+
+UNKNOWN = (1.50, 0x4C4C4C)
+"""Radius and colour of elements that are not in the palette."""
+
+SECTION = re.compile("[A-Z][A-Z0-9]{3,}")
+"""A word that begins a section."""
+
+MARKS: Mapping[Role, str] = {
+    Role.LATTICE: "",
+    Role.SHARED: "_shared",
+    Role.LIGAND: "_ligand",
+    Role.COMPENSATION: "_comp",
+}
+"""What the label of a site ends in, by role."""
+
+SCALE = 0.4
+"""VESTA draws balls at this part of the atomic radius."""
+
+REACH = 1.2
+"""A cation and an anion are bonded up to this many times the sum of their Shannon radii: Pb-S
+3.64, Pb-Cl 3.60, Cu-S 3.13 Å, below every second shell."""
+
+MOLECULE_BONDS: Mapping[tuple[str, str], float] = {
+    ("C", "N"): 1.75,
+    ("C", "H"): 1.30,
+    ("N", "H"): 1.25,
+}
+"""Longest bonds in Å inside molecular cations."""
+
+PLANE_COLOUR = (255, 0, 255, 96)
+"""Red, green, blue, opacity of the interface plane."""
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Where the model is looked at from."""
+
+    axes: FloatArray
+    """Screen axes as rows in the model's axes: right, up, towards the viewer; shape (3, 3)."""
+    plane: tuple[FloatArray, FloatArray] | None
+    """Unit normal of the interface and a point on it, Å, shapes (3,)."""
+
+
+def write_vesta(model: Model, stream: TextIO, *, vacuum: float = 10.0) -> None:
+    """A .vesta file of the model in the box of its CIF. vacuum: Å on every side."""
+    edges, shift = box(model, vacuum)
+    sites = [label + MARKS[Role(r)] for label, r in zip(labels(model), model.role, strict=True)]
+    seen = view(model)
+    stream.write("#VESTA_FORMAT_VERSION 3.5.4\n\n\nCRYSTAL\n\n")
+    stream.writelines(_title(model))
+    stream.write(SYMMETRY)
+    stream.write(_row("CELLP\n", [*edges, 90, 90, 90], "11.6f"))
+    stream.write(_row("", 6 * [0.0], "11.6f"))
+    stream.writelines(_structure(model, sites, (model.positions + shift) / edges))
+    stream.write(BOUNDARY)
+    stream.writelines(_bonds(model))
+    stream.writelines(_site_styles(model, sites))
+    stream.write("VECTR\n 0 0 0 0 0\nVECTT\n 0 0 0 0 0\n")
+    stream.write(_planes(seen, edges, shift))
+    stream.write(HIDDEN)
+    stream.writelines(_element_styles(model))
+    stream.writelines(_scene(seen))
+    stream.write(STYLE)
+
+
+def view(model: Model) -> View:
+    """Down [001], or another in-plane axis, of the first domain, its side of the interface up.
+
+    That is the projection in which the interfaces of these heterostructures are drawn: an interface
+    stands upright on the screen and its steps are seen end on. A model without an interface is seen
+    down c.
+    """
+    first = model.domains[0]
+    if model.interface is None:
+        return View(_screen(first.vectors[1], first.vectors[2]), None)
+    normal = np.asarray(model.interface.planes[0], float) @ np.linalg.inv(first.vectors).T
+    normal /= np.linalg.norm(normal)
+    if _height(model, normal, 0) < _height(model, normal, 1):
+        normal = -normal
+    return View(_screen(normal, _towards(model, first, normal)), (normal, _middle(model, normal)))
+
+
+def _height(model: Model, normal: FloatArray, domain: int) -> float:
+    return float((model.positions[model.domain == domain] @ normal).mean())
+
+
+def _towards(model: Model, domain: Domain, normal: FloatArray) -> FloatArray:
+    """The in-plane direction to look down: the coincidence with the plainest indices, positive."""
+    assert model.interface is not None
+    pairs = [p for p in (model.interface.across, model.interface.along) if p is not None]
+    along = min((p.first.vector for p in pairs), key=lambda v: float(np.abs(v).sum()))
+    if along.sum() < 0:
+        along = -along
+    direction = along @ domain.vectors
+    return np.asarray(direction - (direction @ normal) * normal)
+
+
+def _screen(up: FloatArray, towards: FloatArray) -> FloatArray:
+    z = towards / np.linalg.norm(towards)
+    y = up - (up @ z) * z
+    y /= np.linalg.norm(y)
+    return np.array([np.cross(y, z), y, z])
+
+
+def _middle(model: Model, normal: FloatArray) -> FloatArray:
+    """A point on the interface: in the shared layer, else half-way between the domains' cations."""
+    shared = model.role == Role.SHARED
+    if shared.any():
+        return np.asarray(model.positions[shared].mean(axis=0))
+    cations = model.charges > 0
+    above = model.positions[cations & (model.domain == 0)]
+    below = model.positions[cations & (model.domain == 1)]
+    height = ((above @ normal).min() + (below @ normal).max()) / 2
+    centre = model.positions.mean(axis=0)
+    return np.asarray(centre + (height - centre @ normal) * normal)
+
+
+def _title(model: Model) -> Iterator[str]:
+    recipe = dict(model.provenance).get("recipe", {})
+    yield "TITLE\n"
+    yield f"{recipe.get('title') or recipe.get('name') or 'hetbuild model'}: {model.formula}\n"
+    for reference in recipe.get("references", ()):
+        yield f"Cite: {reference}\n"
+    yield "Colours: shared layer magenta, ligands dark, compensating ions pale\n\n"
+
+
+def _structure(model: Model, sites: Sequence[str], fractional: FloatArray) -> Iterator[str]:
+    yield "STRUC\n"
+    rows = zip(model.numbers, sites, model.charges, fractional, strict=True)
+    for i, (z, label, q, (x, y, w)) in enumerate(rows, 1):
+        yield f"{i:5d} {symbol(z):2s} {label:>10s} 1.0000 {x:.9f} {y:.9f} {w:.9f}  1a  1\n"
+        yield f"{0:28.6f} {0:10.6f} {0:10.6f} {q:.2f}\n"
+    yield "  0 0 0 0 0 0 0\nTHERI 1\n"
+    for i, label in enumerate(sites, 1):
+        yield f"{i:5d} {label:>10s} 1.000000\n"
+    yield "  0 0 0\n"
+
+
+def bond_limits(model: Model) -> dict[tuple[str, str], float]:
+    """Longest bond in Å of each pair of cation and anion in the model, A cations left out."""
+    signs = {
+        symbol(int(z)): int(np.sign(model.charges[model.numbers == z].sum()))
+        for z in np.unique(model.numbers)
+    }
+    known = {e: s for e, s in signs.items() if e in SHANNON_RADII}
+    pairs = {
+        (c, a): REACH * (SHANNON_RADII[c] + SHANNON_RADII[a])
+        for c, a in product(known, known)
+        if known[c] > 0 > known[a] and c not in A_CATIONS
+    }
+    inside = {p: d for p, d in MOLECULE_BONDS.items() if set(p) <= set(signs)}
+    return dict(sorted(pairs.items(), key=lambda p: (-number(p[0][0]), p[0][1]))) | inside
+
+
+def _bonds(model: Model) -> Iterator[str]:
+    """Search for A2 around A1, not beyond the boundary, with polyhedra around cations."""
+    yield "SBOND\n"
+    for i, ((a, b), limit) in enumerate(bond_limits(model).items(), 1):
+        polyhedra = int((a, b) not in MOLECULE_BONDS)
+        yield f"{i:3d} {a:>2s} {b:>2s} 0.00000 {limit:9.5f} 0 0 {polyhedra} 0 1 "
+        yield "0.150 2.000 127 127 127\n"
+    yield "  0 0 0 0\n"
+
+
+def style(element: str, role: Role = Role.LATTICE) -> tuple[float, tuple[int, int, int]]:
+    """Radius in Å and colour of a site by its element and role."""
+    radius, colour = PALETTE.get(element, UNKNOWN)
+    r, g, b = colour >> 16, colour >> 8 & 255, colour & 255
+    match role:
+        case Role.SHARED:
+            return 1.2 * radius, (255, 0, 255)
+        case Role.LIGAND:
+            return radius, (r * 11 // 20, g * 11 // 20, b * 11 // 20)
+        case Role.COMPENSATION:
+            return radius, ((r + 510) // 3, (g + 510) // 3, (b + 510) // 3)
+        case _:
+            return radius, (r, g, b)
+
+
+def _site_styles(model: Model, sites: Sequence[str]) -> Iterator[str]:
+    yield "SITET\n"
+    for i, (z, role, label) in enumerate(zip(model.numbers, model.role, sites, strict=True), 1):
+        yield f"{i:5d} {label:>10s} {_styled(symbol(z), Role(role))} 0\n"
+    yield "  0 0 0 0 0 0\n"
+
+
+def _element_styles(model: Model) -> Iterator[str]:
+    yield "ATOMT\n"
+    kinds = dict.fromkeys(symbol(int(z)) for z in model.numbers)
+    for i, element in enumerate(kinds, 1):
+        yield f"{i:3d} {element:>2s} {_styled(element, Role.LATTICE)}\n"
+    yield "  0 0 0 0 0 0\n"
+
+
+def _styled(element: str, role: Role) -> str:
+    radius, (r, g, b) = style(element, role)
+    return f"{radius:.4f} {r:3d} {g:3d} {b:3d} {r:3d} {g:3d} {b:3d} 204"
+
+
+def _planes(seen: View, edges: FloatArray, shift: FloatArray) -> str:
+    if seen.plane is None:
+        return "SPLAN\n  0 0 0 0\n"
+    normal, point = seen.plane
+    hkl = normal * edges
+    hkl /= np.abs(hkl).max()
+    indices = " ".join(f"{h:.6g}" for h in np.where(np.abs(hkl) < 1e-6, 0.0, hkl))
+    r, g, b, a = PLANE_COLOUR
+    return f"SPLAN\n  1 {indices} {normal @ (point + shift):.6f} {r} {g} {b} {a}\n  0 0 0 0\n"
+
+
+def _scene(seen: View) -> Iterator[str]:
+    yield "SCENE\n"
+    for row in seen.axes:
+        yield _row("", [*row, 0.0], "9.6f")
+    yield " 0.000000  0.000000  0.000000  1.000000\n  0.000   0.000\n  0.000\n  1.000\n"
+
+
+def _row(start: str, values: Sequence[float], form: str) -> str:
+    return start + " ".join(f"{v + 0.0:{form}}" for v in values) + "\n"
+
+
+def read_vesta(path: Path) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Atomic numbers (N,), positions (N, 3) and cell vectors (3, 3), Å, of the first phase.
+
+    Symmetry operations of the file are carried out; images on one place count once.
+
+    Raises
+    ------
+    InputError
+        Not a VESTA file, or one cut short.
+    """
+    from ase.geometry import cellpar_to_cell
+
+    sections = read_sections(path)
+    try:
+        vectors = np.asarray(cellpar_to_cell([float(x) for x in sections["CELLP"][0].split()[:6]]))
+        rows = [line.split() for line in sections["STRUC"] if line.strip()]
+        sites = rows[:-1:2]
+        if not sites or set(rows[-1]) != {"0"} or any(len(s) < 8 for s in sites):
+            raise ValueError("the list of sites is not closed")
+        numbers = np.array([number(s[1]) for s in sites])
+        fractional = np.array([[float(x) for x in s[4:7]] for s in sites])
+        operations = _operations(sections.get("SYMOP", []))
+    except (KeyError, ValueError, IndexError) as error:
+        raise InputError(f"{path} is no complete VESTA file: {error}.") from None
+    numbers, fractional = _images(numbers, fractional, operations, vectors)
+    return numbers, fractional @ vectors, vectors
+
+
+def read_sections(path: Path) -> dict[str, list[str]]:
+    """Lines of each section of the first phase, by name.
+
+    Raises
+    ------
+    InputError
+        Not a VESTA file, or one without its last sections.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise InputError(f"Cannot read {path}: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        lines = []
+    if not lines or not lines[0].startswith("#VESTA_FORMAT_VERSION"):
+        raise InputError(f"{path} is no VESTA file: it must begin with #VESTA_FORMAT_VERSION.")
+    found: dict[str, list[str]] = {}
+    name = ""
+    for line in lines[1:]:
+        word = line.split(" ")[0]
+        if SECTION.fullmatch(word) and (name != "TITLE" or word == "GROUP"):
+            if word in found:
+                break  # the next phase
+            name = word
+            found[name] = []
+        elif name:
+            found[name].append(line)
+    if "STYLE" not in found:
+        raise InputError(f"{path} is no complete VESTA file: it has no STYLE section at its end.")
+    return found
+
+
+def _operations(lines: Sequence[str]) -> list[tuple[FloatArray, FloatArray]]:
+    """Rotations and translations of a SYMOP section; identity where there are none."""
+    rows = [[float(x) for x in line.split()] for line in lines if line.strip()]
+    found = [
+        (np.array(row[3:12]).reshape(3, 3), np.array(row[:3]))
+        for row in rows
+        if len(row) == 13 and any(row[3:12])
+    ]
+    return found or [(np.eye(3), np.zeros(3))]
+
+
+def _images(
+    numbers: IntArray,
+    fractional: FloatArray,
+    operations: Sequence[tuple[FloatArray, FloatArray]],
+    vectors: FloatArray,
+) -> tuple[IntArray, FloatArray]:
+    if len(operations) == 1:
+        return numbers, fractional
+    images = np.concatenate([fractional @ w.T + t for w, t in operations]) % 1.0
+    elements = np.tile(numbers, len(operations))
+    key = np.rint(images * np.linalg.norm(vectors, axis=1) / 0.01).astype(np.int64)
+    wrap = np.rint(np.linalg.norm(vectors, axis=1) / 0.01).astype(np.int64)
+    _, first = np.unique(np.column_stack([elements, key % wrap]), axis=0, return_index=True)
+    first = np.sort(first)
+    return elements[first], images[first]
+
+
+SYMMETRY = """\
+GROUP
+1 1 P 1
+SYMOP
+ 0.000000  0.000000  0.000000  1  0  0   0  1  0   0  0  1   1
+ -1.0 -1.0 -1.0  0 0 0  0 0 0  0 0 0
+TRANM 0
+ 0.000000  0.000000  0.000000  1  0  0   0  1  0   0  0  1
+LTRANSL
+ -1
+ 0.000000  0.000000  0.000000  0.000000  0.000000  0.000000
+LORIENT
+ -1   0   0   0   0
+ 1.000000  0.000000  0.000000  1.000000  0.000000  0.000000
+ 0.000000  0.000000  1.000000  0.000000  0.000000  1.000000
+LMATRIX
+ 1.000000  0.000000  0.000000  0.000000
+ 0.000000  1.000000  0.000000  0.000000
+ 0.000000  0.000000  1.000000  0.000000
+ 0.000000  0.000000  0.000000  1.000000
+ 0.000000  0.000000  0.000000
+"""
+"""P1, in VESTA's standard orientation."""
+
+BOUNDARY = """\
+SHAPE
+  0       0       0       0   0.000000  0   192   192   192   192
+BOUND
+       0        1         0        1         0        1
+  0   0   0   0  0
+"""
+"""One box."""
+
+HIDDEN = """\
+LBLAT
+ -1
+LBLSP
+ -1
+DLATM
+ -1
+DLBND
+ -1
+DLPLY
+ -1
+PLN2D
+  0   0   0   0
+"""
+"""Nothing labelled, nothing hidden."""
+
+STYLE = """\
+HBOND 0 2
+
+STYLE
+DISPF 37753794
+MODEL   2  1  0
+SURFS   0  1  1
+SECTS  32  1
+FORMS   0  1
+ATOMS   0  0  1
+BONDS   1
+POLYS   1
+VECTS 1.000000
+FORMP
+  1  1.0   0   0   0
+ATOMP
+ 24  24   0  50  2.0   0
+BONDP
+  1  16  0.250  2.000 127 127 127
+POLYP
+ 120 1  1.000 180 180 180
+ISURF
+  0   0   0   0
+TEX3P
+  1  0.00000E+00  1.00000E+00
+SECTP
+  1  0.00000E+00  1.00000E+00  0.00000E+00  0.00000E+00  0.00000E+00  0.00000E+00
+CONTR
+ 0.1 -1 1 1 10 -1 2 5
+ 2 1 2 1
+   0   0   0
+   0   0   0
+   0   0   0
+   0   0   0
+HKLPP
+ 192 1  1.000 255   0 255
+UCOLP
+   0   1  1.000   0   0   0
+COMPS 1
+LABEL 1    12  1.000 0
+PROJT 0  0.962
+BKGRC
+ 255 255 255
+DPTHQ 1 -0.5000  3.5000
+LIGHT0 1
+ 1.000000  0.000000  0.000000  0.000000
+ 0.000000  1.000000  0.000000  0.000000
+ 0.000000  0.000000  1.000000  0.000000
+ 0.000000  0.000000  0.000000  1.000000
+ 0.000000  0.000000 20.000000  0.000000
+ 0.000000  0.000000 -1.000000
+  26  26  26 255
+ 179 179 179 255
+ 255 255 255 255
+LIGHT1
+ 1.000000  0.000000  0.000000  0.000000
+ 0.000000  1.000000  0.000000  0.000000
+ 0.000000  0.000000  1.000000  0.000000
+ 0.000000  0.000000  0.000000  1.000000
+ 0.000000  0.000000 20.000000  0.000000
+ 0.000000  0.000000 -1.000000
+   0   0   0   0
+   0   0   0   0
+   0   0   0   0
+LIGHT2
+ 1.000000  0.000000  0.000000  0.000000
+ 0.000000  1.000000  0.000000  0.000000
+ 0.000000  0.000000  1.000000  0.000000
+ 0.000000  0.000000  0.000000  1.000000
+ 0.000000  0.000000 20.000000  0.000000
+ 0.000000  0.000000 -1.000000
+   0   0   0   0
+   0   0   0   0
+   0   0   0   0
+LIGHT3
+ 1.000000  0.000000  0.000000  0.000000
+ 0.000000  1.000000  0.000000  0.000000
+ 0.000000  0.000000  1.000000  0.000000
+ 0.000000  0.000000  0.000000  1.000000
+ 0.000000  0.000000 20.000000  0.000000
+ 0.000000  0.000000 -1.000000
+   0   0   0   0
+   0   0   0   0
+   0   0   0   0
+SECCL 0
+
+TEXCL 0
+
+ATOMM
+ 204 204 204 255
+  25.600
+BONDM
+ 255 255 255 255
+ 128.000
+POLYM
+ 255 255 255 255
+ 128.000
+SURFM
+   0   0   0 255
+ 128.000
+FORMM
+ 255 255 255 255
+ 128.000
+HKLPM
+ 255 255 255 255
+ 128.000
+"""
+"""Polyhedra with balls and sticks; all else as VESTA starts."""
