@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
@@ -92,13 +92,15 @@ def _build(
     from hetbuild.output import model_files, paths, stage_files
     from hetbuild.report import report_lines, verdict
 
-    refuse_existing(paths(folder, recipe.name), force)
+    refuse_existing(paths(folder, recipe.name, recipe.output), force)
     with _progress("balancing") as progress:
         history = list(stages(recipe, beside=beside, progress=progress))
     model = history[-1][1]
     report = inspect(model)
     checks = verdict(model, report, recipe)
-    files = model_files(folder, recipe.name, model, report, vacuum=recipe.vacuum)
+    files = model_files(
+        folder, recipe.name, model, report, vacuum=recipe.vacuum, spec=recipe.output
+    )
     files |= stage_files(folder, history) if each_stage else {}
     write_all(files, force)
     written = [str(p) for p in files]
@@ -132,6 +134,9 @@ def _shorthands(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+FORMAT_NAMES = (
+    "vesta", "cif", "xyz", "plain-xyz", "poscar", "lammps", "gromacs", "xsf", "cp2k"
+)  # fmt: skip
 MODEL = click.Path(path_type=Path)
 crystals_option = click.option(
     "--crystals", metavar="A,B", help="Crystals an unlabelled file is made of."
@@ -312,6 +317,92 @@ def _pair(text: str) -> tuple[str, str]:
     if not sign or not old or not new:
         raise InputError(f"--replace {text!r}: write OLD=NEW, as Cl=Br or Cs=MA.")
     return old, new
+
+
+@cli.command()
+@click.argument("model", type=MODEL)
+@click.option("--to", "to", required=True, metavar="FORMAT", help=f"{', '.join(FORMAT_NAMES)}.")
+@click.option("-o", "--output", type=MODEL, help="File, for cp2k a folder; default: by the model.")
+@click.option("--vacuum", type=float, default=10.0, help="Å around the particle in its box [10].")
+@click.option("--run", type=click.Choice(["energy", "geo_opt", "md", "none"]), help="cp2k: what.")
+@click.option("--method", type=click.Choice(["pbe", "xtb"]), help="cp2k: PBE or GFN1-xTB.")
+@click.option("--cutoff", type=float, metavar="RY", help="cp2k: plane-wave cutoff [400].")
+@click.option("--poisson", type=click.Choice(["wavelet", "mt"]), help="cp2k: Poisson solver.")
+@click.option("--box", metavar='"A B C"', help="cp2k: edges in Å [smallest for the solver].")
+@click.option("--fixed-core", type=float, metavar="Å", help="cp2k: fix atoms deeper than this.")
+@click.option("--pdos", is_flag=True, default=None, help="cp2k: densities of states by domain.")
+@click.option("--allow-charge", is_flag=True, default=None, help="cp2k: accept a charged model.")
+@crystals_option
+@as_json
+@force
+def export(
+    model: Path,
+    to: str,
+    output: Path | None,
+    vacuum: float,
+    crystals: str | None,
+    as_json: bool,
+    force: bool,
+    **options: Any,
+) -> None:
+    """Write MODEL, or a crystal as CIF with its symmetry, for another program.
+
+    \b
+    hetbuild export cspbcl3-pbs/cspbcl3-pbs.xyz --to vesta
+    hetbuild export cspbcl3-pbs/cspbcl3-pbs.xyz --to cp2k --run geo_opt
+    hetbuild export PbS --to cif
+    """
+    from hetbuild.formats.files import write_all
+
+    files = _exported(model, to, output, vacuum, crystals, options)
+    write_all(files, force)
+    _emit({"files": [str(p) for p in files]}, "\n".join(str(p) for p in files), as_json)
+
+
+def _exported(
+    model: Path,
+    to: str,
+    output: Path | None,
+    vacuum: float,
+    crystals: str | None,
+    options: dict[str, Any],
+) -> dict[Path, Callable[[TextIO], None]]:
+    """Path and writer of each file that `export` makes."""
+    from hetbuild.export import CP2K, cp2k_files, format_named
+    from hetbuild.library import structures
+
+    given = {k: v for k, v in options.items() if v is not None}
+    if vacuum < 0:
+        raise InputError(f"--vacuum {vacuum:g}: the room around the particle cannot be negative.")
+    if to != CP2K:
+        chosen = format_named(to)
+        if given:
+            named = ", ".join("--" + k.replace("_", "-") for k in given)
+            raise InputError(f"{named} belongs to --to cp2k, not to --to {to}.")
+    if str(model) in structures() and not model.exists():
+        return {output or Path(f"{model}.cif"): _crystal_writer(str(model), to)}
+    read = _read_model(model, crystals)
+    if to == CP2K:
+        from hetbuild.output import cp2k_options
+        from hetbuild.recipe import Cp2kSpec, parse_step
+
+        if "box" in given:
+            given["box"] = tuple(_numbers(given["box"], 3, "--box"))
+        folder = output or Path(f"{model.stem}-cp2k")
+        settings = cp2k_options(parse_step(Cp2kSpec, given))
+        return cp2k_files(read, folder, model.stem, *settings)
+    return {output or Path(f"{model.stem}{chosen.ending}"): lambda s: chosen.write(read, s, vacuum)}
+
+
+def _crystal_writer(name: str, to: str) -> Callable[[TextIO], None]:
+    from hetbuild.crystal import read_crystal
+    from hetbuild.formats.cif import write_crystal_cif
+    from hetbuild.library import find_structure
+
+    if to != "cif":
+        raise InputError(f"{name} is a crystal, which goes to cif; a particle goes to {to}.")
+    crystal = read_crystal(find_structure(name))
+    return lambda stream: write_crystal_cif(crystal, stream)
 
 
 @cli.command()

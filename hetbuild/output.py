@@ -8,31 +8,51 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
+from hetbuild.export import Writer, cp2k_files
 from hetbuild.formats.cif import write_cif
+from hetbuild.formats.cp2k import Cp2kOptions
+from hetbuild.formats.vesta import write_vesta
 from hetbuild.formats.xyz import write_plain_xyz, write_xyz
 from hetbuild.inspect import Report
 from hetbuild.model import Model
-from hetbuild.recipe import VACUUM
-
-Writer = Callable[[TextIO], None]
+from hetbuild.recipe import VACUUM, Cp2kSpec, OutputSpec
 
 
-def paths(folder: Path, name: str) -> list[Path]:
-    """The files of a build: extended XYZ, CIF, plain XYZ for CP2K, record."""
-    return [folder / f"{name}{end}" for end in (".xyz", ".cif", "-cp2k.xyz", ".json")]
+def paths(folder: Path, name: str, spec: OutputSpec | None = None) -> list[Path]:
+    """The files of a build: extended XYZ, CIF, plain XYZ for CP2K, VESTA, record; and a deck."""
+    ends = [".xyz", ".cif", "-cp2k.xyz", ".vesta", ".json"]
+    deck = [folder / f"{name}.inp", folder / "run.sh"] if spec and spec.cp2k else []
+    return [folder / f"{name}{end}" for end in ends] + deck
 
 
 def model_files(
-    folder: Path, name: str, model: Model, report: Report, *, vacuum: float = VACUUM
+    folder: Path,
+    name: str,
+    model: Model,
+    report: Report,
+    *,
+    vacuum: float = VACUUM,
+    spec: OutputSpec | None = None,
 ) -> dict[Path, Writer]:
     """Each file of a build with what writes it. vacuum: Å around the particle in a box."""
     writers: list[Writer] = [
         partial(_call, write_xyz, model),
         lambda stream: write_cif(model, stream, vacuum=vacuum),
         partial(_call, write_plain_xyz, model),
+        lambda stream: write_vesta(model, stream, vacuum=vacuum),
         lambda stream: _write_record(model, report, stream),
     ]
-    return dict(zip(paths(folder, name), writers, strict=True))
+    files = dict(zip(paths(folder, name), writers, strict=True))
+    if spec is not None and spec.cp2k is not None:
+        files |= cp2k_files(model, folder, name, *cp2k_options(spec.cp2k))
+    return files
+
+
+def cp2k_options(spec: Cp2kSpec) -> tuple[Cp2kOptions, float | None]:
+    """Options of the deck, and how deep a core is fixed, Å."""
+    given = spec.model_dump()
+    core = given.pop("fixed_core")
+    return Cp2kOptions(**given), core
 
 
 def daughter_name(stem: str, parent: Model, model: Model) -> str:

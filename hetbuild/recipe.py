@@ -256,7 +256,7 @@ class _StepSpec(_Spec):
     """Accept a model that is not neutral."""
 
 
-_Step = TypeVar("_Step", bound=_StepSpec)
+_Schema = TypeVar("_Schema", bound=_Spec)
 
 
 class _ExchangeSpec(_StepSpec):
@@ -321,6 +321,33 @@ class EtchSpec(_StepSpec):
 StepSpec = Annotated[ReplaceSpec | TopotacticSpec | EtchSpec, Field(discriminator="action")]
 
 
+class Cp2kSpec(_Spec):
+    """A CP2K deck beside the model."""
+
+    run: Literal["energy", "geo_opt", "md", "none"] = "energy"
+    """What CP2K does; none reads all input and stops."""
+    method: Literal["pbe", "xtb"] = "pbe"
+    """PBE with DZVP-MOLOPT-SR-GTH, or GFN1-xTB."""
+    cutoff: Number = 400.0
+    """Plane-wave cutoff, Ry."""
+    poisson: Literal["wavelet", "mt"] = "wavelet"
+    """Solver: wavelet in a cube, or Martyna-Tuckerman in a box of twice the particle."""
+    box: Vector | None = None
+    """Edges in Å; default: the smallest the solver takes."""
+    fixed_core: Number | None = None
+    """geo_opt, md: atoms deeper than this below the surface stay where they are, Å."""
+    pdos: bool = False
+    """Densities of states by domain, frontier orbitals as cubes."""
+    allow_charge: bool = False
+    """Accept a model that is not neutral."""
+
+
+class OutputSpec(_Spec):
+    """Files beside those every build writes."""
+
+    cp2k: Cp2kSpec | None = None
+
+
 STEPS: Mapping[str, type[_StepSpec]] = {
     "replace": ReplaceSpec,
     "topotactic": TopotacticSpec,
@@ -344,6 +371,7 @@ class Recipe(_Spec):
     """What is done to the balanced model, in order."""
     composition: FormulaText | None = None
     """Formula the finished model must have; a build that misses it exits with 3."""
+    output: OutputSpec = OutputSpec()
     vacuum: Number = VACUUM
     """Å between the particle and its box in CIF."""
 
@@ -398,19 +426,19 @@ def read_recipe(path: Path, settings: tuple[str, ...] = ()) -> Recipe:
     return parse_recipe(tree, where=str(path))
 
 
-def parse_step(schema: type[_Step], given: Mapping[str, Any]) -> _Step:
-    """Validate one step.
+def parse_step(schema: type[_Schema], given: Mapping[str, Any]) -> _Schema:
+    """Validate one step, or another part of a recipe.
 
     Raises
     ------
     InputError
-        Not a valid step; the text lists every fault.
+        Not valid; the text lists every fault.
     """
     try:
         return schema.model_validate(given)
     except ValidationError as error:
         faults = "; ".join(_fault(e, given).removeprefix("recipe: ") for e in error.errors())
-        raise InputError(f"Not a valid step: {faults}.") from None
+        raise InputError(f"Not possible: {faults}.") from None
 
 
 def parse_recipe(tree: Mapping[str, Any], where: str = "recipe") -> Recipe:

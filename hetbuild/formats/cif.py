@@ -8,8 +8,9 @@ from typing import TextIO
 import gemmi
 import numpy as np
 
-from hetbuild.elements import symbol
-from hetbuild.lattice import FloatArray
+from hetbuild.crystal import SYMPREC, Crystal
+from hetbuild.elements import counts, symbol
+from hetbuild.lattice import FloatArray, IntArray
 from hetbuild.model import Model, Role
 
 SITE = ("label", "type_symbol", "occupancy", "fract_x", "fract_y", "fract_z")
@@ -45,8 +46,43 @@ def write_cif(model: Model, stream: TextIO, *, vacuum: float = 10.0) -> None:
     stream.write(document.as_string())
 
 
+def write_crystal_cif(crystal: Crystal, stream: TextIO) -> None:
+    """CIF of a crystal with the operations of its space group and one site of each orbit."""
+    import spglib
+
+    cell = (crystal.vectors, crystal.fractional, crystal.numbers)
+    found = spglib.get_symmetry_dataset(cell, symprec=SYMPREC)
+    document = gemmi.cif.Document()
+    block = document.add_new_block(crystal.name)
+    block.set_pair("_chemical_formula_sum", gemmi.cif.quote(_spaced(crystal.numbers)))
+    block.set_pair("_space_group_name_H-M_alt", gemmi.cif.quote(_spaced_symbol(crystal)))
+    block.set_pair("_space_group_IT_number", str(crystal.space_group_number))
+    names = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
+    for name, value in zip(names, crystal.cell_parameters, strict=True):
+        block.set_pair(f"_cell_{name}", f"{value:.8f}")
+    operations = block.init_loop("_space_group_symop_", ["operation_xyz"])
+    for rotation, translation in zip(found.rotations, found.translations, strict=True):
+        op = gemmi.Op()
+        op.rot = (rotation * gemmi.Op.DEN).tolist()
+        op.tran = np.rint(translation * gemmi.Op.DEN).astype(int).tolist()
+        operations.add_row([gemmi.cif.quote(op.wrap().triplet())])
+    charges = block.init_loop("_atom_type_", ["symbol", "oxidation_number"])
+    for z in dict.fromkeys(crystal.numbers.tolist()):
+        charges.add_row([symbol(z), f"{crystal.charges[crystal.numbers == z][0]:+d}"])
+    sites = block.init_loop("_atom_site_", list(SITE))
+    for i in np.unique(found.crystallographic_orbits):
+        place = [f"{x:.12f}" for x in crystal.fractional[i]]
+        sites.add_row([crystal.labels[i], symbol(crystal.numbers[i]), "1.0", *place])
+    stream.write(document.as_string())
+
+
+def _spaced_symbol(crystal: Crystal) -> str:
+    group = gemmi.find_spacegroup_by_number(crystal.space_group_number)
+    return str(group.hm)
+
+
 def _items(model: Model, edges: FloatArray) -> Iterator[tuple[str, str]]:
-    yield "_chemical_formula_sum", gemmi.cif.quote(_spaced(model))
+    yield "_chemical_formula_sum", gemmi.cif.quote(_spaced(model.numbers))
     yield "_space_group_name_H-M_alt", "'P 1'"
     yield "_space_group_IT_number", "1"
     for axis, edge in zip("abc", edges, strict=True):
@@ -55,10 +91,8 @@ def _items(model: Model, edges: FloatArray) -> Iterator[tuple[str, str]]:
         yield f"_cell_angle_{angle}", "90"
 
 
-def _spaced(model: Model) -> str:
-    from hetbuild.elements import counts
-
-    return " ".join(f"{e}{n}" for e, n in counts(model.numbers).items())
+def _spaced(numbers: IntArray) -> str:
+    return " ".join(f"{e}{n}" for e, n in counts(numbers).items())
 
 
 def labels(model: Model) -> list[str]:

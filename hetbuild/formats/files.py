@@ -56,7 +56,7 @@ def _temporary(path: Path) -> Path:
     os.close(handle)
     mask = os.umask(0)
     os.umask(mask)
-    Path(name).chmod(0o666 & ~mask)
+    Path(name).chmod((0o777 if path.suffix == ".sh" else 0o666) & ~mask)
     return Path(name)
 
 

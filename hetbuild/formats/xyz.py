@@ -51,6 +51,11 @@ def read_positions(path: Path) -> tuple[IntArray, FloatArray]:
     InputError
         The file cannot be read or holds no atoms.
     """
+    if path.suffix == ".vesta":
+        from hetbuild.formats.vesta import read_vesta
+
+        numbers, positions, _ = read_vesta(path)
+        return numbers.astype(np.int16), positions
     atoms = _read(path)
     return atoms.numbers.astype(np.int16), np.array(atoms.positions)
 

@@ -1,0 +1,134 @@
+"""Formats a model can be written in, by the name that `hetbuild export --to` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import numpy as np
+
+from hetbuild.errors import InputError, nearest
+from hetbuild.formats.cif import box, write_cif
+from hetbuild.formats.cp2k import Cp2kOptions, deck
+from hetbuild.formats.vesta import write_vesta
+from hetbuild.formats.xyz import write_plain_xyz, write_xyz
+from hetbuild.lattice import IntArray
+from hetbuild.model import Model
+from hetbuild.selection import depth
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+Writer = Callable[[TextIO], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A file format of one file."""
+
+    ending: str
+    """What the file's name ends in."""
+    what: str
+    """For whom it is."""
+    write: Callable[[Model, TextIO, float], None]
+    """Takes the model, the stream and the vacuum around the particle in Å."""
+
+
+def boxed(model: Model, vacuum: float) -> Atoms:
+    """ASE Atoms in a periodic box with the formal charges, for programs that need a cell."""
+    atoms = model.to_ase()
+    edges, shift = box(model, vacuum)
+    atoms.translate(shift)
+    atoms.set_cell(edges)
+    atoms.pbc = True
+    atoms.set_initial_charges(model.charges)
+    return atoms
+
+
+def _by_ase(name: str, **options: Any) -> Callable[[Model, TextIO, float], None]:
+    def write(model: Model, stream: TextIO, vacuum: float) -> None:
+        from ase.io import write as ase_write
+
+        ase_write(stream, boxed(model, vacuum), format=name, **options)
+
+    return write
+
+
+FORMATS: Mapping[str, Format] = {
+    "vesta": Format(
+        ".vesta", "VESTA: view, bonds, octahedra", lambda m, s, v: write_vesta(m, s, vacuum=v)
+    ),
+    "cif": Format(".cif", "P1 in a vacuum box", lambda m, s, v: write_cif(m, s, vacuum=v)),
+    "xyz": Format(".xyz", "extended XYZ with the record", lambda m, s, _: write_xyz(m, s)),
+    "plain-xyz": Format(
+        "-plain.xyz", "element and position", lambda m, s, _: write_plain_xyz(m, s)
+    ),
+    "poscar": Format(".poscar", "VASP, sorted by element", _by_ase("vasp", sort=True)),
+    "lammps": Format(
+        ".lammps", "LAMMPS data, atom_style charge", _by_ase("lammps-data", atom_style="charge")
+    ),
+    "gromacs": Format(".gro", "GROMACS coordinates", _by_ase("gromacs")),
+    "xsf": Format(".xsf", "XCrySDen", _by_ase("xsf")),
+}
+"""One-file formats; the deck of CP2K, several files, is `cp2k`."""
+
+CP2K = "cp2k"
+
+
+def format_named(name: str) -> Format:
+    """A format by name.
+
+    Raises
+    ------
+    InputError
+        There is none of this name; the text lists all.
+    """
+    if name not in FORMATS:
+        known = [*FORMATS, CP2K]
+        raise InputError(f"No format is called {name!r}; {nearest(name, known)}")
+    return FORMATS[name]
+
+
+def cp2k_files(
+    model: Model,
+    folder: Path,
+    name: str,
+    options: Cp2kOptions,
+    fixed_core: float | None = None,
+) -> dict[Path, Writer]:
+    """The files of a CP2K deck. fixed_core: atoms deeper than this below the surface stay, Å.
+
+    Raises
+    ------
+    InputError, ImpossibleError
+        As `deck`, or a core asked for that holds no atom.
+    """
+    texts = deck(model, name, options, None if fixed_core is None else core(model, fixed_core))
+    return {folder / file: _writes(text) for file, text in texts.items()}
+
+
+def core(model: Model, below: float) -> IntArray:
+    """Indices of atoms deeper than this below the convex hull of the particle, Å.
+
+    Raises
+    ------
+    InputError
+        There are none.
+    """
+    inside = depth(model, np.arange(len(model)))
+    found = np.flatnonzero(inside > below)
+    if not len(found):
+        raise InputError(
+            f"No atom is deeper than {below:g} Å below the surface to be fixed; the deepest is at "
+            f"{inside.max():.1f} Å."
+        )
+    return found
+
+
+def _writes(text: str) -> Writer:
+    def write(stream: TextIO) -> None:
+        stream.write(text)
+
+    return write
