@@ -304,7 +304,7 @@ def _canonical(
     sorted site list is smallest is the same for every CIF of the crystal.
     """
     best: tuple[Any, FloatArray, IntArray] | None = None
-    for axes in _lattice_rotations(vectors):
+    for axes in _lattice_rotations(vectors, primitive):
         turned = fractional @ axes.T
         for shift in _origin_shifts(axes, primitive, turned, operations):
             moved = (turned + shift + 1e-6) % 1.0 - 1e-6
@@ -323,15 +323,20 @@ def _order(numbers: IntArray, fractional: FloatArray) -> IntArray:
     return np.lexsort((z, y, x, -numbers))
 
 
-def _lattice_rotations(vectors: FloatArray) -> list[IntArray]:
-    """Proper rotations with entries -1, 0, 1 that keep the conventional lattice's metric."""
+def _lattice_rotations(vectors: FloatArray, primitive: FloatArray) -> list[IntArray]:
+    """Proper rotations with entries -1, 0, 1 that keep the conventional cell and its centring.
+
+    A turn by 60 degrees keeps a hexagonal cell but takes obverse to reverse centring.
+    """
     metric = vectors @ vectors.T
     grid = np.array(np.meshgrid(*9 * [[-1, 0, 1]], indexing="ij")).reshape(9, -1).T
     matrices = grid.reshape(-1, 3, 3)
     matrices = matrices[np.rint(np.linalg.det(matrices)) == 1]
     images = np.einsum("mji,jk,mkl->mil", matrices, metric, matrices)
     kept = np.abs(images - metric).max(axis=(1, 2)) < 1e-3 * metric.max()
-    return [m.astype(np.int64) for m in matrices[kept]]
+    cells = primitive @ np.swapaxes(matrices[kept], 1, 2) @ np.linalg.inv(primitive)
+    centred = np.abs(cells - np.rint(cells)).max(axis=(1, 2)) < 1e-6
+    return [m.astype(np.int64) for m in matrices[kept][centred]]
 
 
 def _origin_shifts(

@@ -56,6 +56,9 @@ def _by_ase(name: str, **options: Any) -> Callable[[Model, TextIO, float], None]
     return write
 
 
+CHARGED = {"atom_style": "charge", "masses": True}
+"""How LAMMPS data carries charges."""
+
 FORMATS: Mapping[str, Format] = {
     "vesta": Format(
         ".vesta", "VESTA: view, bonds, octahedra", lambda m, s, v: write_vesta(m, s, vacuum=v)
@@ -67,7 +70,9 @@ FORMATS: Mapping[str, Format] = {
     ),
     "poscar": Format(".poscar", "VASP, sorted by element", _by_ase("vasp", sort=True)),
     "lammps": Format(
-        ".lammps", "LAMMPS data, atom_style charge", _by_ase("lammps-data", atom_style="charge")
+        ".lammps",
+        "LAMMPS data, atom_style charge",
+        _by_ase("lammps-data", atom_style="charge", masses=True),
     ),
     "gromacs": Format(".gro", "GROMACS coordinates", _by_ase("gromacs")),
     "xsf": Format(".xsf", "XCrySDen", _by_ase("xsf")),

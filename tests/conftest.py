@@ -7,12 +7,17 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from hetbuild.build import stages
 from hetbuild.crystal import Crystal, read_crystal
 from hetbuild.library import find_recipe, find_structure
 from hetbuild.model import Model
 from hetbuild.recipe import read_recipe
+
+# Machines that run the tests are shared: a slow example is no failure.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 ROOT = Path(__file__).parent.parent
 

@@ -100,7 +100,17 @@ def test_carve_recipes_and_schema(tmp_path: Path) -> None:
 
 def test_help_lists_the_commands(tmp_path: Path) -> None:
     text = run("--help", cwd=tmp_path).stdout
-    for name in ("build", "carve", "etch", "exchange", "inspect", "planes", "recipes", "schema"):
+    for name in (
+        "build",
+        "carve",
+        "etch",
+        "exchange",
+        "export",
+        "inspect",
+        "planes",
+        "recipes",
+        "schema",
+    ):
         assert f"  {name}" in text
         assert run(name, "--help", cwd=tmp_path).returncode == 0
 

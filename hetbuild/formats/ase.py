@@ -41,7 +41,9 @@ def from_ase(atoms: Atoms) -> Model:
         They carry no hetbuild record, or a damaged one.
     """
     record = _record(atoms)
-    names = [d["name"] for d in record.get("domains", [])]
+    if not isinstance(record.get("domains"), list):
+        raise InputError("The hetbuild record is damaged: it names no domains.")
+    names = [d["name"] for d in record["domains"]]
     try:
         columns = {
             "charges": np.asarray(atoms.get_array("formal_charge")).astype(np.int8),

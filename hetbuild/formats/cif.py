@@ -47,38 +47,57 @@ def write_cif(model: Model, stream: TextIO, *, vacuum: float = 10.0) -> None:
 
 
 def write_crystal_cif(crystal: Crystal, stream: TextIO) -> None:
-    """CIF of a crystal with the operations of its space group and one site of each orbit."""
-    import spglib
+    """CIF of a crystal with the operations of its space group and one site of each orbit.
 
-    cell = (crystal.vectors, crystal.fractional, crystal.numbers)
-    found = spglib.get_symmetry_dataset(cell, symprec=SYMPREC)
+    Axes are those hetbuild uses; the origin is moved to that of the tabulated space group, because
+    some readers go by the group's name and not by the operations.
+    """
+    shift, orbits, operations = _tabulated(crystal)
     document = gemmi.cif.Document()
     block = document.add_new_block(crystal.name)
     block.set_pair("_chemical_formula_sum", gemmi.cif.quote(_spaced(crystal.numbers)))
-    block.set_pair("_space_group_name_H-M_alt", gemmi.cif.quote(_spaced_symbol(crystal)))
-    block.set_pair("_space_group_IT_number", str(crystal.space_group_number))
+    group = gemmi.find_spacegroup_by_ops(gemmi.GroupOps(operations))
+    if group is not None:
+        block.set_pair("_space_group_name_H-M_alt", gemmi.cif.quote(group.xhm()))
+        block.set_pair("_space_group_IT_number", str(group.number))
     names = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
     for name, value in zip(names, crystal.cell_parameters, strict=True):
         block.set_pair(f"_cell_{name}", f"{value:.8f}")
-    operations = block.init_loop("_space_group_symop_", ["operation_xyz"])
-    for rotation, translation in zip(found.rotations, found.translations, strict=True):
-        op = gemmi.Op()
-        op.rot = (rotation * gemmi.Op.DEN).tolist()
-        op.tran = np.rint(translation * gemmi.Op.DEN).astype(int).tolist()
-        operations.add_row([gemmi.cif.quote(op.wrap().triplet())])
+    loop = block.init_loop("_space_group_symop_", ["operation_xyz"])
+    for operation in operations:
+        loop.add_row([gemmi.cif.quote(operation.triplet())])
     charges = block.init_loop("_atom_type_", ["symbol", "oxidation_number"])
     for z in dict.fromkeys(crystal.numbers.tolist()):
         charges.add_row([symbol(z), f"{crystal.charges[crystal.numbers == z][0]:+d}"])
     sites = block.init_loop("_atom_site_", list(SITE))
-    for i in np.unique(found.crystallographic_orbits):
-        place = [f"{x:.12f}" for x in crystal.fractional[i]]
+    for i in np.unique(orbits):
+        place = [f"{x:.12f}" for x in np.round(crystal.fractional[i] + shift, 12) % 1.0]
         sites.add_row([crystal.labels[i], symbol(crystal.numbers[i]), "1.0", *place])
     stream.write(document.as_string())
 
 
-def _spaced_symbol(crystal: Crystal) -> str:
-    group = gemmi.find_spacegroup_by_number(crystal.space_group_number)
-    return str(group.hm)
+def _tabulated(crystal: Crystal) -> tuple[FloatArray, IntArray, list[gemmi.Op]]:
+    """Shift to an origin of the tables, orbit of each site, and the operations there."""
+    import spglib
+
+    cell = (crystal.vectors, crystal.fractional, crystal.numbers)
+    found = spglib.get_symmetry_dataset(cell, symprec=SYMPREC)
+    turned = np.linalg.inv(found.transformation_matrix) @ found.origin_shift
+    for shift in (np.zeros(3), found.origin_shift, turned):
+        operations = [
+            _operation(w, t + shift - w @ shift)
+            for w, t in zip(found.rotations, found.translations, strict=True)
+        ]
+        if gemmi.find_spacegroup_by_ops(gemmi.GroupOps(operations)) is not None:
+            return shift, found.crystallographic_orbits, operations
+    return shift, found.crystallographic_orbits, operations
+
+
+def _operation(rotation: IntArray, translation: FloatArray) -> gemmi.Op:
+    op = gemmi.Op()
+    op.rot = (rotation * gemmi.Op.DEN).tolist()
+    op.tran = np.rint(translation * gemmi.Op.DEN).astype(int).tolist()
+    return op.wrap()
 
 
 def _items(model: Model, edges: FloatArray) -> Iterator[tuple[str, str]]:
