@@ -434,6 +434,31 @@ def inspect(model: Path, crystals: str | None, as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("first", type=MODEL)
+@click.argument("second", type=MODEL)
+@as_json
+def compare(first: Path, second: Path, as_json: bool) -> None:
+    """Lay model SECOND on FIRST and say how far atoms lie apart, as after a relaxation.
+
+    Any file with positions will do; the order and orientation of the atoms do not matter.
+    """
+    import numpy as np
+
+    from hetbuild.compare import compare as laid
+    from hetbuild.formats.xyz import read_positions, read_xyz
+    from hetbuild.report import comparison_lines
+
+    parts = None
+    try:
+        model = read_xyz(first)
+        parts = {d.name: np.flatnonzero(model.domain == i) for i, d in enumerate(model.domains)}
+    except InputError:  # no record: distances by element
+        parts = None
+    found = laid(read_positions(first), read_positions(second), parts)
+    _emit(found.as_dict(), "\n".join(comparison_lines(found)), as_json)
+
+
+@cli.command()
 @click.argument("crystal")
 @click.option("--form", "forms", multiple=True, metavar='"H K L:Å"', help="{hkl} at a distance.")
 @click.option("--facet", "facets", multiple=True, metavar='"H K L:Å"', help="One facet (hkl).")

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from hetbuild.compare import Comparison
 from hetbuild.elements import formula, parse_formula
 from hetbuild.inspect import MeasuredInterface, Report
 from hetbuild.lattice import plane_label
@@ -32,6 +33,17 @@ def report_lines(
     lines += list(_interface(report.interface)) if report.interface else []
     lines.append(f"{'point group':14s} {report.point_group}")
     return lines if history else lines[1:]
+
+
+def comparison_lines(found: Comparison) -> list[str]:
+    """The text of `compare`."""
+    lines = [f"{'rmsd':14s} {found.rmsd:.4f} Å"]
+    lines += [f"{name:14s} {rms:.4f} Å" for name, rms in found.by_part.items()]
+    lines += [
+        f"{'moved most' if not k else '':14s} {d.element}{d.index + 1} {d.distance:.3f} Å"
+        for k, d in enumerate(found.largest)
+    ]
+    return lines
 
 
 def verdict(model: Model, report: Report, recipe: Recipe) -> list[str]:
