@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hetbuild import __version__
 from hetbuild.balance import Target, balance
 from hetbuild.carve import Facet, carve
@@ -17,9 +19,18 @@ from hetbuild.cut import cut
 from hetbuild.elements import parse_formula
 from hetbuild.join import Orientation, Registry, Window, align, anchored, join, search_registry
 from hetbuild.library import find_structure
-from hetbuild.model import Model
+from hetbuild.model import Domain, Model
 from hetbuild.moves import Move, trim
-from hetbuild.recipe import DomainSpec, FacetSpec, FloorsSpec, JoinSpec, Recipe
+from hetbuild.periodic import Strained, coincidence_cell, join_slabs, slabs
+from hetbuild.recipe import (
+    DomainSpec,
+    FacetSpec,
+    FloorsSpec,
+    JoinSpec,
+    PeriodicSpec,
+    Recipe,
+    RegistrySpec,
+)
 from hetbuild.steps import run_step, stage_name
 
 Stage = tuple[str, Model]
@@ -45,6 +56,9 @@ def stages(
     InputError, ImpossibleError
         As the verbs do; nothing here adds its own.
     """
+    if recipe.join is not None and recipe.join.periodic is not None:
+        yield from _periodic_stages(recipe, recipe.join, recipe.join.periodic, beside)
+        return
     parts: list[Model] = []
     for name, spec in recipe.domains.items():
         model = _carved(name, spec, beside)
@@ -98,6 +112,50 @@ def _carved(name: str, spec: DomainSpec, beside: Path | None) -> Model:
     )
 
 
+def _periodic_stages(
+    recipe: Recipe, spec: JoinSpec, periodic: PeriodicSpec, beside: Path | None
+) -> Iterator[Stage]:
+    names = list(recipe.domains)
+    specs = [recipe.domains[n] for n in names]
+    first, second = (_frame(n, s, beside) for n, s in zip(names, specs, strict=True))
+    assert specs[0].slab is not None  # the schema checks both
+    assert specs[1].slab is not None
+    planes = (specs[0].slab.plane, specs[1].slab.plane)
+    orientation = _orientation(spec, names, planes)
+    cell = coincidence_cell((first, second), orientation, periodic.max_strain)
+    limits = tuple((s.slab.first, s.slab.last) for s in specs if s.slab is not None)
+    parts = slabs((first, second), orientation, cell, (limits[0], limits[1]))
+    for name, part in zip(names, parts, strict=True):
+        yield f"{name}-slab", part
+    which: dict[str, Strained] = {names[0]: "first", names[1]: "second", "shared": "shared"}
+    model = join_slabs(
+        *parts,
+        orientation,
+        cell,
+        (np.asarray(spec.anchor[names[0]]), np.asarray(spec.anchor[names[1]])),
+        strained=which[periodic.strained],
+        vacuum=periodic.vacuum,
+        registry=_given_registry(spec.registry),
+        window=_window(spec.registry),
+        floors=_floors(spec.floors),
+    )
+    yield "joined", replace(model, provenance=provenance(recipe, model))
+
+
+def _frame(name: str, spec: DomainSpec, beside: Path | None) -> Domain:
+    """A crystal with its datum at the origin, not yet cut."""
+    crystal = read_crystal(find_structure(spec.crystal, beside), charges=spec.charges)
+    datum = crystal.datum(spec.centre.site)
+    return Domain(name, crystal, crystal.vectors.copy(), np.zeros(3), datum)
+
+
+def _orientation(
+    spec: JoinSpec, names: list[str], planes: tuple[tuple[int, int, int], tuple[int, int, int]]
+) -> Orientation:
+    across = None if spec.across is None else (spec.across[names[0]], spec.across[names[1]])
+    return Orientation(planes, (spec.along[names[0]], spec.along[names[1]]), across)
+
+
 def _facet(spec: FacetSpec, crystal: Crystal) -> Facet:
     hkl = spec.form or spec.facet
     assert hkl is not None  # the schema holds one of the two
@@ -121,10 +179,7 @@ def _joined(recipe: Recipe, spec: JoinSpec, first: Model, second: Model) -> Mode
     cuts = [recipe.domains[n].cut for n in names]
     assert cuts[0] is not None  # the schema checks both
     assert cuts[1] is not None
-    across = None if spec.across is None else (spec.across[names[0]], spec.across[names[1]])
-    orientation = Orientation(
-        (cuts[0].plane, cuts[1].plane), (spec.along[names[0]], spec.along[names[1]]), across
-    )
+    orientation = _orientation(spec, names, (cuts[0].plane, cuts[1].plane))
     first, second = align(first, second, orientation)
     first, second = anchored(first, second, (spec.anchor[names[0]], spec.anchor[names[1]]))
     floors = _floors(spec.floors)
@@ -133,11 +188,18 @@ def _joined(recipe: Recipe, spec: JoinSpec, first: Model, second: Model) -> Mode
 
 
 def _registry(spec: JoinSpec, first: Model, second: Model, floors: Floors) -> Registry:
-    r = spec.registry
-    if r.shift is not None and r.gap is not None:
-        return Registry(*r.shift, r.gap)
-    window = Window(r.window_along, r.window_across, r.window_gap)
-    return search_registry(first, second, window, floors)
+    given = _given_registry(spec.registry)
+    return given or search_registry(first, second, _window(spec.registry), floors)
+
+
+def _given_registry(spec: RegistrySpec) -> Registry | None:
+    if spec.shift is None or spec.gap is None:
+        return None
+    return Registry(*spec.shift, spec.gap)
+
+
+def _window(spec: RegistrySpec) -> Window:
+    return Window(spec.window_along, spec.window_across, spec.window_gap)
 
 
 def _finished(recipe: Recipe, model: Model, progress: Progress) -> Model:

@@ -98,9 +98,7 @@ class Crystal:
     @property
     def cell_parameters(self) -> tuple[float, ...]:
         """a, b, c in Å, alpha, beta, gamma in degrees."""
-        a, b, c = self.vectors
-        lengths = [float(np.linalg.norm(v)) for v in self.vectors]
-        return (*lengths, lattice.angle(b, c), lattice.angle(a, c), lattice.angle(a, b))
+        return lattice.parameters(self.vectors)
 
     def datum(self, name: str | None) -> int:
         """Index of the site called `name`, an element or a CIF label; None: the first cation.

@@ -39,9 +39,9 @@ class Format:
 def boxed(model: Model, vacuum: float) -> Atoms:
     """ASE Atoms in a periodic box with the formal charges, for programs that need a cell."""
     atoms = model.to_ase()
-    edges, shift = box(model, vacuum)
+    cell, shift = box(model, vacuum)
     atoms.translate(shift)
-    atoms.set_cell(edges)
+    atoms.set_cell(cell)
     atoms.pbc = True
     atoms.set_initial_charges(model.charges)
     return atoms

@@ -121,6 +121,13 @@ def primitive_plane(primitive: FloatArray, hkl: Index) -> tuple[int, int, int]:
     return a, b, c
 
 
+def parameters(vectors: FloatArray) -> tuple[float, ...]:
+    """a, b, c in Å, alpha, beta, gamma in degrees. vectors: rows, shape (3, 3)."""
+    a, b, c = vectors
+    lengths = (float(np.linalg.norm(v)) for v in vectors)
+    return (*lengths, angle(b, c), angle(a, c), angle(a, b))
+
+
 def surface_net(vectors: FloatArray, primitive: FloatArray, hkl: Index) -> tuple[Direction, ...]:
     """Two shortest primitive lattice vectors in (hkl), with hkl right-handed about the normal.
 

@@ -139,6 +139,10 @@ class Model:
     ledger: tuple[LedgerEntry, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Recipe, versions, digests: what is needed to build the model again."""
+    cell: FloatArray | None = None
+    """Cell vectors of a periodic model as rows, Å, shape (3, 3); None: a finite particle."""
+    periodic: tuple[bool, bool, bool] = (False, False, False)
+    """Along which cell vectors the model repeats; a slab in vacuum not along the third."""
 
     def __post_init__(self) -> None:
         n = len(self.numbers)
@@ -201,6 +205,7 @@ class Model:
             self,
             positions=self.positions @ rotation.T + shift,
             domains=tuple(d.moved(rotation, shift) for d in self.domains),
+            cell=None if self.cell is None else self.cell @ rotation.T,
         )
 
     def to_ase(self) -> Atoms:

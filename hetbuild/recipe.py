@@ -119,6 +119,17 @@ class TrimSpec(_Spec):
     """Only these; default: all."""
 
 
+class SlabSpec(_Spec):
+    """A slab of a periodic interface."""
+
+    plane: Plane
+    """(hkl); indices grow away from the interface in the first domain, to it in the second."""
+    first: Number
+    """Plane index of its lowest layer, counted from the centre's site."""
+    last: Number
+    """Plane index of its highest layer."""
+
+
 class DomainSpec(_Spec):
     """One crystal of the model: how it is carved and cut."""
 
@@ -132,6 +143,14 @@ class DomainSpec(_Spec):
     """Radius of a sphere in Å, alone or together with facets."""
     cut: CutSpec | None = None
     trim: TrimSpec | None = None
+    slab: SlabSpec | None = None
+    """Instead of facets, radius, cut and trim: layers of a periodic interface."""
+
+    @model_validator(mode="after")
+    def _slab_alone(self) -> DomainSpec:
+        if self.slab and (self.facets or self.radius or self.cut or self.trim):
+            raise ValueError("a slab takes no facets, radius, cut or trim")
+        return self
 
 
 class FloorsSpec(_Spec):
@@ -161,6 +180,17 @@ class RegistrySpec(_Spec):
         return self
 
 
+class PeriodicSpec(_Spec):
+    """A coherent interface that repeats in its plane."""
+
+    strained: str
+    """Domain that takes the strain, or "shared"."""
+    max_strain: Number = 0.05
+    """Largest mismatch of the coincidence cell."""
+    vacuum: Number | None = None
+    """Å between the free faces; left out: a superlattice."""
+
+
 class JoinSpec(_Spec):
     """How the two domains meet. The first lies above the plane, the second below."""
 
@@ -174,6 +204,8 @@ class JoinSpec(_Spec):
     """Domain that owns the shared cation layer, the plane through the anchor."""
     registry: RegistrySpec = RegistrySpec()
     floors: FloorsSpec = FloorsSpec()
+    periodic: PeriodicSpec | None = None
+    """Join slabs on a coincidence cell."""
 
 
 class MoveSpec(_Spec):
@@ -401,6 +433,9 @@ def _check_join(recipe: Recipe, names: list[str]) -> None:
             raise ValueError(f"join.{key} must name the domains {names[0]} and {names[1]}")
     if recipe.join.shared not in (None, *names):
         raise ValueError(f"join.shared: {nearest(str(recipe.join.shared), names)}")
+    if recipe.join.periodic is not None:
+        _check_periodic(recipe, recipe.join.periodic, names)
+        return
     for name, side in zip(names, ("above", "below"), strict=True):
         cut = recipe.domains[name].cut
         if cut is None or cut.keep != side:
@@ -408,6 +443,17 @@ def _check_join(recipe: Recipe, names: list[str]) -> None:
                 f"domain {name} must be cut with keep = {side!r}: the first domain lies above the "
                 "interface, the second below; to turn a domain over, negate its plane"
             )
+
+
+def _check_periodic(recipe: Recipe, spec: PeriodicSpec, names: list[str]) -> None:
+    if any(recipe.domains[name].slab is None for name in names):
+        raise ValueError("join.periodic needs a slab in both domains")
+    if spec.strained not in (*names, "shared"):
+        raise ValueError(f"join.periodic.strained: {nearest(spec.strained, [*names, 'shared'])}")
+    if recipe.join is not None and recipe.join.across is None:
+        raise ValueError("join.periodic needs join.across, the second direction of the cell")
+    if recipe.balance is not None:
+        raise ValueError("a periodic interface is not balanced: choose neutral slabs")
 
 
 def read_recipe(path: Path, settings: tuple[str, ...] = ()) -> Recipe:

@@ -43,8 +43,8 @@ def text(write: object, *given: object) -> str:
 @pytest.fixture(scope="module")
 def boxed(main_model: Model) -> tuple[np.ndarray, np.ndarray]:
     """Positions in the box and its edges."""
-    edges, shift = box(main_model, VACUUM)
-    return main_model.positions + shift, edges
+    cell, shift = box(main_model, VACUUM)
+    return main_model.positions + shift, cell.diagonal()
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,9 @@ def to_ase(model: Model) -> Atoms:
     atoms.set_array("formal_charge", model.charges.astype(int))
     atoms.set_array("domain", names[model.domain])
     atoms.set_array("role", labels[model.role])
+    if model.cell is not None:
+        atoms.set_cell(model.cell)
+        atoms.pbc = model.periodic
     atoms.info[KEY] = json.dumps(to_record(model), ensure_ascii=True)
     return atoms
 

@@ -8,21 +8,29 @@ from typing import TextIO
 import gemmi
 import numpy as np
 
+from hetbuild import lattice
 from hetbuild.crystal import SYMPREC, Crystal
 from hetbuild.elements import counts, symbol
 from hetbuild.lattice import FloatArray, IntArray
 from hetbuild.model import Model, Role
 
 SITE = ("label", "type_symbol", "occupancy", "fract_x", "fract_y", "fract_z")
+PARAMETERS = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
 OWN = ("domain", "role", "formal_charge")
 """Columns of the extension loop, keyed by the atom's label."""
 
 
 def box(model: Model, vacuum: float) -> tuple[FloatArray, FloatArray]:
-    """Edges of the box, shape (3,), and the shift that centres the model in it, shape (3,), Å."""
+    """Cell vectors as rows, shape (3, 3), and the shift that centres the model, shape (3,), Å.
+
+    A finite particle gets an orthorhombic box with `vacuum` Å on every side; a periodic model has a
+    cell already and stays where it is.
+    """
+    if model.cell is not None:
+        return model.cell, np.zeros(3)
     low, high = model.positions.min(axis=0), model.positions.max(axis=0)
     edges = high - low + 2 * vacuum
-    return edges, edges / 2 - (low + high) / 2
+    return np.diag(edges), edges / 2 - (low + high) / 2
 
 
 def write_cif(model: Model, stream: TextIO, *, vacuum: float = 10.0) -> None:
@@ -30,13 +38,13 @@ def write_cif(model: Model, stream: TextIO, *, vacuum: float = 10.0) -> None:
     document = gemmi.cif.Document()
     name = str(dict(model.provenance).get("recipe", {}).get("name", "model"))
     block = document.add_new_block(name)
-    edges, shift = box(model, vacuum)
-    for tag, value in _items(model, edges):
+    cell, shift = box(model, vacuum)
+    for tag, value in _items(model, cell):
         block.set_pair(tag, value)
     block.init_loop("_space_group_symop_", ["operation_xyz"]).add_row(["'x, y, z'"])
     named = labels(model)
     sites = block.init_loop("_atom_site_", list(SITE))
-    fractional = (model.positions + shift) / edges
+    fractional = in_cell(model.positions + shift, cell)
     for label, z, f in zip(named, model.numbers, fractional, strict=True):
         sites.add_row([label, symbol(z), "1.0", *(f"{x:.12f}" for x in f)])
     own = block.init_loop("_hetbuild_site_", ["label", *OWN])
@@ -60,8 +68,7 @@ def write_crystal_cif(crystal: Crystal, stream: TextIO) -> None:
     if group is not None:
         block.set_pair("_space_group_name_H-M_alt", gemmi.cif.quote(group.xhm()))
         block.set_pair("_space_group_IT_number", str(group.number))
-    names = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
-    for name, value in zip(names, crystal.cell_parameters, strict=True):
+    for name, value in zip(PARAMETERS, crystal.cell_parameters, strict=True):
         block.set_pair(f"_cell_{name}", f"{value:.8f}")
     loop = block.init_loop("_space_group_symop_", ["operation_xyz"])
     for operation in operations:
@@ -100,14 +107,17 @@ def _operation(rotation: IntArray, translation: FloatArray) -> gemmi.Op:
     return op.wrap()
 
 
-def _items(model: Model, edges: FloatArray) -> Iterator[tuple[str, str]]:
+def in_cell(positions: FloatArray, cell: FloatArray) -> FloatArray:
+    """Fractional coordinates in [0, 1), shape (N, 3)."""
+    return np.asarray(np.round(positions @ np.linalg.inv(cell), 12) % 1.0, dtype=np.float64)
+
+
+def _items(model: Model, cell: FloatArray) -> Iterator[tuple[str, str]]:
     yield "_chemical_formula_sum", gemmi.cif.quote(_spaced(model.numbers))
     yield "_space_group_name_H-M_alt", "'P 1'"
     yield "_space_group_IT_number", "1"
-    for axis, edge in zip("abc", edges, strict=True):
-        yield f"_cell_length_{axis}", f"{edge:.8f}"
-    for angle in ("alpha", "beta", "gamma"):
-        yield f"_cell_angle_{angle}", "90"
+    for name, value in zip(PARAMETERS, lattice.parameters(cell), strict=True):
+        yield f"_cell_{name}", f"{value:.8f}"
 
 
 def _spaced(numbers: IntArray) -> str:

@@ -25,6 +25,8 @@ def to_record(model: Model) -> dict[str, Any]:
         "interface": None if model.interface is None else _interface(model.interface),
         "ledger": [list(asdict(e).values()) for e in model.ledger],
         "provenance": dict(model.provenance),
+        "cell": None if model.cell is None else model.cell.tolist(),
+        "periodic": model.periodic,
     }
 
 
@@ -47,9 +49,16 @@ def from_record(record: Mapping[str, Any], atoms: Mapping[str, Any]) -> Model:
             interface=None if record["interface"] is None else _to_interface(record["interface"]),
             ledger=tuple(_to_entry(e) for e in record["ledger"]),
             provenance=record["provenance"],
+            cell=None if record.get("cell") is None else _floats(record["cell"]),
+            periodic=_periodic(record),
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"The hetbuild record is damaged: {error!r}.") from None
+
+
+def _periodic(record: Mapping[str, Any]) -> tuple[bool, bool, bool]:
+    a, b, c = record.get("periodic", (False, False, False))
+    return bool(a), bool(b), bool(c)
 
 
 def _domain(domain: Domain) -> dict[str, Any]:

@@ -16,9 +16,10 @@ from typing import TextIO
 
 import numpy as np
 
+from hetbuild import lattice
 from hetbuild.elements import A_CATIONS, number, symbol
 from hetbuild.errors import InputError
-from hetbuild.formats.cif import box, labels
+from hetbuild.formats.cif import box, in_cell, labels
 from hetbuild.ionic import SHANNON_RADII
 from hetbuild.lattice import FloatArray, IntArray
 from hetbuild.model import Domain, Model, Role
@@ -82,20 +83,20 @@ class View:
 
 def write_vesta(model: Model, stream: TextIO, *, vacuum: float = 10.0) -> None:
     """A .vesta file of the model in the box of its CIF. vacuum: Å on every side."""
-    edges, shift = box(model, vacuum)
+    cell, shift = box(model, vacuum)
     sites = [label + MARKS[Role(r)] for label, r in zip(labels(model), model.role, strict=True)]
     seen = view(model)
     stream.write("#VESTA_FORMAT_VERSION 3.5.4\n\n\nCRYSTAL\n\n")
     stream.writelines(_title(model))
     stream.write(SYMMETRY)
-    stream.write(_row("CELLP\n", [*edges, 90, 90, 90], "11.6f"))
+    stream.write(_row("CELLP\n", lattice.parameters(cell), "11.6f"))
     stream.write(_row("", 6 * [0.0], "11.6f"))
-    stream.writelines(_structure(model, sites, (model.positions + shift) / edges))
+    stream.writelines(_structure(model, sites, in_cell(model.positions + shift, cell)))
     stream.write(BOUNDARY)
     stream.writelines(_bonds(model))
     stream.writelines(_site_styles(model, sites))
     stream.write("VECTR\n 0 0 0 0 0\nVECTT\n 0 0 0 0 0\n")
-    stream.write(_planes(seen, edges, shift))
+    stream.write(_planes(seen, cell, shift))
     stream.write(HIDDEN)
     stream.writelines(_element_styles(model))
     stream.writelines(_scene(seen))
@@ -236,11 +237,11 @@ def _styled(element: str, role: Role) -> str:
     return f"{radius:.4f} {r:3d} {g:3d} {b:3d} {r:3d} {g:3d} {b:3d} 204"
 
 
-def _planes(seen: View, edges: FloatArray, shift: FloatArray) -> str:
+def _planes(seen: View, cell: FloatArray, shift: FloatArray) -> str:
     if seen.plane is None:
         return "SPLAN\n  0 0 0 0\n"
     normal, point = seen.plane
-    hkl = normal * edges
+    hkl = cell @ normal
     hkl /= np.abs(hkl).max()
     indices = " ".join(f"{h:.6g}" for h in np.where(np.abs(hkl) < 1e-6, 0.0, hkl))
     r, g, b, a = PLANE_COLOUR

@@ -1,0 +1,220 @@
+"""Coherent interfaces without edges: two slabs on one coincidence cell, repeated in the plane."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+
+from hetbuild import lattice
+from hetbuild.contacts import Floors
+from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.ionic import REACH
+from hetbuild.join import (
+    Orientation,
+    Registry,
+    Window,
+    align,
+    anchored,
+    interface_of,
+    join,
+    search_registry,
+)
+from hetbuild.lattice import Coincidence, Direction, FloatArray
+from hetbuild.model import DECIMALS, Domain, Model
+from hetbuild.slab import slab
+
+Strained = Literal["first", "second", "shared"]
+
+FACING = Window(0.0, 0.0, (0.0, 5.0))
+"""Where the second contact of a superlattice is looked for: along the normal only, Å."""
+
+
+def coincidence_cell(
+    domains: tuple[Domain, Domain], orientation: Orientation, limit: float
+) -> tuple[Coincidence, Coincidence]:
+    """The smallest cell along and across that both crystals have within a strain limit.
+
+    Raises
+    ------
+    InputError
+        No second direction pair.
+    ImpossibleError
+        There is none; the text gives the nearest.
+    """
+    if orientation.across is None:
+        raise InputError("A periodic interface needs a second direction pair: give join.across.")
+    pairs = []
+    for which in (orientation.along, orientation.across):
+        u, v = (
+            lattice.lattice_vector(d.crystal.primitive, uvw)
+            for d, uvw in zip(domains, which, strict=True)
+        )
+        lengths = [
+            float(np.linalg.norm(x.vector @ d.vectors))
+            for x, d in zip((u, v), domains, strict=True)
+        ]
+        pairs.append(lattice.coincidence((u, lengths[0]), (v, lengths[1]), limit=limit))
+    bad = [p for p in pairs if abs(p.mismatch) > limit]
+    if bad:
+        listing = ", ".join(
+            f"{p.labels[0]} {p.lengths[0]:.3f} Å || {p.labels[1]} {p.lengths[1]:.3f} Å "
+            f"({100 * p.mismatch:+.2f} %)"
+            for p in bad
+        )
+        raise ImpossibleError(
+            f"No coincidence cell below {100 * limit:g} % strain with up to 12 repeats; the "
+            f"nearest is {listing}. Allow more with join.periodic.max_strain, or choose other "
+            "directions."
+        )
+    return pairs[0], pairs[1]
+
+
+def slabs(
+    domains: tuple[Domain, Domain],
+    orientation: Orientation,
+    cell: tuple[Coincidence, Coincidence],
+    limits: tuple[tuple[float, float], tuple[float, float]],
+) -> tuple[Model, Model]:
+    """One coincidence cell of each crystal between its planes.
+
+    Raises
+    ------
+    InputError, ImpossibleError
+        As `slab`.
+    """
+    made = []
+    for i, (domain, plane) in enumerate(zip(domains, orientation.planes, strict=True)):
+        net = np.array([pair.counts[i] * _end(pair, i).vector for pair in cell])
+        label = domain.crystal.labels[domain.datum]
+        part = slab(domain.crystal, plane, net, limits[i], site=label, name=domain.name)
+        made.append(part)
+    return made[0], made[1]
+
+
+def join_slabs(
+    first: Model,
+    second: Model,
+    orientation: Orientation,
+    cell: tuple[Coincidence, Coincidence],
+    anchor: tuple[FloatArray, FloatArray],
+    *,
+    strained: Strained,
+    vacuum: float | None,
+    registry: Registry | None = None,
+    window: Window | None = None,
+    floors: Floors | None = None,
+) -> Model:
+    """The two slabs on one cell, the first above. strained: which of them gives way.
+
+    vacuum: Å between the free faces; None: a superlattice, whose second contact is as close as the
+    floors and the ionic score put it. registry: as for particles, searched where it is not given.
+
+    Raises
+    ------
+    InputError, ImpossibleError
+        As `join.align` and `join.search_registry`.
+    """
+    limit = floors or Floors()
+    first, second = align(first, second, orientation)
+    first, second = anchored(first, second, (anchor[0].tolist(), anchor[1].tolist()))
+    nets = [_net(m.domains[0], cell, i) for i, m in enumerate((first, second))]
+    target = {"first": nets[1], "second": nets[0], "shared": (nets[0] + nets[1]) / 2}[strained]
+    first, second = (_fitted(m, net, target) for m, net in zip((first, second), nets, strict=True))
+    around = images(first, target, REACH + 8.0)
+    if registry is None:
+        registry = search_registry(around, second, window or Window(), limit)
+    # The images collide where the cell alone would not: joining them checks the contacts.
+    join(around, second, orientation, registry, floors=limit)
+    model = join(first, second, orientation, registry, floors=limit)
+    ends = (first.domains[0], second.domains[0])
+    described = interface_of(*ends, orientation, registry)
+    model = replace(model, interface=replace(described, along=cell[0], across=cell[1]))
+    height = _height(first, second.moved(np.eye(3), registry.vector), target, vacuum, limit)
+    return _in_cell(model, np.vstack([target, [0.0, 0.0, height]]), vacuum is None)
+
+
+def images(model: Model, net: FloatArray, reach: float) -> Model:
+    """The model and its in-plane images up to `reach` Å beyond the cell, itself first.
+
+    net: two vectors in Å, shape (2, 3).
+    """
+    area = float(np.linalg.norm(np.cross(net[0], net[1])))
+    most = [int(np.ceil(reach * np.linalg.norm(v) / area)) for v in net[::-1]]
+    steps = np.stack(
+        np.meshgrid(*(np.arange(-n, n + 1) for n in most), indexing="ij"), axis=-1
+    ).reshape(-1, 2)
+    steps = steps[np.argsort(np.abs(steps).sum(axis=1), kind="stable")]
+    shifts = steps @ net
+
+    def tiled(values: Any) -> Any:
+        return np.tile(values, len(shifts))
+
+    return replace(
+        model,
+        numbers=tiled(model.numbers),
+        positions=(shifts[:, None] + model.positions).reshape(-1, 3),
+        charges=tiled(model.charges),
+        domain=tiled(model.domain),
+        role=tiled(model.role),
+        cell=None,
+    )
+
+
+def strain_of(domain: Domain) -> FloatArray:
+    """Strain tensor of a domain against its crystal, in the model's axes, shape (3, 3).
+
+    Green-Lagrange strain (F.T F - 1) / 2, symmetric; F takes the free crystal, turned as it lies
+    here, to the lattice it has.
+    """
+    u, _, vt = np.linalg.svd(domain.crystal.vectors.T @ domain.vectors)
+    free = domain.crystal.vectors @ (u @ vt)
+    deformation = np.linalg.solve(free, domain.vectors).T
+    return np.asarray((deformation.T @ deformation - np.eye(3)) / 2)
+
+
+def _end(pair: Coincidence, index: int) -> Direction:
+    return (pair.first, pair.second)[index]
+
+
+def _net(domain: Domain, cell: tuple[Coincidence, Coincidence], index: int) -> FloatArray:
+    return np.array([p.counts[index] * _end(p, index).vector for p in cell]) @ domain.vectors
+
+
+def _fitted(model: Model, net: FloatArray, target: FloatArray) -> Model:
+    """Deformed in the plane so that its net is the target, atoms inside it; heights stay."""
+    own = np.vstack([net, [0.0, 0.0, 1.0]])
+    deformation = np.linalg.solve(own, np.vstack([target, [0.0, 0.0, 1.0]]))
+    (domain,) = model.domains
+    moved = replace(
+        domain, vectors=domain.vectors @ deformation, origin=domain.origin @ deformation
+    )
+    return replace(model, positions=model.positions @ deformation, domains=(moved,))
+
+
+def _height(
+    first: Model, second: Model, net: FloatArray, vacuum: float | None, floors: Floors
+) -> float:
+    """Length of the cell along the normal, Å."""
+    top, bottom = first.positions[:, 2].max(), second.positions[:, 2].min()
+    if vacuum is not None:
+        return float(np.round(top - bottom + vacuum, DECIMALS))
+    # The top of the first meets the bottom of the second's next image: bring them to one height.
+    below = first.moved(np.eye(3), np.array([0.0, 0.0, bottom - top]))
+    found = search_registry(images(second, net, REACH + 8.0), below, FACING, floors)
+    return float(np.round(top - bottom + found.gap, DECIMALS))
+
+
+def _in_cell(model: Model, cell: FloatArray, closed: bool) -> Model:
+    """Lowest atom a little above the floor of the cell, all of them inside it."""
+    height = cell[2, 2] - np.ptp(model.positions[:, 2])
+    lift = np.array([0.0, 0.0, height / 2 - model.positions[:, 2].min()])
+    model = model.moved(np.eye(3), lift)
+    fractional = np.round(model.positions @ np.linalg.inv(cell), 10) % 1.0
+    return replace(
+        model,
+        positions=np.round(fractional @ cell, DECIMALS),
+        cell=np.round(cell, DECIMALS),
+        periodic=(True, True, closed),
+    )

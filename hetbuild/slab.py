@@ -1,0 +1,71 @@
+"""Slabs: layers of a crystal between two lattice planes, one cell of an in-plane net."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hetbuild import lattice
+from hetbuild.crystal import Crystal
+from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.lattice import FloatArray, plane_label
+from hetbuild.model import DECIMALS, Domain, Model, Role
+
+EDGE = 1e-4
+"""Fraction of a cell, or of d(hkl), by which a site on a limit counts as inside."""
+
+
+def slab(
+    crystal: Crystal,
+    hkl: tuple[int, int, int],
+    net: FloatArray,
+    limits: tuple[float, float],
+    *,
+    site: str | None = None,
+    name: str = "slab",
+) -> Model:
+    """Sites with plane index in `limits` inside one cell of the net.
+
+    net: two in-plane lattice vectors in conventional axes, rows, shape (2, 3). limits: plane
+    indices (hkl) of the first and last layer, counted from the site. The model is not periodic
+    yet: `periodic.join_slabs` makes the cell.
+
+    Raises
+    ------
+    InputError
+        The limits are the wrong way round, or a net vector is not in the plane.
+    ImpossibleError
+        No site lies between the limits.
+    """
+    h = lattice.check_plane(hkl)
+    if limits[0] > limits[1]:
+        raise InputError(f"A slab from plane {limits[0]:g} to {limits[1]:g}: first the lower one.")
+    if np.abs(net @ h).max() > 1e-6:
+        raise InputError(f"The net of a slab must lie in {plane_label(hkl)}.")
+    datum = crystal.datum(site)
+    # Any lattice vector that leaves the plane completes the basis; layers are told by their index.
+    basis = np.vstack([net, h.astype(float) / float(h @ h)])
+    sites = crystal.fractional - crystal.fractional[datum]
+    corners = np.array([(i, j, k) for i in (0, 1) for j in (0, 1) for k in limits]) @ basis
+    low, high = np.floor(corners.min(axis=0)) - 1, np.ceil(corners.max(axis=0)) + 1
+    axes = [np.arange(a, b + 1) for a, b in zip(low, high, strict=True)]
+    cells = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 1, 3)
+    points = (cells + sites).reshape(-1, 3)
+    place = points @ np.linalg.inv(basis)
+    inside = ((place[:, :2] >= -EDGE) & (place[:, :2] < 1 - EDGE)).all(axis=1)
+    inside &= (place[:, 2] >= limits[0] - EDGE) & (place[:, 2] <= limits[1] + EDGE)
+    if not inside.any():
+        raise ImpossibleError(
+            f"No site of {crystal.name} lies between planes {limits[0]:g} and {limits[1]:g} of "
+            f"{plane_label(hkl)}."
+        )
+    which = np.tile(np.arange(len(sites)), len(cells))[inside]
+    order = np.lexsort((*np.round(place[inside].T, 6), -crystal.numbers[which]))
+    which = which[order]
+    return Model(
+        numbers=crystal.numbers[which].astype(np.int16),
+        positions=np.round(points[inside][order] @ crystal.vectors, DECIMALS),
+        charges=crystal.charges[which].astype(np.int8),
+        domain=np.zeros(len(which), dtype=np.int8),
+        role=np.full(len(which), Role.LATTICE, dtype=np.int8),
+        domains=(Domain(name, crystal, crystal.vectors.copy(), np.zeros(3), datum),),
+    )
