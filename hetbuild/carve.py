@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hetbuild.crystal import Crystal
-from hetbuild.elements import number, symbol
+from hetbuild.elements import counts, formula, number, symbol
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.lattice import FloatArray, IntArray, check_plane, plane_label
 from hetbuild.model import DECIMALS, Domain, Model, Role
@@ -75,7 +75,8 @@ def carve(
         Facets that are not planes of the crystal, a site or element it does not have, or a centre
         or radius that is not finite.
     ImpossibleError
-        The facets do not close, nothing is inside, or the particle would not fit in memory.
+        The facets do not close, less than a formula unit is inside, or the particle would not fit
+        in memory.
     """
     datum = crystal.datum(site)
     domain = Domain(name, crystal, crystal.vectors.copy(), np.zeros(3), datum)
@@ -92,6 +93,7 @@ def carve(
             f"Nothing of {crystal.name} is inside the shape: make its facets or radius larger, or "
             "move its centre."
         )
+    _refuse_if_tiny(crystal, [int(count.sum()) for _, _, count in columns])
     _refuse_if_large(total * BYTES_PER_ATOM, memory, f"particle of {total} atoms")
     return _with_ligands(_fill(domain, columns, total), spaces, middle)
 
@@ -289,6 +291,22 @@ def _substitutions(facet: Facet) -> Iterator[tuple[str, str, int]]:
         if charge is None:
             raise InputError(f"Ligand {ligand} of {facet} has no usual formal charge.")
         yield element, ligand, charge
+
+
+def _refuse_if_tiny(crystal: Crystal, inside: list[int]) -> None:
+    """inside: ions on each site of the conventional cell."""
+    per_cell = counts(crystal.numbers)
+    units = int(np.gcd.reduce(list(per_cell.values())))
+    have = {
+        e: sum(n for n, z in zip(inside, crystal.numbers, strict=True) if symbol(z) == e)
+        for e in per_cell
+    }
+    if any(have[e] < n // units for e, n in per_cell.items()):
+        unit = formula({e: n // units for e, n in per_cell.items()})
+        raise ImpossibleError(
+            f"The shape holds {formula(have)}, less than one formula unit {unit} of "
+            f"{crystal.name}: make its facets or radius larger, or move its centre."
+        )
 
 
 def _refuse_if_large(need: float, memory: int | None, what: str) -> None:

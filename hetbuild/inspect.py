@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -11,12 +11,17 @@ import numpy as np
 
 from hetbuild import lattice
 from hetbuild.contacts import KINDS, Contact, closest_contacts, coordination
+from hetbuild.continuity import Continuation, continuity
 from hetbuild.elements import number
 from hetbuild.errors import ImpossibleError
 from hetbuild.lattice import Coincidence, Direction, plane_label
 from hetbuild.model import BoolArray, Domain, Model, Role
+from hetbuild.periodic import finite, strain_of
 from hetbuild.recognise import closest_setting, fit_frame
 from hetbuild.symmetry import point_group_symbol
+
+REPEATED = 14.0
+"""Å beyond the cell to which a periodic model is repeated to be measured like a particle."""
 
 COORDINATION_CUTOFF = 3.6
 """Å within which an anion counts as a neighbour of Pb: above Pb-S 2.97, below the next shell."""
@@ -75,6 +80,13 @@ class Report:
     """Region (interface, facets, core) to {anions within 3.6 Å: how many Pb}."""
     interface: MeasuredInterface | None
     point_group: str
+    """Of a particle; the space group of a periodic model."""
+    continuity: tuple[Continuation, ...] = ()
+    """Cations of one domain on sites of the other's cation sublattice."""
+    cell: tuple[float, ...] | None = None
+    """a, b, c in Å, alpha, beta, gamma in degrees of a periodic model."""
+    strain: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    """Of each domain of a periodic model: xx, yy and xy in the plane, dimensionless."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -89,20 +101,52 @@ def inspect(model: Model, *, cation: str = "Pb") -> Report:
     The interface is measured from the positions: the crystals' frames are fitted to the atoms anew,
     and frames stored with the model only choose among symmetry-equivalent labels.
     """
+    around = finite(model, REPEATED)
+    interface = measure_interface(around) if len(model.domains) == 2 else None
     return Report(
         formula=model.formula,
         charge=model.charge,
         formulas=model.formulas,
         roles={r.label: int((model.role == r).sum()) for r in Role if (model.role == r).any()},
-        contacts=_contacts(model),
-        coordination=coordination_by_region(model, cation),
-        interface=measure_interface(model) if len(model.domains) == 2 else None,
-        point_group=point_group_symbol(model),
+        contacts=_contacts(around),
+        coordination=coordination_by_region(around, cation, len(model)),
+        interface=interface,
+        point_group=point_group_symbol(model) if model.cell is None else _space_group(model),
+        continuity=_continuity(model, interface),
+        cell=None if model.cell is None else lattice.parameters(model.cell),
+        strain={} if model.cell is None else {d.name: _in_plane(d) for d in model.domains},
     )
 
 
-def coordination_by_region(model: Model, cation: str) -> dict[str, dict[int, int]]:
+def _continuity(model: Model, interface: MeasuredInterface | None) -> tuple[Continuation, ...]:
+    """By the frames the atoms show, else by those the model was built with."""
+    if model.interface is not None and model.cell is not None:
+        return continuity(model, model.interface.planes)
+    if interface is not None:
+        return continuity(model, interface.planes, interface.domains)
+    return ()
+
+
+def _in_plane(domain: Domain) -> tuple[float, float, float]:
+    strain = strain_of(domain)
+    return float(strain[0, 0]), float(strain[1, 1]), float(strain[0, 1])
+
+
+def _space_group(model: Model) -> str:
+    import spglib
+
+    assert model.cell is not None
+    fractional = model.positions @ np.linalg.inv(model.cell)
+    found = spglib.get_spacegroup((model.cell, fractional, model.numbers), symprec=1e-2)
+    return str(found)
+
+
+def coordination_by_region(
+    model: Model, cation: str, first: int | None = None
+) -> dict[str, dict[int, int]]:
     """Histogram of anions within 3.6 Å of each cation, at the interface, on facets, in the core.
+
+    first: count only so many atoms at the head of the model, those that are not images.
 
     Interface: the shared layer, and cations with an anion of another domain in reach. Core: cations
     with as many cations of their element around them as any other has. Facets: the rest.
@@ -111,6 +155,7 @@ def coordination_by_region(model: Model, cation: str) -> dict[str, dict[int, int
     around = coordination(
         model.positions[chosen], model.positions[model.charges < 0], COORDINATION_CUTOFF
     )
+    own = np.flatnonzero(chosen) < (len(model) if first is None else first)
     at_interface = _at_interface(model)[chosen]
     inside = _is_core(model, chosen)
     regions = {
@@ -121,10 +166,10 @@ def coordination_by_region(model: Model, cation: str) -> dict[str, dict[int, int
     return {
         name: {
             int(n): int(c)
-            for n, c in zip(*np.unique(around[here], return_counts=True), strict=True)
+            for n, c in zip(*np.unique(around[here & own], return_counts=True), strict=True)
         }
         for name, here in regions.items()
-        if here.any()
+        if (here & own).any()
     }
 
 

@@ -135,18 +135,16 @@ def join_slabs(
     return _in_cell(model, np.vstack([target, [0.0, 0.0, height]]), vacuum is None)
 
 
-def images(model: Model, net: FloatArray, reach: float) -> Model:
-    """The model and its in-plane images up to `reach` Å beyond the cell, itself first.
+def images(model: Model, vectors: FloatArray, reach: float) -> Model:
+    """The model and its images up to `reach` Å beyond the cell, itself first, as a finite one.
 
-    net: two vectors in Å, shape (2, 3).
+    vectors: the two or three in Å that it repeats along, shape (2, 3) or (3, 3).
     """
-    area = float(np.linalg.norm(np.cross(net[0], net[1])))
-    most = [int(np.ceil(reach * np.linalg.norm(v) / area)) for v in net[::-1]]
-    steps = np.stack(
-        np.meshgrid(*(np.arange(-n, n + 1) for n in most), indexing="ij"), axis=-1
-    ).reshape(-1, 2)
-    steps = steps[np.argsort(np.abs(steps).sum(axis=1), kind="stable")]
-    shifts = steps @ net
+    inverse = np.linalg.pinv(vectors)
+    most = [int(np.ceil(reach * np.linalg.norm(column))) for column in inverse.T]
+    axes = [np.arange(-n, n + 1) for n in most]
+    steps = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(vectors))
+    shifts = steps[np.argsort(np.abs(steps).sum(axis=1), kind="stable")] @ vectors
 
     def tiled(values: Any) -> Any:
         return np.tile(values, len(shifts))
@@ -159,7 +157,15 @@ def images(model: Model, net: FloatArray, reach: float) -> Model:
         domain=tiled(model.domain),
         role=tiled(model.role),
         cell=None,
+        periodic=(False, False, False),
     )
+
+
+def finite(model: Model, reach: float) -> Model:
+    """A particle as it is; of a periodic model a piece that goes `reach` Å beyond the cell."""
+    if model.cell is None:
+        return model
+    return images(model, model.cell[list(model.periodic)], reach)
 
 
 def strain_of(domain: Domain) -> FloatArray:

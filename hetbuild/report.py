@@ -31,7 +31,11 @@ def report_lines(
         text = ", ".join(f"{count} with {n}" for n, count in histogram.items())
         lines.append(f"{'Pb ' + region:14s} {text} anions within 3.6 Å")
     lines += list(_interface(report.interface)) if report.interface else []
-    lines.append(f"{'point group':14s} {report.point_group}")
+    lines += list(_continuity(report))
+    if report.cell is None:
+        lines.append(f"{'point group':14s} {report.point_group}")
+    else:
+        lines += list(_periodic(report, report.cell))
     return lines if history else lines[1:]
 
 
@@ -113,6 +117,30 @@ def _exchanged(done: Mapping[str, Any], verbose: bool) -> Iterator[str]:
         yield f"{'':14s} {len(places)} sit at the surface, with 2 anions" + ":" * verbose
         for x, y, z in places if verbose else ():
             yield f"{'':14s} {x:9.3f} {y:9.3f} {z:9.3f}"
+
+
+def _continuity(report: Report) -> Iterator[str]:
+    for c in report.continuity:
+        yield (
+            f"{'continuity':14s} {c.count} of {c.total} outermost {c.cation} of {c.domain} on "
+            f"{c.site} sites of {c.lattice_of}, {c.rms:.2f} Å off (largest {c.largest:.2f})"
+        )
+
+
+def _periodic(report: Report, cell: tuple[float, ...]) -> Iterator[str]:
+    yield (
+        f"{'cell':14s} "
+        + " ".join(f"{x:.3f}" for x in cell[:3])
+        + " Å, "
+        + " ".join(f"{x:.2f}" for x in cell[3:])
+        + " degrees"
+    )
+    for name, (xx, yy, xy) in report.strain.items():
+        yield (
+            f"{'strain':14s} {name}: {100 * xx:+.2f} % along, {100 * yy:+.2f} % across, "
+            f"shear {100 * xy:+.2f} %"
+        )
+    yield f"{'space group':14s} {report.point_group}"
 
 
 def _interface(found: MeasuredInterface) -> Iterator[str]:

@@ -120,13 +120,17 @@ def deck(
 
 
 def cell(model: Model, options: Cp2kOptions) -> FloatArray:
-    """Edges of the box in Å, shape (3,).
+    """Cell vectors in Å as rows, shape (3, 3): a box around a particle, or a model's own cell.
 
     Raises
     ------
     InputError
         The box given does not fit the particle and the solver.
     """
+    if model.cell is not None:
+        if options.box is not None:
+            raise InputError("A periodic model has a cell of its own: leave the box out.")
+        return np.asarray(model.cell)
     extent = np.ptp(model.positions, axis=0)
     if options.poisson == "wavelet":
         least = np.full(3, extent.max() + 2 * LEAST_MARGIN)
@@ -135,7 +139,7 @@ def cell(model: Model, options: Cp2kOptions) -> FloatArray:
         least = 2 * (extent + 2 * TAIL)
         usual = np.ceil(least)
     if options.box is None:
-        return np.asarray(usual)
+        return np.diag(usual)
     box = np.asarray(options.box, dtype=float)
     size = " x ".join(f"{e:.1f}" for e in extent)
     if options.poisson == "wavelet" and np.ptp(box) > 1e-6:
@@ -149,7 +153,7 @@ def cell(model: Model, options: Cp2kOptions) -> FloatArray:
             f"{options.poisson} Poisson solver it must be at least {_edges(least)} Å. CP2K would "
             "give a wrong energy without a word."
         )
-    return box
+    return np.diag(box)
 
 
 def _edges(box: FloatArray) -> str:
@@ -202,9 +206,18 @@ def _dft(model: Model, name: str, options: Cp2kOptions) -> Tree:
         "WFN_RESTART_FILE_NAME": f"{name}-RESTART.wfn",
     }
     poisson = {"PERIODIC": "NONE", "POISSON_SOLVER": options.poisson.upper()}
+    if model.cell is not None:
+        # Slabs too: the vacuum parts their images, and one solver serves every cell.
+        poisson = {"PERIODIC": "XYZ", "POISSON_SOLVER": "PERIODIC"}
     if options.method == "xtb":
         return common | {
-            "QS": {"METHOD": "xTB", "XTB": {"DO_EWALD": "F", "CHECK_ATOMIC_CHARGES": "F"}},
+            "QS": {
+                "METHOD": "xTB",
+                "XTB": {
+                    "DO_EWALD": "F" if model.cell is None else "T",
+                    "CHECK_ATOMIC_CHARGES": "F",
+                },
+            },
             "POISSON": poisson,
             "SCF": _scf(model, 1e-6),
         }
@@ -255,7 +268,8 @@ def ranges(numbers: IntArray) -> str:
 
 
 def _subsystem(model: Model, name: str, options: Cp2kOptions) -> Tree:
-    a, b, c = cell(model, options)
+    rows = (" ".join(f"{x:.8f}" for x in v) for v in cell(model, options))
+    vectors = dict(zip("ABC", rows, strict=True))
     elements = sorted({symbol(int(z)) for z in model.numbers}, key=number)
     kinds = {
         f"KIND {e}": {
@@ -265,11 +279,11 @@ def _subsystem(model: Model, name: str, options: Cp2kOptions) -> Tree:
         for e in elements
     }
     return {
-        "CELL": {"ABC": f"{a:.6f} {b:.6f} {c:.6f}", "PERIODIC": "NONE"},
+        "CELL": {**vectors, "PERIODIC": "NONE" if model.cell is None else "XYZ"},
         "TOPOLOGY": {
             "COORD_FILE_NAME": f"{name}-cp2k.xyz",
             "COORD_FILE_FORMAT": "XYZ",
-            "CENTER_COORDINATES": {},
+            **({"CENTER_COORDINATES": {}} if model.cell is None else {}),
         },
         **(kinds if options.method == "pbe" else {}),
     }
