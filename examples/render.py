@@ -89,7 +89,7 @@ def draw(source: Path, picture: Path) -> None:
         axis.scatter([], [], s=60, color=colour[here[0]], edgecolors="#222222", label=element)
     axis.scatter([], [], s=60, color=(1, 0, 1), edgecolors="#7a0050", label="shared Pb")
     axis.legend(loc="upper left", frameon=False, fontsize=9)
-    axis.set_title(sections["TITLE"][0], fontsize=8)
+    axis.set_title(sections["TITLE"][0].split(" | ")[0], fontsize=8)
     axis.set_aspect("equal")
     axis.axis("off")
     axis.autoscale_view()
