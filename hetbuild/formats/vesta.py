@@ -157,9 +157,12 @@ def _middle(model: Model, normal: FloatArray) -> FloatArray:
 
 
 def _title(model: Model) -> str:
-    """Title, formula and citations on one line: VESTA has no other, a break would end it."""
-    recipe = dict(model.provenance).get("recipe", {})
+    """Title, steps, formula and citations on one line: VESTA's title is no longer than that."""
+    recipe = model.provenance.get("recipe", {})
     name = recipe.get("title") or recipe.get("name") or "hetbuild model"
+    asked = [step["asked"] for step in model.provenance.get("steps", ())]
+    # The recipe's title is that of the parent.
+    name += "".join(f", then {step['action']} step in {step['domain']}" for step in asked)
     cited = [f"Cite: {reference}" for reference in recipe.get("references", ())]
     roles = "Colours: shared layer magenta, ligands dark, compensating ions pale"
     whole = BETWEEN.join([f"{name}: {model.formula}", *cited, roles])
