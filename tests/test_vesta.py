@@ -175,6 +175,34 @@ def test_model_of_one_domain(tmp_path: Path) -> None:
     assert np.ptp(places - model.positions, axis=0).max() < 1e-4
 
 
+def test_periodic_interface_has_whole_octahedra(tmp_path: Path) -> None:
+    """Bonds of a cell that repeats are searched beyond it, those of a particle are not."""
+    model = list(history("interface-cspbcl3-cs2pbcl4").values())[-1]
+    path = tmp_path / "m.vesta"
+    path.write_text(written(model))
+    parsed = VestaFile(str(path))
+    (bond,) = parsed.get_bonds()
+    assert (bond["A1"], bond["A2"], bond["boundary_mode"]) == ("Pb", "Cl", 2)
+    places = np.array([s[3:6] for s in parsed.get_structure()])
+    cell = np.array(parsed.get_cell_matrix())
+    assert cell == pytest.approx(model.cell, abs=1e-5)  # VESTA's axes are the model's
+    whole = Structure(Lattice(cell), model.numbers, places)
+    around = [
+        sum(n.specie.Z == 17 for n in whole.get_neighbors(site, bond["max_length"]))
+        for site in whole
+        if site.specie.Z == 82
+    ]
+    assert max(around) == 6
+    assert min(around) >= 5
+
+
+def test_turned_cell_is_seen_the_same_way() -> None:
+    """VESTA lays a along x whatever the model's axes are, so the view must not turn with them."""
+    model = list(history("interface-cspbcl3-cs2pbcl4").values())[-1]
+    turn = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    assert written(model.moved(turn, np.zeros(3))) == written(model)
+
+
 # Title
 
 

@@ -87,6 +87,8 @@ def write_vesta(model: Model, stream: TextIO, *, vacuum: float = 10.0) -> None:
     cell, shift = box(model, vacuum)
     sites = [label + MARKS[Role(r)] for label, r in zip(labels(model), model.role, strict=True)]
     seen = view(model)
+    # From the model's axes to VESTA's, which differ where a periodic model has been turned.
+    standard = np.linalg.inv(cell) @ _vectors(lattice.parameters(cell))
     stream.write("#VESTA_FORMAT_VERSION 3.5.4\n\n\nCRYSTAL\n\n")
     stream.write(_title(model))
     stream.write(SYMMETRY)
@@ -100,7 +102,7 @@ def write_vesta(model: Model, stream: TextIO, *, vacuum: float = 10.0) -> None:
     stream.write(_planes(seen, cell, shift))
     stream.write(HIDDEN)
     stream.writelines(_element_styles(model))
-    stream.writelines(_scene(seen))
+    stream.writelines(_scene(seen.axes @ standard))
     stream.write(STYLE)
 
 
@@ -198,11 +200,12 @@ def bond_limits(model: Model) -> dict[tuple[str, str], float]:
 
 
 def _bonds(model: Model) -> Iterator[str]:
-    """Search for A2 around A1, not beyond the boundary, with polyhedra around cations."""
+    """Search for A2 around A1, beyond the box only if it repeats; polyhedra around cations."""
+    beyond = int(any(model.periodic))
     yield "SBOND\n"
     for i, ((a, b), limit) in enumerate(bond_limits(model).items(), 1):
         polyhedra = int((a, b) not in MOLECULE_BONDS)
-        yield f"{i:3d} {a:>2s} {b:>2s} 0.00000 {limit:9.5f} 0 0 {polyhedra} 0 1 "
+        yield f"{i:3d} {a:>2s} {b:>2s} 0.00000 {limit:9.5f} 0 {beyond} {polyhedra} 0 1 "
         yield "0.150 2.000 127 127 127\n"
     yield "  0 0 0 0\n"
 
@@ -263,9 +266,9 @@ def _planes(seen: View, cell: FloatArray, shift: FloatArray) -> str:
     return f"SPLAN\n  1 {indices} {normal @ (point + shift):.6f} {r} {g} {b} {a}\n  0 0 0 0\n"
 
 
-def _scene(seen: View) -> Iterator[str]:
+def _scene(axes: FloatArray) -> Iterator[str]:
     yield "SCENE\n"
-    for row in seen.axes:
+    for row in axes:
         yield _row("", [*row, 0.0], "9.6f")
     yield " 0.000000  0.000000  0.000000  1.000000\n  0.000   0.000\n  0.000\n  1.000\n"
 
@@ -310,18 +313,17 @@ def read_vesta(path: Path) -> tuple[IntArray, FloatArray, FloatArray]:
     return numbers, fractional @ vectors, vectors
 
 
-def _cell(line: str) -> FloatArray:
-    """Vectors of a line of lengths and angles, a along x and b in the xy plane as VESTA has them.
+def _vectors(parameters: Sequence[float]) -> FloatArray:
+    """Cell vectors as rows, a along x and b in the xy plane. parameters: Å and degrees."""
+    return np.asarray(gemmi.UnitCell(*parameters).orth.mat.tolist()).T
 
-    Raises
-    ------
-    ValueError
-        The lengths and angles are of no cell.
-    """
+
+def _cell(line: str) -> FloatArray:
+    """Vectors of a line of lengths and angles; ValueError where they are of no cell."""
     given = [float(x) for x in line.split()[:6]]
     if len(given) < 6:
         raise ValueError("the line of the cell is cut short")
-    vectors = np.asarray(gemmi.UnitCell(*given).orth.mat.tolist()).T
+    vectors = _vectors(given)
     lengths = np.array(given[:3])
     if not np.isfinite(vectors).all() or lengths.min() <= 0 or np.linalg.det(vectors) <= 0:
         raise ValueError(f"{line.strip()!r} is no cell")
