@@ -6,12 +6,16 @@ and drawn to cspbcl3-pbs.png. Needs matplotlib.
 
 from __future__ import annotations
 
+import io
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
+from PIL import Image
 from scipy.spatial import ConvexHull, cKDTree
 
 from hetbuild.build import build
@@ -21,6 +25,32 @@ from hetbuild.library import find_recipe
 from hetbuild.recipe import read_recipe
 
 HALIDES = ("F", "Cl", "Br", "I")
+ROLES = {"": "", "_shared": "shared ", "_ligand": "ligand ", "_comp": "balancing "}
+"""What a label ends in, and what the key calls such a site."""
+
+BALL = 0.4
+"""VESTA draws balls at this part of the radius in the file."""
+
+INK = "#2b2f3a"
+PLANE = "#c2187a"
+OCTAHEDRON, STAIR = "#4e6fb3", "#c2187a"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the file holds, in screen axes: right, up, towards the viewer, Å."""
+
+    places: np.ndarray
+    elements: np.ndarray
+    roles: np.ndarray
+    """Ends of the labels, keys of ROLES."""
+    radius: np.ndarray
+    colour: np.ndarray
+    bonds: np.ndarray
+    """Indices of the two sites of each bond, shape (B, 2); the centre of polyhedra first."""
+    plane: tuple[np.ndarray, float] | None
+    """Unit normal, and distance from the origin in Å."""
+    title: str
 
 
 def table(lines: list[str]) -> list[list[str]]:
@@ -28,74 +58,171 @@ def table(lines: list[str]) -> list[list[str]]:
     return [line.split() for line in lines if line.strip()][:-1]
 
 
-def draw(source: Path, picture: Path) -> None:
-    """Draw a VESTA file down its own starting orientation."""
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-    from matplotlib.collections import LineCollection, PolyCollection
-
-    numbers, positions, _ = read_vesta(source)
+def read_scene(source: Path) -> Scene:
+    """A VESTA file seen down its own starting orientation."""
+    numbers, positions, vectors = read_vesta(source)
     sections = read_sections(source)
     axes = np.array([[float(x) for x in row.split()[:3]] for row in sections["SCENE"][:3]])
-    places = positions @ axes.T
     elements = np.array([symbol(int(z)) for z in numbers])
     styles = table(sections["SITET"])
-    labels = np.array([row[1] for row in styles])
-    radius = np.array([float(row[2]) for row in styles])
-    colour = np.array([[int(x) / 255 for x in row[3:6]] for row in styles])
-
-    octahedra, bonds = [], []
+    bonds = []
     for row in table(sections["SBOND"]):
         centres, partners = (np.flatnonzero(elements == e) for e in row[1:3])
         near = cKDTree(positions[centres]).query_ball_tree(
             cKDTree(positions[partners]), float(row[4])
         )
-        for centre, found in zip(centres, near, strict=True):
-            bonds += [(places[centre], places[partners[k]]) for k in found]
-            if row[2] in HALIDES and len(found) == 6:
-                octahedra.append(places[partners[found]])
+        bonds += [(c, partners[k]) for c, found in zip(centres, near, strict=True) for k in found]
+    plane = None
+    for row in table(sections["SPLAN"]):
+        normal = axes @ np.linalg.inv(vectors) @ np.array([float(x) for x in row[1:4]])
+        plane = normal / np.linalg.norm(normal), float(row[4])
+    return Scene(
+        places=positions @ axes.T,
+        elements=elements,
+        roles=np.array([row[1][row[1].find("_") :] if "_" in row[1] else "" for row in styles]),
+        radius=BALL * np.array([float(row[2]) for row in styles]),
+        colour=np.array([[int(x) / 255 for x in row[3:6]] for row in styles]),
+        bonds=np.array(bonds).reshape(-1, 2),
+        plane=plane,
+        title=sections["TITLE"][0].split(" | ")[0],
+    )
 
-    figure, axis = plt.subplots(figsize=(7.2, 7.2), dpi=130)
-    hulls = [corners[ConvexHull(corners[:, :2]).vertices] for corners in octahedra]
-    hulls.sort(key=lambda h: h[:, 2].mean())
+
+def draw(source: Path, picture: Path) -> None:
+    """Draw a VESTA file down its own starting orientation."""
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    scene = read_scene(source)
+    span = np.ptp(scene.places[:, :2], axis=0) + 5
+    width = 7.4
+    figure, axis = plt.subplots(figsize=(width, width * span[1] / span[0]), dpi=130)
+    draw_plane(axis, scene)
+    draw_octahedra(axis, scene)
+    draw_bonds(axis, scene)
+    draw_stair(axis, scene)
+    balls(axis, scene.places, scene.radius, faded(scene))
+    draw_key(axis, scene)
+    axis.set_title(scene.title, fontsize=9, color=INK)
+    low, high = scene.places[:, :2].min(axis=0) - 3, scene.places[:, :2].max(axis=0) + 2.5
+    axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+    axis.axis("off")
+    figure.tight_layout(pad=0.4)
+    drawn = io.BytesIO()
+    figure.savefig(drawn)
+    plt.close(figure)
+    # A palette takes a third of the bytes.
+    Image.open(drawn).convert("RGB").quantize(256).save(picture, optimize=True)
+
+
+def faded(scene: Scene) -> np.ndarray:
+    """Colours, paler with depth."""
+    depth = scene.places[:, 2].max() - scene.places[:, 2]
+    mist = 0.35 * (depth / max(depth.max(), 1.0))[:, None]
+    return scene.colour * (1 - mist) + mist
+
+
+def balls(axis: Axes, places: np.ndarray, radius: np.ndarray, colour: np.ndarray) -> None:
+    """Shaded balls, far ones first: a dark rim, then discs that shrink towards the light."""
+    from matplotlib.collections import EllipseCollection
+
+    order = np.argsort(places[:, 2], kind="stable")
+    steps = np.linspace(0, 1, 7)
+    centre = places[order, None, :2] + np.array([-0.3, 0.35]) * (
+        radius[order, None, None] * steps[:, None] * 0.9
+    )
+    size = 2 * radius[order, None] * (1 - 0.88 * steps)
+    light = np.where(steps < 0.1, 0.25, 0.92 + 0.08 * steps)[:, None]
+    white = (0.85 * steps**3)[:, None]
+    tone = colour[order, None] * light * (1 - white) + white
+    size[:, 0] += 0.10
     axis.add_collection(
-        PolyCollection(
-            [h[:, :2] for h in hulls], facecolor="#6b7fa3", alpha=0.10, edgecolor="#33415c", lw=0.4
+        EllipseCollection(
+            size.ravel(),
+            size.ravel(),
+            np.zeros(size.size),
+            units="xy",
+            offsets=centre.reshape(-1, 2),
+            transOffset=axis.transData,
+            facecolors=tone.reshape(-1, 3),
+            linewidths=0,
+            zorder=4,
         )
     )
-    ends = np.array(bonds)[:, :, :2]
-    axis.add_collection(LineCollection(ends, colors="#777777", linewidths=0.5, alpha=0.5))
-    order = np.argsort(places[:, 2], kind="stable")
-    shared = np.char.endswith(labels, "_shared")
-    axis.scatter(
-        *places[order, :2].T,
-        s=34 * radius[order] ** 2 * np.where(elements[order] == "Cs", 0.35, 1.0),
-        c=colour[order],
-        edgecolors=np.where(shared[order], "#7a0050", "#222222"),
-        linewidths=0.4,
-        zorder=2,
+
+
+def draw_octahedra(axis: Axes, scene: Scene) -> None:
+    """Complete octahedra of halides, and what surrounds each shared cation."""
+    from matplotlib.collections import PolyCollection
+
+    hulls, colours = [], []
+    for centre in np.unique(scene.bonds[:, 0]):
+        corners = scene.bonds[scene.bonds[:, 0] == centre, 1]
+        shared = scene.roles[centre] == "_shared"
+        if shared or (len(corners) == 6 and np.isin(scene.elements[corners], HALIDES).all()):
+            flat = scene.places[corners, :2]
+            hulls.append(flat[ConvexHull(flat).vertices])
+            colours.append(STAIR if shared else OCTAHEDRON)
+    axis.add_collection(
+        PolyCollection(hulls, facecolors=colours, alpha=0.11, edgecolors="none", zorder=1)
     )
-    for _, h, k, l, distance, *_ in table(sections["SPLAN"]):  # noqa: E741 (Miller index)
-        normal = axes @ (np.array([float(h), float(k), float(l)]))
-        normal /= np.linalg.norm(normal)
-        # The plane stands upright on the screen: a line where its normal has no depth.
-        along = np.array([normal[1], -normal[0]])
-        start = normal[:2] * float(distance) + along * (places[:, :2].mean(axis=0) @ along)
-        span = 0.58 * np.ptp(places[:, :2] @ along)
-        line = np.array([start - span * along, start + span * along])
-        axis.plot(*line.T, color="magenta", lw=1.2, ls="--", zorder=3)
-    for element in dict.fromkeys(elements):
-        here = np.flatnonzero((elements == element) & ~shared)
-        axis.scatter([], [], s=60, color=colour[here[0]], edgecolors="#222222", label=element)
-    axis.scatter([], [], s=60, color=(1, 0, 1), edgecolors="#7a0050", label="shared Pb")
-    axis.legend(loc="upper left", frameon=False, fontsize=9)
-    axis.set_title(sections["TITLE"][0], fontsize=8)
-    axis.set_aspect("equal")
-    axis.axis("off")
-    axis.autoscale_view()
-    figure.tight_layout()
-    figure.savefig(picture, metadata={"Software": None})
-    plt.close(figure)
+    axis.add_collection(
+        PolyCollection(hulls, facecolors="none", edgecolors=colours, alpha=0.35, lw=0.6, zorder=1.5)
+    )
+
+
+def draw_bonds(axis: Axes, scene: Scene) -> None:
+    """Each half in the colour of its end; those of shared cations stand out."""
+    from matplotlib.collections import LineCollection
+
+    ends = scene.places[scene.bonds][:, :, :2]
+    middle = ends.mean(axis=1, keepdims=True)
+    colour = 0.85 * faded(scene)
+    for side in (0, 1):
+        half = np.concatenate([ends[:, side : side + 1], middle], axis=1)
+        axis.add_collection(
+            LineCollection(half, colors=colour[scene.bonds[:, side]], linewidths=1.1, zorder=2)
+        )
+    strong = scene.roles[scene.bonds[:, 0]] == "_shared"
+    axis.add_collection(LineCollection(ends[strong], colors=STAIR, linewidths=2.2, zorder=2.5))
+
+
+def draw_plane(axis: Axes, scene: Scene) -> None:
+    """The interface stands upright on the screen: a line where its normal has no depth."""
+    if scene.plane is None:
+        return
+    normal, distance = scene.plane
+    along = np.array([normal[1], -normal[0]])
+    x = scene.places[:, :2] @ along
+    reach = np.array([x.min() - 2.5, x.max() + 2.5])
+    line = normal[:2] * distance + reach[:, None] * along
+    axis.plot(*line.T, color=PLANE, lw=1.3, ls=(0, (6, 3)), zorder=3)
+
+
+def draw_stair(axis: Axes, scene: Scene) -> None:
+    """Through the two rows of cations nearest to the plane on its upper side."""
+    if scene.plane is None:
+        return
+    normal, distance = scene.plane
+    centres = scene.places[np.unique(scene.bonds[:, 0])]
+    height = np.round(centres @ normal - distance, 1)
+    rows = np.unique(height[height > -0.05])[:2]
+    steps = np.unique(np.round(centres[np.isin(height, rows), :2], 2), axis=0)
+    axis.plot(*steps.T, color=STAIR, lw=7, alpha=0.22, solid_joinstyle="round", zorder=3)
+
+
+def draw_key(axis: Axes, scene: Scene) -> None:
+    """What each colour is, and a scale."""
+    for role, word in ROLES.items():
+        for element in dict.fromkeys(scene.elements[scene.roles == role]):
+            here = np.flatnonzero((scene.elements == element) & (scene.roles == role))
+            axis.scatter(
+                [], [], s=70, color=scene.colour[here[0]], edgecolors=INK, label=word + element
+            )
+    axis.legend(loc="upper left", frameon=False, fontsize=9, labelcolor=INK)
+    right, bottom = scene.places[:, 0].max() + 1, scene.places[:, 1].min() - 2
+    axis.plot([right - 10, right], [bottom, bottom], color=INK, lw=2.5, solid_capstyle="butt")
+    axis.text(right - 5, bottom + 0.6, "1 nm", ha="center", fontsize=9, color=INK)
 
 
 def main(words: list[str]) -> None:

@@ -14,6 +14,7 @@ from itertools import product
 from pathlib import Path
 from typing import TextIO
 
+import gemmi
 import numpy as np
 
 from hetbuild import lattice
@@ -39,11 +40,11 @@ PALETTE: Mapping[str, tuple[float, int]] = {
 }  # fmt: skip
 """Atomic radius in Å and colour of each element as VESTA 3.5.4 ships them."""
 
-UNKNOWN = (1.50, 0x4C4C4C)
-"""Radius and colour of elements that are not in the palette."""
-
 SECTION = re.compile("[A-Z][A-Z0-9]{3,}")
 """A word that begins a section."""
+
+SAME_PLACE = 0.05
+"""Å within which images of a site under symmetry are one atom: files round to 4 to 6 decimals."""
 
 MARKS: Mapping[Role, str] = {
     Role.LATTICE: "",
@@ -53,8 +54,8 @@ MARKS: Mapping[Role, str] = {
 }
 """What the label of a site ends in, by role."""
 
-SCALE = 0.4
-"""VESTA draws balls at this part of the atomic radius."""
+BETWEEN = " | "
+"""Between the parts of the title."""
 
 REACH = 1.2
 """A cation and an anion are bonded up to this many times the sum of their Shannon radii: Pb-S
@@ -86,8 +87,10 @@ def write_vesta(model: Model, stream: TextIO, *, vacuum: float = 10.0) -> None:
     cell, shift = box(model, vacuum)
     sites = [label + MARKS[Role(r)] for label, r in zip(labels(model), model.role, strict=True)]
     seen = view(model)
+    # From the model's axes to VESTA's, which differ where a periodic model has been turned.
+    standard = np.linalg.inv(cell) @ _vectors(lattice.parameters(cell))
     stream.write("#VESTA_FORMAT_VERSION 3.5.4\n\n\nCRYSTAL\n\n")
-    stream.writelines(_title(model))
+    stream.write(_title(model))
     stream.write(SYMMETRY)
     stream.write(_row("CELLP\n", lattice.parameters(cell), "11.6f"))
     stream.write(_row("", 6 * [0.0], "11.6f"))
@@ -99,7 +102,7 @@ def write_vesta(model: Model, stream: TextIO, *, vacuum: float = 10.0) -> None:
     stream.write(_planes(seen, cell, shift))
     stream.write(HIDDEN)
     stream.writelines(_element_styles(model))
-    stream.writelines(_scene(seen))
+    stream.writelines(_scene(seen.axes @ standard))
     stream.write(STYLE)
 
 
@@ -155,13 +158,17 @@ def _middle(model: Model, normal: FloatArray) -> FloatArray:
     return np.asarray(centre + (height - centre @ normal) * normal)
 
 
-def _title(model: Model) -> Iterator[str]:
-    recipe = dict(model.provenance).get("recipe", {})
-    yield "TITLE\n"
-    yield f"{recipe.get('title') or recipe.get('name') or 'hetbuild model'}: {model.formula}\n"
-    for reference in recipe.get("references", ()):
-        yield f"Cite: {reference}\n"
-    yield "Colours: shared layer magenta, ligands dark, compensating ions pale\n\n"
+def _title(model: Model) -> str:
+    """Title, steps, formula and citations on one line: VESTA's title is no longer than that."""
+    recipe = model.provenance.get("recipe", {})
+    name = recipe.get("title") or recipe.get("name") or "hetbuild model"
+    asked = [step["asked"] for step in model.provenance.get("steps", ())]
+    # The recipe's title is that of the parent.
+    name += "".join(f", then {step['action']} step in {step['domain']}" for step in asked)
+    cited = [f"Cite: {reference}" for reference in recipe.get("references", ())]
+    roles = "Colours: shared layer magenta, ligands dark, compensating ions pale"
+    whole = BETWEEN.join([f"{name}: {model.formula}", *cited, roles])
+    return "TITLE\n" + " ".join(whole.split()) + "\n\n"
 
 
 def _structure(model: Model, sites: Sequence[str], fractional: FloatArray) -> Iterator[str]:
@@ -193,18 +200,19 @@ def bond_limits(model: Model) -> dict[tuple[str, str], float]:
 
 
 def _bonds(model: Model) -> Iterator[str]:
-    """Search for A2 around A1, not beyond the boundary, with polyhedra around cations."""
+    """Search for A2 around A1, beyond the box only if it repeats; polyhedra around cations."""
+    beyond = int(any(model.periodic))
     yield "SBOND\n"
     for i, ((a, b), limit) in enumerate(bond_limits(model).items(), 1):
         polyhedra = int((a, b) not in MOLECULE_BONDS)
-        yield f"{i:3d} {a:>2s} {b:>2s} 0.00000 {limit:9.5f} 0 0 {polyhedra} 0 1 "
+        yield f"{i:3d} {a:>2s} {b:>2s} 0.00000 {limit:9.5f} 0 {beyond} {polyhedra} 0 1 "
         yield "0.150 2.000 127 127 127\n"
     yield "  0 0 0 0\n"
 
 
 def style(element: str, role: Role = Role.LATTICE) -> tuple[float, tuple[int, int, int]]:
     """Radius in Å and colour of a site by its element and role."""
-    radius, colour = PALETTE.get(element, UNKNOWN)
+    radius, colour = PALETTE.get(element) or _jmol(element)
     r, g, b = colour >> 16, colour >> 8 & 255, colour & 255
     match role:
         case Role.SHARED:
@@ -215,6 +223,16 @@ def style(element: str, role: Role = Role.LATTICE) -> tuple[float, tuple[int, in
             return radius, ((r + 510) // 3, (g + 510) // 3, (b + 510) // 3)
         case _:
             return radius, (r, g, b)
+
+
+def _jmol(element: str) -> tuple[float, int]:
+    """Covalent radius and Jmol's colour, for elements the palette leaves out."""
+    from ase.data import covalent_radii
+    from ase.data.colors import jmol_colors
+
+    z = min(number(element), len(jmol_colors) - 1)
+    r, g, b = (round(255 * c) for c in jmol_colors[z])
+    return float(covalent_radii[z]), r << 16 | g << 8 | b
 
 
 def _site_styles(model: Model, sites: Sequence[str]) -> Iterator[str]:
@@ -248,9 +266,9 @@ def _planes(seen: View, cell: FloatArray, shift: FloatArray) -> str:
     return f"SPLAN\n  1 {indices} {normal @ (point + shift):.6f} {r} {g} {b} {a}\n  0 0 0 0\n"
 
 
-def _scene(seen: View) -> Iterator[str]:
+def _scene(axes: FloatArray) -> Iterator[str]:
     yield "SCENE\n"
-    for row in seen.axes:
+    for row in axes:
         yield _row("", [*row, 0.0], "9.6f")
     yield " 0.000000  0.000000  0.000000  1.000000\n  0.000   0.000\n  0.000\n  1.000\n"
 
@@ -267,24 +285,49 @@ def read_vesta(path: Path) -> tuple[IntArray, FloatArray, FloatArray]:
     Raises
     ------
     InputError
-        Not a VESTA file, or one cut short.
+        Not a VESTA file, one cut short, or one with partly occupied sites.
     """
-    from ase.geometry import cellpar_to_cell
-
     sections = read_sections(path)
     try:
-        vectors = np.asarray(cellpar_to_cell([float(x) for x in sections["CELLP"][0].split()[:6]]))
+        vectors = _cell(sections["CELLP"][0])
         rows = [line.split() for line in sections["STRUC"] if line.strip()]
         sites = rows[:-1:2]
         if not sites or set(rows[-1]) != {"0"} or any(len(s) < 8 for s in sites):
             raise ValueError("the list of sites is not closed")
-        numbers = np.array([number(s[1]) for s in sites])
-        fractional = np.array([[float(x) for x in s[4:7]] for s in sites])
+        values = np.array([[float(x) for x in s[3:7]] for s in sites])
         operations = _operations(sections.get("SYMOP", []))
-    except (KeyError, ValueError, IndexError) as error:
+    except KeyError as error:
+        raise InputError(f"{path} is no complete VESTA file: it has no {error.args[0]}.") from None
+    except (ValueError, IndexError) as error:
         raise InputError(f"{path} is no complete VESTA file: {error}.") from None
-    numbers, fractional = _images(numbers, fractional, operations, vectors)
+    if not np.isfinite(values).all():
+        raise InputError(f"{path} has a site whose coordinates are not finite numbers.")
+    partly = [s[2] for s, v in zip(sites, values, strict=True) if abs(v[0] - 1.0) > 1e-3]
+    if partly:
+        raise InputError(
+            f"{path} has partly occupied sites, as {', '.join(partly[:5])}; give an ordered "
+            "structure."
+        )
+    numbers = np.array([number(s[1]) for s in sites])
+    numbers, fractional = _images(numbers, values[:, 1:], operations, vectors)
     return numbers, fractional @ vectors, vectors
+
+
+def _vectors(parameters: Sequence[float]) -> FloatArray:
+    """Cell vectors as rows, a along x and b in the xy plane. parameters: Å and degrees."""
+    return np.asarray(gemmi.UnitCell(*parameters).orth.mat.tolist()).T
+
+
+def _cell(line: str) -> FloatArray:
+    """Vectors of a line of lengths and angles; ValueError where they are of no cell."""
+    given = [float(x) for x in line.split()[:6]]
+    if len(given) < 6:
+        raise ValueError("the line of the cell is cut short")
+    vectors = _vectors(given)
+    lengths = np.array(given[:3])
+    if not np.isfinite(vectors).all() or lengths.min() <= 0 or np.linalg.det(vectors) <= 0:
+        raise ValueError(f"{line.strip()!r} is no cell")
+    return vectors
 
 
 def read_sections(path: Path) -> dict[str, list[str]]:
@@ -296,24 +339,22 @@ def read_sections(path: Path) -> dict[str, list[str]]:
         Not a VESTA file, or one without its last sections.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # VESTA writes a title in the local encoding; nothing else in the file is beyond ASCII.
+        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror}.") from None
-    except UnicodeDecodeError:
-        lines = []
     if not lines or not lines[0].startswith("#VESTA_FORMAT_VERSION"):
         raise InputError(f"{path} is no VESTA file: it must begin with #VESTA_FORMAT_VERSION.")
     found: dict[str, list[str]] = {}
-    name = ""
+    name, section = "", list[str]()
     for line in lines[1:]:
         word = line.split(" ")[0]
-        if SECTION.fullmatch(word) and (name != "TITLE" or word == "GROUP"):
-            if word in found:
-                break  # the next phase
-            name = word
-            found[name] = []
-        elif name:
-            found[name].append(line)
+        # The line after TITLE is free text, and may be one word in capitals.
+        if SECTION.fullmatch(word) and not (name == "TITLE" and not section):
+            name, section = word, []
+            found.setdefault(name, section)  # of several phases, the first
+        else:
+            section.append(line)
     if "STYLE" not in found:
         raise InputError(f"{path} is no complete VESTA file: it has no STYLE section at its end.")
     return found
@@ -338,12 +379,17 @@ def _images(
 ) -> tuple[IntArray, FloatArray]:
     if len(operations) == 1:
         return numbers, fractional
-    images = np.concatenate([fractional @ w.T + t for w, t in operations]) % 1.0
+    from scipy.spatial import cKDTree
+
+    # Twice, because -1e-17 % 1 is 1.0, outside the box.
+    images = np.concatenate([fractional @ w.T + t for w, t in operations]) % 1.0 % 1.0
     elements = np.tile(numbers, len(operations))
-    key = np.rint(images * np.linalg.norm(vectors, axis=1) / 0.01).astype(np.int64)
-    wrap = np.rint(np.linalg.norm(vectors, axis=1) / 0.01).astype(np.int64)
-    _, first = np.unique(np.column_stack([elements, key % wrap]), axis=0, return_index=True)
-    first = np.sort(first)
+    lengths = np.linalg.norm(vectors, axis=1)
+    places = np.minimum(images * lengths, np.nextafter(lengths, 0))
+    pairs = cKDTree(places, boxsize=lengths).query_pairs(SAME_PLACE, output_type="ndarray")
+    alike = pairs[elements[pairs[:, 0]] == elements[pairs[:, 1]]]
+    first = np.ones(len(images), dtype=bool)
+    first[alike.max(axis=1)] = False
     return elements[first], images[first]
 
 
