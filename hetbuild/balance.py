@@ -60,13 +60,13 @@ def balance(
     if not any(_required(model, target or Target())[1]):
         return model
     problem = prepared(model, moves, target, floors=floors)
-    forced = _forced(moves, problem)
+    forced, barred = _settled(moves, problem)
     solve = _symmetric if keep_symmetry else _lowest
     return apply(
         model,
         moves,
         problem.found,
-        np.concatenate([forced, solve(model, problem, forced, progress)]),
+        np.concatenate([forced, solve(model, problem, forced, barred, progress)]),
     )
 
 
@@ -206,17 +206,22 @@ def _conflicts(found: Candidates, floors: Floors) -> BoolArray:
     return result
 
 
-def _forced(moves: Sequence[Move], problem: Problem) -> IntArray:
-    """Candidates settled by "least bonded first" before energy has a say."""
-    settled: list[IntArray] = []
-    per_move = _move_counts(moves, problem)
-    for i, move in enumerate(moves):
-        if move.least_bonded_first:
+def _settled(moves: Sequence[Move], problem: Problem) -> tuple[IntArray, BoolArray]:
+    """What "least bonded first" settles before energy has a say.
+
+    The candidates taken, and (K,) which are barred: only among those with as many neighbours as
+    the last one taken is there a choice left for the energy.
+    """
+    taken: list[IntArray] = []
+    barred = np.zeros(len(problem.found.move), dtype=bool)
+    for i, number in enumerate(_move_counts(moves, problem)):
+        if moves[i].least_bonded_first and number:
             mine = np.flatnonzero(problem.found.move == i)
             around = problem.found.neighbours[mine]
-            last = np.sort(around)[min(per_move[i], len(mine)) - 1] if per_move[i] else -1
-            settled.append(mine[around < last])
-    return np.concatenate(settled) if settled else np.empty(0, dtype=np.int64)
+            last = np.sort(around)[min(number, len(mine)) - 1]
+            taken.append(mine[around < last])
+            barred[mine[around > last]] = True
+    return np.concatenate(taken) if taken else np.empty(0, dtype=np.int64), barred
 
 
 def _move_counts(moves: Sequence[Move], problem: Problem) -> list[int]:
@@ -232,23 +237,21 @@ def _move_counts(moves: Sequence[Move], problem: Problem) -> list[int]:
     return result
 
 
-def _remaining(problem: Problem, moves_forced: IntArray) -> tuple[IntArray, FloatArray, IntArray]:
+def _remaining(
+    problem: Problem, forced: IntArray, barred: BoolArray
+) -> tuple[IntArray, FloatArray, IntArray]:
     """Free candidates, their energies beside the forced ones, and what they must still reach."""
-    found = problem.found
-    excluded = np.asarray(problem.conflict[moves_forced].any(axis=0))
-    excluded[moves_forced] = True
-    if len(moves_forced):
-        # Where a class was cut off by neighbours, later classes have no part in it.
-        for i in np.unique(found.move[moves_forced]):
-            mine = (found.move == i) & ~excluded
-            excluded |= mine & (found.neighbours > found.neighbours[mine].min(initial=99))
+    excluded = barred | np.asarray(problem.conflict[forced].any(axis=0))
+    excluded[forced] = True
     free = np.flatnonzero(~excluded)
-    field_ = problem.field[free] + problem.pair[free][:, moves_forced].sum(axis=1)
-    return free, field_, problem.target - problem.weight[moves_forced].sum(axis=0)
+    field_ = problem.field[free] + problem.pair[free][:, forced].sum(axis=1)
+    return free, field_, problem.target - problem.weight[forced].sum(axis=0)
 
 
-def _lowest(model: Model, problem: Problem, forced: IntArray, progress: Progress) -> IntArray:
-    free, field_, target = _remaining(problem, forced)
+def _lowest(
+    model: Model, problem: Problem, forced: IntArray, barred: BoolArray, progress: Progress
+) -> IntArray:
+    free, field_, target = _remaining(problem, forced, barred)
     square = np.ix_(free, free)
     choice = ground_state(
         field_,
@@ -261,9 +264,11 @@ def _lowest(model: Model, problem: Problem, forced: IntArray, progress: Progress
     return free[choice.chosen]
 
 
-def _symmetric(model: Model, problem: Problem, forced: IntArray, progress: Progress) -> IntArray:
+def _symmetric(
+    model: Model, problem: Problem, forced: IntArray, barred: BoolArray, progress: Progress
+) -> IntArray:
     """Whole orbits under the largest subgroup of the model's point group that meets the target."""
-    free, field_, target = _remaining(problem, forced)
+    free, field_, target = _remaining(problem, forced, barred)
     places = problem.found.positions
     centre, group = point_group(model)
     for subgroup in subgroups(group):
