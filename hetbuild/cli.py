@@ -413,7 +413,9 @@ def recipes(as_json: bool) -> None:
     from hetbuild.recipe import read_recipe
 
     titles = {name: read_recipe(path).title for name, path in shipped().items()}
-    _emit(titles, "\n".join(f"{name:18s} {title}" for name, title in titles.items()), as_json)
+    width = max(map(len, titles))
+    text = "\n".join(f"{name:{width}s}  {title}" for name, title in titles.items())
+    _emit(titles, text, as_json)
 
 
 @cli.command()

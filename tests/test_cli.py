@@ -103,6 +103,7 @@ def test_help_lists_the_commands(tmp_path: Path) -> None:
     for name in (
         "build",
         "carve",
+        "compare",
         "etch",
         "exchange",
         "export",
