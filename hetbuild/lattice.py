@@ -200,7 +200,9 @@ def coincidence(
     m, n = (g.ravel() for g in np.meshgrid(*2 * (np.arange(1, most + 1),), indexing="ij"))
     misfit = np.abs(n * second[1] / (m * first[1]) - 1.0)
     good = misfit <= limit
-    order = np.lexsort((misfit, m * first[1], ~good)) if good.any() else np.argsort(misfit)
+    length = m * first[1]
+    keys = (misfit, length, ~good) if good.any() else (length, np.round(misfit, 9))
+    order = np.lexsort(keys)
     i, j = int(m[order[0]]), int(n[order[0]])
     return Coincidence(first[0], second[0], (i, j), (i * first[1], j * second[1]))
 

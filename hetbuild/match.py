@@ -1,0 +1,342 @@
+"""Which planes of two crystals fit: coincidence cells, strain, true directions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from hetbuild import lattice
+from hetbuild.crystal import Crystal
+from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.lattice import Coincidence, Direction, FloatArray, IntArray
+from hetbuild.nets import (
+    LARGEST_STRAIN,
+    CoincidenceCells,
+    Supercells,
+    coincidence_cells,
+    count_supercells,
+    polar,
+    reduced_supercells,
+    strained_supercells,
+    stretches,
+)
+from hetbuild.planes import (
+    Indices,
+    PlaneLabel,
+    PlaneNet,
+    distinct_pairs,
+    number_of_planes,
+    plane_net,
+)
+
+MAX_STRAIN = 0.035
+"""Default limit of principal strains: just above the 3.2 % of PbS and PbSe, cube on cube."""
+
+MAX_AREA = 400.0
+"""Default largest coincidence cell, Å²."""
+
+SCALE = 0.01
+"""Strain that doubles the score of a cell."""
+
+LONGEST = 3600.0
+"""Seconds of estimated time above which a search is refused."""
+
+Progress = Callable[[float], None] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A coincidence cell of one plane pair. Mismatch and strain are those of the second crystal."""
+
+    planes: tuple[PlaneLabel, PlaneLabel]
+    """Parallel planes; both normals point the same way."""
+    cell: tuple[Coincidence, Coincidence]
+    """The two vectors of the primitive coincidence cell, right-handed about the normals."""
+    area: tuple[float, float]
+    """Of the cell in each crystal, Å²."""
+    angle: tuple[float, float]
+    """Between the two cell vectors in each crystal, degrees."""
+    strain: tuple[tuple[float, float], tuple[float, float]]
+    """Symmetric 2D (Biot) strain from the first crystal to the second; x along the first cell
+    vector, y normal to it in the plane. A match with the opposite sign strains the second."""
+    principal: tuple[float, float]
+    """Principal strains, smaller first: no direction of the plane is strained more."""
+    misorientation: float
+    """Smallest rotation that makes the conventional axes parallel, over both point groups, deg."""
+    half_turn: bool
+    """True: the second crystal turned by 180° about the normal fits as well and is another
+    bicrystal; the one of smaller misorientation is listed."""
+
+    @property
+    def shear(self) -> float:
+        """How much wider the cell's angle is in the second crystal, degrees."""
+        return self.angle[1] - self.angle[0]
+
+    @property
+    def largest_strain(self) -> float:
+        """Largest principal strain by size, dimensionless."""
+        return max(abs(p) for p in self.principal)
+
+    @property
+    def score(self) -> float:
+        """Area x (1 + (largest principal strain / 1 %)²) in Å²; small is good.
+
+        A cell strained by 1 % counts like an unstrained one of twice its area.
+        """
+        return sum(self.area) / 2 * (1.0 + (self.largest_strain / SCALE) ** 2)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "planes": [asdict(p) for p in self.planes],
+            "cell": [
+                {"directions": c.labels, "lengths": c.lengths, "mismatch": c.mismatch}
+                for c in self.cell
+            ],
+            "area": self.area,
+            "angle": self.angle,
+            "shear": self.shear,
+            "strain": self.strain,
+            "principal": self.principal,
+            "misorientation": self.misorientation,
+            "half_turn": self.half_turn,
+            "score": self.score,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One crystal of a search: its nets and supercells by plane, made when first needed."""
+
+    crystal: Crystal
+    rotations: FloatArray
+    """Proper point group in Cartesian axes, shape (g, 3, 3)."""
+    net: dict[Indices, PlaneNet]
+    cells: dict[Indices, Supercells]
+
+
+def match(
+    first: Crystal,
+    second: Crystal,
+    *,
+    planes: tuple[Sequence[int], Sequence[int]] | None = None,
+    max_index: int = 2,
+    max_strain: float = MAX_STRAIN,
+    max_area: float = MAX_AREA,
+    progress: Progress = None,
+) -> tuple[Match, ...]:
+    """All primitive coincidence cells of two crystals, best score first.
+
+    planes: one pair (h k l), one of each crystal; default: every symmetry-distinct pair with
+    coprime indices up to max_index. max_strain: largest principal strain, 0.035 is 3.5 %. max_area:
+    largest cell in either crystal, Å². progress: called with the fraction done.
+
+    Raises
+    ------
+    InputError
+        A plane, index, strain or area that is not allowed.
+    ImpossibleError
+        The search would take more than an hour; the text gives the estimate.
+    """
+    _check_limits(max_strain, max_area)
+    if planes is None:
+        _refuse_if_long(estimate(first, second, max_index, max_strain, max_area))
+        pairs = tuple(
+            (
+                lattice.primitive_plane(first.primitive, p),
+                lattice.primitive_plane(second.primitive, q),
+            )
+            for p, q in distinct_pairs(first, second, max_index)
+        )
+    else:
+        p, q = (plane_net(c, h).label.asked for c, h in zip((first, second), planes, strict=True))
+        _refuse_if_long(_seconds(_area(first, p), _area(second, q), max_strain, max_area))
+        pairs = ((p, q),)
+    sides = _side(first), _side(second)
+    found: list[Match] = []
+    for done, pair in enumerate(pairs):
+        found += _matches(sides, pair, max_strain, max_area)
+        if progress is not None:
+            progress((done + 1) / len(pairs))
+    return tuple(sorted(found, key=lambda m: (round(m.score, 6), m.area, m.principal)))
+
+
+def nearest_miss(
+    first: Crystal,
+    second: Crystal,
+    *,
+    planes: tuple[Sequence[int], Sequence[int]] | None = None,
+    max_index: int = 2,
+    max_strain: float = MAX_STRAIN,
+    max_area: float = MAX_AREA,
+) -> Match | None:
+    """The match of least strain where none is within max_strain; None if none is within 15 %."""
+    limit = max(max_strain, 0.005)
+    while limit < LARGEST_STRAIN:
+        limit = min(2 * limit, LARGEST_STRAIN)
+        found = match(
+            first, second, planes=planes, max_index=max_index, max_strain=limit, max_area=max_area
+        )
+        if found:
+            return min(found, key=lambda m: m.largest_strain)
+    return None
+
+
+def estimate(
+    first: Crystal, second: Crystal, max_index: int, max_strain: float, max_area: float
+) -> float:
+    """About how many seconds a search over all plane pairs takes, from counts alone."""
+    pairs = number_of_planes(first, max_index) * number_of_planes(second, max_index)
+    # Net areas grow with the indices; (1 1 1) stands for a middling plane of a small search.
+    return pairs * _seconds(_area(first, (1, 1, 1)), _area(second, (1, 1, 1)), max_strain, max_area)
+
+
+def _seconds(first: float, second: float, max_strain: float, max_area: float) -> float:
+    """One plane pair with nets of these areas: what numpy and the tree search were timed at."""
+    a, b = count_supercells(first, max_area), count_supercells(second, max_area)
+    return 1e-3 + 2e-6 * (a + 4 * b) + 2e-6 * a * b * (4 * max_strain) ** 2
+
+
+def _area(crystal: Crystal, hkl: Indices) -> float:
+    plane = lattice.primitive_plane(crystal.primitive, hkl)
+    volume = abs(float(np.linalg.det(crystal.primitive @ crystal.vectors)))
+    return volume / crystal.spacing(plane)
+
+
+def _check_limits(max_strain: float, max_area: float) -> None:
+    if not 0 < max_strain <= LARGEST_STRAIN:
+        raise InputError(
+            f"The strain limit must be above 0 and at most {100 * LARGEST_STRAIN:g} %; given "
+            f"{100 * max_strain:g} %."
+        )
+    if not 0 < max_area < np.inf:
+        raise InputError(f"The largest area must be a number above 0 Å²; given {max_area:g}.")
+
+
+def _refuse_if_long(seconds: float) -> None:
+    if seconds > LONGEST:
+        raise ImpossibleError(
+            f"This search would take about {seconds / 3600:.0f} hours (limit 1): lower the highest "
+            "index, the area or the strain, or give the planes."
+        )
+
+
+def _side(crystal: Crystal) -> _Side:
+    basis = crystal.vectors.T
+    proper = crystal.rotations[np.linalg.det(crystal.rotations) > 0]
+    return _Side(crystal, np.asarray(basis @ proper @ np.linalg.inv(basis)), {}, {})
+
+
+def _matches(
+    sides: tuple[_Side, _Side], pair: tuple[Indices, Indices], limit: float, max_area: float
+) -> Iterator[Match]:
+    for side, hkl in zip(sides, pair, strict=True):
+        if hkl not in side.net:
+            side.net[hkl] = plane_net(side.crystal, hkl)
+    nets = sides[0].net[pair[0]], sides[1].net[pair[1]]
+    if pair[0] not in sides[0].cells:
+        sides[0].cells[pair[0]] = reduced_supercells(nets[0], max_area)
+    if pair[1] not in sides[1].cells:
+        sides[1].cells[pair[1]] = strained_supercells(nets[1], max_area, limit)
+    cells = sides[0].cells[pair[0]], sides[1].cells[pair[1]]
+    found = coincidence_cells(nets, cells, limit)
+    if not len(found.first):
+        return iter(())
+    return _described(sides, nets, found)
+
+
+def _described(
+    sides: tuple[_Side, _Side], nets: tuple[PlaneNet, PlaneNet], cells: CoincidenceCells
+) -> Iterator[Match]:
+    """Matches in words: directions, lengths, strain."""
+    m, n = _signed(nets[0], cells.first, cells.second)
+    straight, turned = (_misorientation(sides, nets, s * cells.deformation) for s in (1.0, -1.0))
+    turn = np.where(turned < straight - 1e-6, -1, 1)
+    n = n * turn[:, None, None]
+    strain = _strain(m @ nets[0].flat, cells.deformation)
+    low, high = stretches(cells.deformation)
+    vectors = m @ nets[0].flat, n @ nets[1].flat
+    lengths = np.stack([np.linalg.norm(v, axis=2) for v in vectors])
+    areas = np.stack([np.linalg.det(v) for v in vectors])
+    cosine = np.stack([(v[:, 0] * v[:, 1]).sum(axis=1) for v in vectors]) / lengths.prod(axis=2)
+    angles = np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))
+    names = _named(nets[0], m), _named(nets[1], n)
+    labels = nets[0].label, nets[1].label
+    for k in range(len(m)):
+        pairs = [
+            Coincidence(
+                names[0][k][i][0],
+                names[1][k][i][0],
+                (names[0][k][i][1], names[1][k][i][1]),
+                (float(lengths[0, k, i]), float(lengths[1, k, i])),
+            )
+            for i in range(2)
+        ]
+        (xx, xy), (_, yy) = strain[k].tolist()
+        yield Match(
+            planes=labels,
+            cell=(pairs[0], pairs[1]),
+            area=(float(areas[0, k]), float(areas[1, k])),
+            angle=(float(angles[0, k]), float(angles[1, k])),
+            strain=((xx, xy), (xy, yy)),
+            principal=(float(low[k]) - 1.0, float(high[k]) - 1.0),
+            misorientation=float(min(straight[k], turned[k])),
+            half_turn=bool(cells.turned[k]),
+        )
+
+
+def _signed(net: PlaneNet, m: IntArray, n: IntArray) -> tuple[IntArray, IntArray]:
+    """Both bases with cell vectors of the first crystal that start positive, right-handed."""
+    components = m @ _in_24ths(net)
+    lead = np.take_along_axis(components, (components != 0).argmax(axis=2)[..., None], axis=2)
+    sign = np.sign(lead)
+    m, n = m * sign, n * sign
+    left = (sign.prod(axis=1) < 0)[..., None]
+    return np.where(left, m[:, ::-1], m), np.where(left, n[:, ::-1], n)
+
+
+def _named(net: PlaneNet, cells: IntArray) -> list[list[tuple[Direction, int]]]:
+    """Cell vectors as a primitive lattice vector and how often it is taken."""
+    vectors = cells @ _in_24ths(net)
+    content = np.gcd.reduce(vectors, axis=2)
+    uvw = (vectors // content[..., None]).tolist()
+    counts = np.gcd.reduce(cells, axis=2)
+    return [
+        [
+            (Direction(Fraction(c, lattice.MAX_DENOMINATOR * t), (v[0], v[1], v[2])), t)
+            for c, t, v in zip(*row, strict=True)
+        ]
+        for row in zip(content.tolist(), counts.tolist(), uvw, strict=True)
+    ]
+
+
+def _in_24ths(net: PlaneNet) -> IntArray:
+    vectors = np.array([d.vector for d in net.net])
+    return np.asarray(np.rint(lattice.MAX_DENOMINATOR * vectors).astype(np.int64))
+
+
+def _strain(cell: FloatArray, deformation: FloatArray) -> FloatArray:
+    """Stretch less one, in axes along the first cell vector, shape (k, 2, 2)."""
+    x = cell[:, 0] / np.linalg.norm(cell[:, 0], axis=1)[:, None]
+    axes = np.stack([x, np.stack([-x[:, 1], x[:, 0]], axis=1)], axis=1)
+    return np.asarray(axes @ polar(deformation)[0] @ np.swapaxes(axes, 1, 2) - np.eye(2))
+
+
+def _misorientation(
+    sides: tuple[_Side, _Side], nets: tuple[PlaneNet, PlaneNet], deformation: FloatArray
+) -> FloatArray:
+    """Smallest angle of the rotation from first to second crystal, degrees, shape (k,)."""
+    turn = np.zeros((len(deformation), 3, 3))
+    turn[:, :2, :2] = polar(deformation)[1]
+    turn[:, 2, 2] = 1.0
+    rotation = nets[0].frame.T @ turn @ nets[1].frame
+    images = rotation[:, None] @ sides[1].rotations
+    # The trace of g x is the sum over all elements of g transposed times x.
+    transposed = np.swapaxes(sides[0].rotations, 1, 2).reshape(-1, 9)
+    traces = images.reshape(len(rotation), -1, 9) @ transposed.T
+    cosine = (traces.max(axis=(1, 2)) - 1.0) / 2.0
+    return np.asarray(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))

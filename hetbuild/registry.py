@@ -1,0 +1,404 @@
+"""How two crystals lie on each other: ionic energy over lateral shift and gap.
+
+Both crystals fill their half-space to a flat cut through a lattice plane and stay rigid. The
+energy between them is the Coulomb energy of formal charges plus a Born-Mayer repulsion between
+Shannon radii (doi 10.1107/S0567739476001551). A lateral shift only changes the Fourier components
+that both crystals have, those of their displacement-shift-complete lattice, so all shifts come
+from one Fourier transform per gap, and the sum over depth is a geometric series. The mean Coulomb
+term (G = 0) is that of two sheets with the polarisation charges of the faces: polar faces stand
+uncompensated here. Energies are relative to a gap of 4 Å.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hetbuild.bicrystal import Side, Sites, bicrystal
+from hetbuild.contacts import Contact, closest_contacts
+from hetbuild.crystal import Crystal
+from hetbuild.errors import InputError
+from hetbuild.ionic import COULOMB, SOFTNESS, radii
+from hetbuild.lattice import FloatArray, IntArray
+from hetbuild.match import Match
+from hetbuild.termination import Termination, terminations
+
+GRID = 0.1
+"""Å between points of the map."""
+
+GAPS = (0.5, 4.0, 0.05)
+"""First, last and step of the gaps that are tried, Å: distance of the outermost planes."""
+
+NEIGHBOUR = 1.74756 / 6
+"""Madelung constant of rock salt by its neighbours: with a repulsion this much weaker than that of
+a single pair, a rock-salt crystal of two ions has its minimum where they touch."""
+
+DEPTH = 14.0
+"""Å below the cut to which ions repel: exp(-14/0.345) is nothing."""
+
+SAME = 1e-3
+"""Relative difference of energy below which two minima are images of each other."""
+
+Pair = tuple[Termination, Termination]
+ComplexArray = npt.NDArray[np.complex128]
+
+
+@dataclass(frozen=True, slots=True)
+class Minimum:
+    """A registry of lowest energy among its neighbours."""
+
+    shift: tuple[float, float]
+    """Of the second crystal from datum sites above each other, along and across, Å."""
+    gap: float
+    """Between the outermost planes, Å."""
+    energy: float
+    """eV per Å² of interface, at the best gap, relative to a gap of 4 Å."""
+    contacts: tuple[Contact, ...]
+    """Closest ones across the interface."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "shift": self.shift,
+            "gap": self.gap,
+            "energy": self.energy,
+            "contacts": {c.kind: c.distance for c in self.contacts},
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Registries:
+    """The map of one pair of terminations."""
+
+    terminations: Pair
+    cell: FloatArray
+    """Displacement-shift-complete cell: shifts by its vectors change nothing; rows, Å, (2, 2)."""
+    energy: FloatArray
+    """At the best gap of each shift, on a grid over the cell, eV/Å², shape (n, m)."""
+    gap: FloatArray
+    """That gap, Å, shape (n, m)."""
+    minima: tuple[Minimum, ...]
+    """Distinct ones, lowest first."""
+
+
+def terminations_of(
+    match: Match, crystals: tuple[Crystal, Crystal]
+) -> tuple[tuple[Termination, ...], tuple[Termination, ...]]:
+    """All terminations of both crystals that face each other: the first lies above."""
+    first, second = (
+        terminations(crystal, match.planes[i].lattice, upward=i == 1)
+        for i, crystal in enumerate(crystals)
+    )
+    return first, second
+
+
+def scan(
+    match: Match, crystals: tuple[Crystal, Crystal], chosen: tuple[int, int] | None = None
+) -> tuple[tuple[tuple[Termination, ...], tuple[Termination, ...]], Registries]:
+    """All terminations, and the registries of the chosen pair or of that of lowest energy.
+
+    chosen: numbers from 0. Left out: of the terminations without a dipole, or of all of a side
+    where every one has a dipole, the pair of lowest energy.
+
+    Raises
+    ------
+    InputError
+        No termination of that number, or a crystal without ions.
+    """
+    both = terminations_of(match, crystals)
+    if chosen is None:
+        pair, found = _lowest(match, crystals, both)
+    else:
+        pair = (
+            _numbered(both[0], chosen[0], crystals[0]),
+            _numbered(both[1], chosen[1], crystals[1]),
+        )
+        found = registries(match, crystals, pair)
+    return both, found
+
+
+def _numbered(all_of: Sequence[Termination], number: int, crystal: Crystal) -> Termination:
+    if not 0 <= number < len(all_of):
+        raise InputError(f"{crystal.name} has terminations 1 to {len(all_of)}; given {number + 1}.")
+    return all_of[number]
+
+
+def _lowest(
+    match: Match,
+    crystals: tuple[Crystal, Crystal],
+    both: tuple[Sequence[Termination], Sequence[Termination]],
+) -> tuple[Pair, Registries]:
+    groups = [[t for t in side if not t.polar] or side for side in both]
+    # A screw axis or glide plane repeats a termination further up; one of them is enough.
+    first, second = ({(t.formula, t.dipole): t for t in reversed(g)}.values() for g in groups)
+    scans = [
+        ((p, q), registries(match, crystals, (p, q)))
+        for p in sorted(first, key=lambda t: t.index)
+        for q in sorted(second, key=lambda t: t.index)
+    ]
+    return min(scans, key=lambda s: round(s[1].minima[0].energy, 9))
+
+
+def registries(
+    match: Match,
+    crystals: tuple[Crystal, Crystal],
+    pair: Pair,
+    *,
+    most: int = 5,
+) -> Registries:
+    """Energy over lateral shift and gap, and the lowest distinct minima.
+
+    The first crystal lies above the cut, the second, strained to the first, below it.
+
+    Raises
+    ------
+    InputError
+        A crystal without ions: there is no ionic energy.
+    """
+    for crystal in crystals:
+        if not crystal.charges.any():
+            raise InputError(
+                f"{crystal.name} has no formal charges, so there is no ionic energy to scan."
+            )
+    sides = bicrystal(match, crystals)
+    cell = common_displacements(sides)
+    shape = _shape(cell)
+    waves = _waves(cell, shape)
+    upper, lower = (_Half(s, t, up) for s, t, up in zip(sides, pair, (True, False), strict=True))
+    coulomb = _coulomb(upper, lower, waves)
+    repulsion = _Repulsion(upper, lower, waves)
+    first, last, step = GAPS
+    gaps = np.arange(round((last - first) / step) + 1) * step + first
+    length = np.linalg.norm(waves, axis=2)
+    maps = np.empty((len(gaps), *shape))
+    sheets = 2 * np.pi * COULOMB * upper.polarisation * lower.polarisation
+    for k, gap in enumerate(gaps):
+        waves_at = coulomb * np.exp(-length * gap) + repulsion.at(gap)
+        maps[k] = _map(waves_at) + sheets * (last - gap)
+    best = maps.argmin(axis=0)
+    energy = np.take_along_axis(maps, best[None], axis=0)[0]
+    lowest = _minima(energy, most)
+    minima = tuple(_minimum(sides, pair, cell, energy, gaps[best], place) for place in lowest)
+    return Registries(pair, cell, energy, gaps[best], minima)
+
+
+def common_displacements(sides: tuple[Side, Side]) -> FloatArray:
+    """Reduced basis of the lattice that both surface nets generate; rows, Å, shape (2, 2)."""
+    first, second = (s.flat(s.net) for s in sides)
+    cell = sides[0].flat(sides[0].cell)
+    # In units of the cell the net vectors are multiples of one over its size in either net.
+    sizes = [round(abs(float(np.linalg.det(cell) / np.linalg.det(n)))) for n in (first, second)]
+    scale = sizes[0] * sizes[1]
+    rows = np.rint(np.vstack([first, second]) @ np.linalg.inv(cell) * scale).astype(np.int64)
+    a, b = _hermite(rows) / scale @ cell
+    while True:
+        b = b - np.rint(a @ b / (a @ a)) * a
+        if a @ a <= b @ b + 1e-9:
+            return np.array([a, b])
+        a, b = b, -a
+
+
+def _hermite(rows: IntArray) -> IntArray:
+    """Basis (p, q), (0, r) of the integer combinations of rows, shape (2, 2)."""
+    work = [[int(x) for x in row] for row in rows]
+    basis = []
+    for column in range(2):
+        while sum(1 for r in work if r[column]) > 1:
+            pivot = min((r for r in work if r[column]), key=lambda r: abs(r[column]))
+            for r in work:
+                if r is not pivot and r[column]:
+                    factor = r[column] // pivot[column]
+                    r[:] = [x - factor * y for x, y in zip(r, pivot, strict=True)]
+        (found,) = (r for r in work if r[column])
+        work.remove(found)
+        basis.append(found)
+    return np.array(basis)
+
+
+def _shape(cell: FloatArray) -> tuple[int, int]:
+    n, m = (max(8, int(np.ceil(np.linalg.norm(v) / GRID))) for v in cell)
+    return n + n % 2, m + m % 2
+
+
+def _waves(cell: FloatArray, shape: tuple[int, int]) -> FloatArray:
+    """Wave vectors of the grid in the order of the Fourier transform, 1/Å, shape (n, m, 2)."""
+    n, m = (np.fft.fftfreq(s, 1.0 / s) for s in shape)
+    indices = np.stack(np.meshgrid(n, m, indexing="ij"), axis=-1)
+    return np.asarray(2 * np.pi * indices @ np.linalg.inv(cell).T)
+
+
+class _Half:
+    """Ions of a half crystal, one layer repeat and the rest to DEPTH, depths from its cut."""
+
+    def __init__(self, side: Side, termination: Termination, up: bool) -> None:
+        level = termination.index * side.repeat
+        repeats = int(np.ceil(DEPTH / side.repeat))
+        reach = repeats * side.repeat - 1e-3
+        found = (
+            side.sites(level, level + reach, primitive=True)
+            if up
+            else side.sites(level - reach, level, primitive=True)
+        )
+        self.flat = found.positions[:, :2]
+        self.depth = np.abs(found.positions[:, 2] - level)
+        self.numbers, self.charges = found.numbers, found.charges
+        self.area = abs(float(np.linalg.det(side.flat(side.net))))
+        self.polarisation = termination.dipole / (self.area * side.repeat)
+        self.first = self.depth < side.repeat - 1e-3
+        self.repeat = side.repeat
+        self.offset = _lean(side) * (1.0 if up else -1.0)
+
+    def phases(self, chosen: npt.NDArray[np.bool_], waves: FloatArray) -> ComplexArray:
+        """exp(-i G r) of ions, shape (k, n, m)."""
+        return np.asarray(np.exp(-1j * np.einsum("ki,nmi->knm", self.flat[chosen], waves)))
+
+
+def _lean(side: Side) -> FloatArray:
+    """In-plane part of a lattice vector from one lattice plane to the next, Å, shape (2,)."""
+    primitive = side.crystal.primitive
+    heights = np.rint(primitive @ np.array(side.plane)).astype(np.int64)
+    # Bezout: whole multiples of the primitive vectors that climb one plane.
+    reach = np.arange(-int(np.abs(heights).max()) - 1, int(np.abs(heights).max()) + 2)
+    grid = np.stack(np.meshgrid(reach, reach, reach, indexing="ij"), axis=-1).reshape(-1, 3)
+    climbs = grid[grid @ heights == 1]
+    shortest = climbs[np.argmin(np.abs(climbs).sum(axis=1))]
+    return np.asarray((shortest @ primitive @ side.frame)[:2])
+
+
+def _coulomb(upper: _Half, lower: _Half, waves: FloatArray) -> ComplexArray:
+    """Amplitude of each wave for touching cuts, eV/Å², shape (n, m)."""
+    length = np.linalg.norm(waves, axis=2)
+    length[0, 0] = 1.0
+    amplitude = (
+        2 * np.pi * COULOMB / length * _density(upper, waves) * np.conj(_density(lower, waves))
+    )
+    amplitude[0, 0] = 0.0
+    return np.asarray(amplitude)
+
+
+def _density(half: _Half, waves: FloatArray) -> ComplexArray:
+    """Charge per area, each repeat damped by its depth and summed to infinity, e/Å², (n, m)."""
+    length = np.linalg.norm(waves, axis=2)
+    length[0, 0] = 1.0
+    first = half.first
+    damped = np.exp(-half.depth[first][:, None, None] * length) * half.phases(first, waves)
+    layer = np.einsum("k,knm->nm", half.charges[first].astype(float), damped) / half.area
+    ratio = np.exp(-length * half.repeat - 1j * waves @ half.offset)
+    return np.asarray(layer / (1.0 - ratio))
+
+
+class _Repulsion:
+    """Born-Mayer repulsion: A exp((R - r)/s) between ions, Fourier transformed in the plane."""
+
+    def __init__(self, upper: _Half, lower: _Half, waves: FloatArray) -> None:
+        self.decay = np.sqrt(1.0 / SOFTNESS**2 + (waves**2).sum(axis=2))
+        plain = np.zeros(self.decay.shape, dtype=complex)
+        deep = np.zeros_like(plain)
+        sums = [self._sums(half, waves) for half in (upper, lower)]
+        for (z, q), (p, p1) in sums[0].items():
+            for (y, c), (r, r1) in sums[1].items():
+                contact = float(radii(np.array([z]))[0] + radii(np.array([y]))[0])
+                strength = NEIGHBOUR * SOFTNESS * COULOMB * abs(q * c) / contact**2
+                strength *= np.exp(contact / SOFTNESS)
+                plain += strength * p * np.conj(r)
+                deep += strength * (p1 * np.conj(r) + p * np.conj(r1))
+        scale = 2 * np.pi / SOFTNESS / self.decay**3
+        self.plain, self.deep = scale * plain, scale * self.decay * deep
+
+    def at(self, gap: float) -> ComplexArray:
+        """Amplitudes at a gap in Å, eV/Å², shape (n, m)."""
+        fading = np.exp(-self.decay * gap)
+        return np.asarray(fading * ((1.0 + self.decay * gap) * self.plain + self.deep))
+
+    def _sums(
+        self, half: _Half, waves: FloatArray
+    ) -> dict[tuple[int, int], tuple[ComplexArray, ComplexArray]]:
+        """By species: sums over ions of exp(-k h - i G r), and of h times that, 1/Å² and 1/Å."""
+        result = {}
+        kinds = np.stack([half.numbers, half.charges], axis=1).astype(int)
+        for z, q in np.unique(kinds, axis=0).tolist():
+            chosen = np.asarray((kinds == (z, q)).all(axis=1))
+            depth = half.depth[chosen][:, None, None]
+            terms = np.exp(-depth * self.decay) * half.phases(chosen, waves) / half.area
+            result[z, q] = (terms.sum(axis=0), (depth * terms).sum(axis=0))
+        return result
+
+
+def _map(amplitudes: ComplexArray) -> FloatArray:
+    """Energy at every shift of the lower crystal, eV/Å².
+
+    Shifted by s, the lower crystal's conjugated sums turn by exp(i G s).
+    """
+    return np.asarray((np.fft.ifft2(amplitudes) * amplitudes.size).real)
+
+
+def _minima(energy: FloatArray, most: int) -> list[tuple[int, int]]:
+    """Grid points no higher than their eight neighbours, of different energy, lowest first."""
+    around = [
+        np.roll(energy, (i, j), axis=(0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j
+    ]
+    low = np.argwhere(energy <= np.min(around, axis=0) + 1e-12)
+    found: list[tuple[int, int]] = []
+    for i, j in sorted(low.tolist(), key=lambda p: (round(float(energy[p[0], p[1]]), 9), p)):
+        # Symmetry repeats a minimum; on the grid its images differ a little.
+        if all(abs(energy[i, j] - energy[p]) > SAME * abs(energy[p]) for p in found):
+            found.append((i, j))
+        if len(found) == most:
+            break
+    return found
+
+
+def _minimum(
+    sides: tuple[Side, Side],
+    pair: Pair,
+    cell: FloatArray,
+    energy: FloatArray,
+    gaps: FloatArray,
+    place: tuple[int, int],
+) -> Minimum:
+    fraction = np.array(place) / energy.shape
+    shift = (fraction - np.rint(fraction)) @ cell
+    gap = float(gaps[place])
+    return Minimum(
+        (float(shift[0]) + 0.0, float(shift[1]) + 0.0),
+        gap,
+        float(energy[place]),
+        _contacts(sides, pair, shift, gap),
+    )
+
+
+def _contacts(
+    sides: tuple[Side, Side],
+    pair: Pair,
+    shift: FloatArray,
+    gap: float,
+    reach: float = 6.0,
+) -> tuple[Contact, ...]:
+    """Closest contacts across the interface, both crystals repeated over the cell."""
+    levels = [t.index * s.repeat for s, t in zip(sides, pair, strict=True)]
+    above = sides[0].sites(levels[0], levels[0] + reach)
+    below = sides[1].sites(levels[1] - reach, levels[1])
+    upper = above.positions - [0.0, 0.0, levels[0]]
+    lower = below.positions - [0.0, 0.0, levels[1]] + [shift[0], shift[1], -gap]
+    cell = sides[0].flat(sides[0].cell)
+    images, charges = _surrounded(upper, above, cell, lower, reach)
+    return closest_contacts(images, charges, lower, below.charges)
+
+
+def _surrounded(
+    upper: FloatArray, sites: Sites, cell: FloatArray, lower: FloatArray, reach: float
+) -> tuple[FloatArray, IntArray]:
+    """The upper ions over everything below them."""
+    corners = lower[:, :2] @ np.linalg.inv(cell)
+    pad = reach / np.abs(np.linalg.det(cell)) * np.linalg.norm(cell, axis=1)[::-1]
+    axes = [
+        np.arange(np.floor(low) - 1, np.ceil(high) + 1)
+        for low, high in zip(corners.min(axis=0) - pad, corners.max(axis=0) + pad, strict=True)
+    ]
+    steps = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
+    shifts = np.hstack([steps @ cell, np.zeros((len(steps), 1))])
+    return (shifts[:, None] + upper).reshape(-1, 3), np.tile(sites.charges, len(steps))
