@@ -63,12 +63,16 @@ def stages(
     for name, spec in recipe.domains.items():
         model = _carved(name, spec, beside)
         yield f"{name}-carved", model
-        if spec.cut is not None:
-            model = _cut(model, spec)
-            yield f"{name}-cut", model
-        if spec.trim is not None:
-            model = trim(model, name, spec.trim.fewer_than, spec.trim.elements)
-            yield f"{name}-trimmed", model
+        verbs: list[tuple[str, Callable[[Model, DomainSpec], Model]]] = [
+            ("cut", _cut),
+            ("trimmed", _trimmed),
+        ]
+        if spec.trim is not None and spec.trim.before_cut:
+            verbs.reverse()
+        for verb, carry_out in verbs:
+            if (spec.cut if verb == "cut" else spec.trim) is not None:
+                model = carry_out(model, spec)
+                yield f"{name}-{verb}", model
         parts.append(model)
     model = parts[0]
     if recipe.join is not None:
@@ -172,6 +176,12 @@ def _cut(model: Model, spec: DomainSpec) -> Model:
     assert c is not None
     edge = {e: r if isinstance(r, float) else r.bonded_to for e, r in c.edge.items()}
     return cut(model, c.plane, keep=c.keep, at=c.at, edge=edge)
+
+
+def _trimmed(model: Model, spec: DomainSpec) -> Model:
+    t = spec.trim
+    assert t is not None
+    return trim(model, model.domains[0].name, t.fewer_than, t.elements)
 
 
 def _joined(recipe: Recipe, spec: JoinSpec, first: Model, second: Model) -> Model:

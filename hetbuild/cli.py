@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
 from hetbuild import __version__
+from hetbuild.cli_match import match
+from hetbuild.console import INDICES, as_json, emit, force, numbers, progress_bar, quiet
 from hetbuild.errors import CheckError, HetbuildError, InputError
 
 if TYPE_CHECKING:
@@ -23,12 +24,6 @@ if TYPE_CHECKING:
     from hetbuild.recipe import Recipe
 
 DEFAULT_RECIPE = "cspbcl3-pbs"
-# Negative Miller indices are arguments, not options.
-INDICES = {"ignore_unknown_options": True}
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-force = click.option("--force", is_flag=True, help="Overwrite files that are in the way.")
-quiet = click.option("-q", "--quiet", is_flag=True, help="Print paths only.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -71,7 +66,7 @@ def build(
     path = find_recipe(recipe)
     read = read_recipe(path, settings)
     if dry_run:
-        _emit(read.model_dump(mode="json"), "\n".join(_plan(read)), as_json)
+        emit(read.model_dump(mode="json"), "\n".join(_plan(read)), as_json)
         return
     _build(read, path.parent, output or Path(read.name), each_stage, as_json, force, quiet, verbose)
 
@@ -93,7 +88,7 @@ def _build(
     from hetbuild.report import report_lines, verdict
 
     refuse_existing(paths(folder, recipe.name, recipe.output), force)
-    with _progress("balancing") as progress:
+    with progress_bar("balancing") as progress:
         history = list(stages(recipe, beside=beside, progress=progress))
     model = history[-1][1]
     report = inspect(model)
@@ -108,7 +103,7 @@ def _build(
     record["stages"] = [{"stage": s, "formula": m.formula, "charge": m.charge} for s, m in history]
     table = report_lines(model, report, history, verbose)
     lines = written if quiet else [*table, "", *written]
-    _emit(record, "\n".join(lines), as_json)
+    emit(record, "\n".join(lines), as_json)
     if checks:
         raise CheckError("Built, but: " + "; ".join(checks))
 
@@ -203,7 +198,7 @@ def exchange(
 
     given = {k: v for k, v in options.items() if v is not None}
     if "along" in given:
-        given["along"] = tuple(_numbers(given["along"], 3, "--along"))
+        given["along"] = tuple(numbers(given["along"], 3, "--along"))
     ions = dict(_pair(text) for text in replaced)
     if len(shorthands) + bool(ions or product) > 1:
         raise InputError(
@@ -280,7 +275,7 @@ def _step(
     from hetbuild.steps import run_step, stage_name
 
     stem = source.stem if source is not None else DEFAULT_RECIPE
-    with _progress("working") as progress:
+    with progress_bar("working") as progress:
         model = run_step(parent, spec, progress=progress)
     name = daughter_name(stem, parent, model)
     report = inspect(model)
@@ -295,7 +290,7 @@ def _step(
         "parent": {"formula": parent.formula, "charge": parent.charge},
     }
     lines = written if quiet else [*report_lines(model, report, history, verbose), "", *written]
-    _emit(record, "\n".join(lines), as_json)
+    emit(record, "\n".join(lines), as_json)
 
 
 def _default_model() -> Model:
@@ -308,7 +303,7 @@ def _default_model() -> Model:
     if path.is_file():
         return _read_model(path, None)
     click.echo(f"No {path} here: building {DEFAULT_RECIPE} first.", err=True)
-    with _progress("balancing") as progress:
+    with progress_bar("balancing") as progress:
         return make(read_recipe(find_recipe(DEFAULT_RECIPE)), progress=progress)
 
 
@@ -356,7 +351,7 @@ def export(
 
     files = _exported(model, to, output, vacuum, crystals, options)
     write_all(files, force)
-    _emit({"files": [str(p) for p in files]}, "\n".join(str(p) for p in files), as_json)
+    emit({"files": [str(p) for p in files]}, "\n".join(str(p) for p in files), as_json)
 
 
 def _exported(
@@ -387,7 +382,7 @@ def _exported(
         from hetbuild.recipe import Cp2kSpec, parse_step
 
         if "box" in given:
-            given["box"] = tuple(_numbers(given["box"], 3, "--box"))
+            given["box"] = tuple(numbers(given["box"], 3, "--box"))
         folder = output or Path(f"{model.stem}-cp2k")
         settings = cp2k_options(parse_step(Cp2kSpec, given))
         return cp2k_files(read, folder, model.stem, *settings)
@@ -415,7 +410,7 @@ def recipes(as_json: bool) -> None:
     titles = {name: read_recipe(path).title for name, path in shipped().items()}
     width = max(map(len, titles))
     text = "\n".join(f"{name:{width}s}  {title}" for name, title in titles.items())
-    _emit(titles, text, as_json)
+    emit(titles, text, as_json)
 
 
 @cli.command()
@@ -432,7 +427,7 @@ def inspect(model: Path, crystals: str | None, as_json: bool) -> None:
 
     read = _read_model(model, crystals)
     report = measure(read)
-    _emit(report.as_dict(), "\n".join(report_lines(read, report, [], False)), as_json)
+    emit(report.as_dict(), "\n".join(report_lines(read, report, [], False)), as_json)
 
 
 @cli.command()
@@ -457,7 +452,7 @@ def compare(first: Path, second: Path, as_json: bool) -> None:
     except InputError:  # no record: distances by element
         parts = None
     found = laid(read_positions(first), read_positions(second), parts)
-    _emit(found.as_dict(), "\n".join(comparison_lines(found)), as_json)
+    emit(found.as_dict(), "\n".join(comparison_lines(found)), as_json)
 
 
 @cli.command()
@@ -490,7 +485,7 @@ def carve(
     bulk = read_crystal(find_structure(crystal))
     shapes = [_facet(text, bulk, Facet, single=False) for text in forms]
     shapes += [_facet(text, bulk, Facet, single=True) for text in facets]
-    centre = _numbers(offset, 3, "--offset")
+    centre = numbers(offset, 3, "--offset")
     model = cut_out(bulk, shapes, centre=centre, site=site, radius=radius)
     write_all({output: lambda stream: write_xyz(model, stream)}, force)
     click.echo(f"{model.formula}, formal charge {model.charge:+d} e", err=True)
@@ -508,7 +503,7 @@ def planes(crystal: str, hkl: tuple[int, int, int], as_json: bool) -> None:
     from hetbuild.stacking import stacking
 
     found = stacking(read_crystal(find_structure(crystal)), hkl)
-    _emit(found.as_dict(), "\n".join(found.lines()), as_json)
+    emit(found.as_dict(), "\n".join(found.lines()), as_json)
 
 
 @cli.command()
@@ -517,6 +512,9 @@ def schema() -> None:
     from hetbuild.recipe import Recipe
 
     click.echo(json.dumps(Recipe.model_json_schema(), indent=2))
+
+
+cli.add_command(match)
 
 
 def main() -> NoReturn:
@@ -536,20 +534,6 @@ def main() -> NoReturn:
     except BrokenPipeError:
         code = 1
     sys.exit(code if isinstance(code, int) else 0)
-
-
-@contextmanager
-def _progress(label: str) -> Iterator[Callable[[float], None] | None]:
-    """A bar on stderr, only on a terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    with click.progressbar(length=1000, label=label, file=sys.stderr) as bar:
-        yield lambda fraction: bar.update(int(fraction * 1000) - bar.pos)
-
-
-def _emit(record: Any, text: str, as_json: bool) -> None:
-    click.echo(json.dumps(record, indent=2, ensure_ascii=False) if as_json else text)
 
 
 def _plan(recipe: Recipe) -> Iterator[str]:
@@ -584,18 +568,6 @@ def _facet(text: str, bulk: Any, facet: Any, *, single: bool) -> Any:
     indices, colon, distance = text.partition(":")
     if not colon:
         raise InputError(f"{text!r}: write a plane and its distance in Å, as '1 1 1:20'.")
-    h, k, l = (int(x) for x in _numbers(indices, 3, "facet"))  # noqa: E741 (Miller index)
-    (away,) = _numbers(distance, 1, "distance")
+    h, k, l = (int(x) for x in numbers(indices, 3, "facet"))  # noqa: E741 (Miller index)
+    (away,) = numbers(distance, 1, "distance")
     return facet((h, k, l), away / bulk.spacing((h, k, l)), single)
-
-
-def _numbers(text: str, count: int, what: str) -> list[float]:
-    from fractions import Fraction
-
-    try:
-        values = [float(Fraction(part)) for part in text.replace(",", " ").split()]
-    except (ValueError, ZeroDivisionError):
-        values = []
-    if len(values) != count:
-        raise InputError(f"{what} takes {count} number{'s' * (count > 1)}; given {text!r}.")
-    return values

@@ -111,12 +111,15 @@ class CutSpec(_Spec):
 
 
 class TrimSpec(_Spec):
-    """Removal of loose ions after the cut."""
+    """Removal of loose ions, after the cut or before it."""
 
     fewer_than: int
     """Ions with fewer neighbours of opposite charge go, repeatedly."""
     elements: tuple[str, ...] = ()
     """Only these; default: all."""
+    before_cut: bool = False
+    """Trim the whole particle: ions that the cut leaves loose stay, for the other domain to bond.
+    """
 
 
 class SlabSpec(_Spec):

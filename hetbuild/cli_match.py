@@ -1,0 +1,242 @@
+"""`hetbuild match`: which planes of two crystals fit, down to a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from hetbuild.console import as_json, emit, force, numbers, progress_bar
+from hetbuild.errors import ImpossibleError, InputError
+
+if TYPE_CHECKING:
+    from hetbuild.crystal import Crystal
+    from hetbuild.match import Match
+    from hetbuild.planes import Indices
+
+ORDERS = ("score", "area", "strain", "cations")
+
+
+@click.command()
+@click.argument("first")
+@click.argument("second")
+@click.option("--planes", metavar='"H K L/H K L"', help="Only this pair of planes.")
+@click.option("--max-index", default=2, show_default=True, help="Highest Miller index.")
+@click.option("--max-strain", default=3.5, show_default=True, help="Largest principal strain, %.")
+@click.option("--max-area", default=400.0, show_default=True, help="Largest cell, Å².")
+@click.option("--sort", type=click.Choice(ORDERS), default="score", show_default=True)
+@click.option("--rows", default=20, show_default=True, help="Rows of the table; 0: all.")
+@click.option("--cations", metavar="A,B", help="Cations whose terrace and step are described.")
+@click.option("--registry", metavar="K", type=int, help="Scan the registry of row K.")
+@click.option("--map", "map_file", type=click.Path(path_type=Path), help="PNG of that scan.")
+@click.option("--recipe", "recipe_row", metavar="K", type=int, help="Print a recipe of row K.")
+@click.option("--size", default="30", show_default=True, metavar="Å[,Å]", help="Of the particles.")
+@click.option("--terminations", metavar="I,J", help="Which face each other, from --registry.")
+@as_json
+@force
+def match(
+    first: str,
+    second: str,
+    planes: str | None,
+    max_index: int,
+    max_strain: float,
+    max_area: float,
+    sort: Literal["score", "area", "strain", "cations"],
+    rows: int,
+    cations: str | None,
+    registry: int | None,
+    map_file: Path | None,
+    recipe_row: int | None,
+    size: str,
+    terminations: str | None,
+    as_json: bool,
+    force: bool,
+) -> None:
+    """Find the planes of crystals FIRST and SECOND that fit, shipped names or CIF files.
+
+    Every coincidence cell up to the limits is listed once, with its directions in conventional
+    axes, the strain of SECOND, the shear of the cell, the turn between both crystals' axes, and how
+    many cations of one continue sites of the other. Sorted by area times 1 + (strain / 1 %)².
+
+    `--recipe K` prints a recipe for row K: `hetbuild match CsPbCl3 PbS --recipe 1 > new.toml`.
+    """
+    from hetbuild import fits
+    from hetbuild.crystal import read_crystal
+    from hetbuild.library import find_structure
+    from hetbuild.match import match as search
+
+    if recipe_row is not None and (as_json or registry is not None):
+        raise InputError("--recipe prints TOML; leave --json and --registry out.")
+    if map_file is not None and registry is None:
+        raise InputError("--map draws the scan of --registry K; name the row.")
+    if rows < 0:
+        raise InputError(f"--rows takes 0 or more; given {rows}.")
+    crystals = (read_crystal(find_structure(first)), read_crystal(find_structure(second)))
+    asked = _planes(planes)
+    limits = {"max_index": max_index, "max_strain": max_strain / 100, "max_area": max_area}
+    with progress_bar("search") as progress:
+        found = search(*crystals, planes=asked, progress=progress, **limits)  # type: ignore[arg-type]
+    if not found:
+        raise ImpossibleError(_nothing(crystals, asked, max_index, max_strain, max_area))
+    row = recipe_row if recipe_row is not None else registry
+    if row is not None and not 1 <= row <= len(found):
+        raise InputError(f"There are rows 1 to {len(found)}; given {row}.")
+    with progress_bar("cations") as progress:
+        shown = fits.rows(found, crystals, order=sort, most=row or rows, progress=progress)
+    if recipe_row is not None:
+        sources = (_source(first), _source(second))
+        _recipe(shown[-1][0], crystals, sources, size, terminations)
+        return
+    if registry is not None:
+        _registry(shown[-1][0], crystals, terminations, map_file, as_json, force)
+        return
+    stairs = fits.stairs_of(shown[0][0], crystals, _cations(cations))
+    lines = [*fits.table(shown, len(found), crystals)]
+    lines += [
+        f"{c.name} {label.text}" for c, label in zip(crystals, shown[0][0].planes, strict=True)
+    ]
+    lines += [f"{c.name}: {s}" for c, s in zip(crystals, stairs, strict=True)]
+    record = {
+        "crystals": [c.name for c in crystals],
+        "total": len(found),
+        "matches": [fits.record(*row) for row in shown],
+        "stairs_of_first": [s.as_dict() for s in stairs],
+    }
+    emit(record, "\n".join(lines), as_json)
+
+
+def _recipe(
+    chosen: Match,
+    crystals: tuple[Crystal, Crystal],
+    sources: tuple[str, str],
+    size: str,
+    terminations: str | None,
+) -> None:
+    from hetbuild.propose import propose, recipe_text
+
+    proposal = propose(
+        chosen, crystals, sources, sizes=_sizes(size), chosen=_numbered(terminations)
+    )
+    click.echo(recipe_text(proposal), nl=False)
+
+
+def _registry(
+    chosen: Match,
+    crystals: tuple[Crystal, Crystal],
+    terminations: str | None,
+    map_file: Path | None,
+    as_json: bool,
+    force: bool,
+) -> None:
+    from hetbuild import fits
+    from hetbuild.formats.files import refuse_existing, write_all
+    from hetbuild.registry import scan
+
+    if map_file is not None:
+        if map_file.suffix.lower() != ".png":
+            raise InputError(f"The map is a PNG file; given {map_file}.")
+        refuse_existing([map_file], force)
+    both, found = scan(chosen, crystals, _numbered(terminations))
+    names = (crystals[0].name, crystals[1].name)
+    title = " || ".join(f"{n} {p}" for n, p in zip(names, chosen.planes, strict=True))
+    lines: list[str] = []
+    for side, label, name in zip(both, chosen.planes, names, strict=True):
+        lines += fits.termination_lines(side, label, name)
+    lines += ["", *fits.registry_lines(found, names)]
+    if map_file is not None:
+        write_all({map_file: lambda stream: fits.write_map(found, stream, title)}, force)
+        lines.append(str(map_file))
+    record = {
+        "terminations": [[t.as_dict() for t in side] for side in both],
+        "chosen": [side.index(t) + 1 for side, t in zip(both, found.terminations, strict=True)],
+        "cell": found.cell.tolist(),
+        "minima": [m.as_dict() for m in found.minima],
+    }
+    emit(record, "\n".join(lines), as_json)
+
+
+def _nothing(
+    crystals: tuple[Crystal, Crystal],
+    planes: tuple[Indices, Indices] | None,
+    max_index: int,
+    max_strain: float,
+    max_area: float,
+) -> str:
+    from hetbuild.match import nearest_miss
+
+    what = f"planes up to index {max_index}" if planes is None else "these planes"
+    text = (
+        f"No cell of {crystals[0].name} and {crystals[1].name} on {what} fits within "
+        f"{max_strain:g} % and {max_area:g} Å²."
+    )
+    near = nearest_miss(
+        *crystals,
+        planes=planes,
+        max_index=max_index,
+        max_strain=max_strain / 100,
+        max_area=max_area,
+    )
+    if near is None:
+        return f"{text} Nor is there one within 15 %: allow a larger area with --max-area."
+    pair = " || ".join(str(p) for p in near.planes)
+    cell = ", ".join(" || ".join(p.labels) for p in near.cell)
+    return (
+        f"{text} The nearest miss is {pair}, {cell}: strain {100 * near.largest_strain:.2f} %, "
+        f"{max(near.area):.1f} Å². Allow it with --max-strain {_rounded_up(near.largest_strain)}."
+    )
+
+
+def _rounded_up(strain: float) -> str:
+    return f"{int(1000 * strain + 1) / 10:g}"
+
+
+def _planes(text: str | None) -> tuple[Indices, Indices] | None:
+    """ "h k l/h k l"."""
+    if text is None:
+        return None
+    parts = text.split("/")
+    try:
+        if len(parts) != 2:
+            raise ValueError
+        first, second = (_indices(part) for part in parts)
+    except ValueError:
+        raise InputError(
+            f"--planes {text!r}: write three integers for each crystal, as '-2 1 0/-4 -4 2'."
+        ) from None
+    return first, second
+
+
+def _indices(text: str) -> Indices:
+    h, k, l = (int(part) for part in text.strip("() ").replace(",", " ").split())  # noqa: E741
+    return h, k, l
+
+
+def _cations(text: str | None) -> tuple[str | None, str | None]:
+    if text is None:
+        return None, None
+    first, comma, second = (part.strip() for part in text.partition(","))
+    if not (first and comma and second):
+        raise InputError(f"--cations takes one of each crystal, as 'Cs,Pb'; given {text!r}.")
+    return first, second
+
+
+def _sizes(text: str) -> tuple[float, float]:
+    values = numbers(text, text.count(",") + 1, "--size")
+    if len(values) > 2:
+        raise InputError(f"--size takes one or two lengths in Å; given {text!r}.")
+    return values[0], values[-1]
+
+
+def _numbered(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    first, second = numbers(text, 2, "--terminations")
+    return int(first) - 1, int(second) - 1
+
+
+def _source(name: str) -> str:
+    """What a recipe anywhere can find: a shipped name, or an absolute path."""
+    from hetbuild.library import structures
+
+    return name if name in structures() else str(Path(name).resolve())

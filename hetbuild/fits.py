@@ -1,0 +1,166 @@
+"""The table of `hetbuild match`, the registries of a pair, and their map."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, TextIO
+
+import numpy as np
+
+from hetbuild.crystal import Crystal
+from hetbuild.lattice import Coincidence
+from hetbuild.match import Match
+from hetbuild.planes import PlaneLabel
+from hetbuild.registry import Registries
+from hetbuild.sublattice import Fit, cation_fit
+from hetbuild.termination import Termination
+from hetbuild.vicinal import Stair, stair
+
+Order = Literal["score", "area", "strain", "cations"]
+Row = tuple[Match, Fit]
+Progress = Callable[[float], None] | None
+
+
+def rows(
+    matches: Sequence[Match],
+    crystals: tuple[Crystal, Crystal],
+    *,
+    order: Order = "score",
+    most: int = 0,
+    progress: Progress = None,
+) -> list[Row]:
+    """The first `most` matches (0: all) in an order, each with its cation continuity."""
+    keys: dict[str, Callable[[Match], Any]] = {
+        "score": lambda m: round(m.score, 6),
+        "area": lambda m: (round(sum(m.area), 6), m.largest_strain),
+        "strain": lambda m: (round(m.largest_strain, 9), m.score),
+    }
+    if order != "cations":
+        matches = sorted(matches, key=keys[order])[: most or None]
+    found = []
+    for done, match in enumerate(matches):
+        found.append((match, cation_fit(match, crystals)))
+        if progress is not None:
+            progress((done + 1) / len(matches))
+    if order == "cations":
+        found.sort(key=lambda row: (-round(row[1].score, 6), round(row[0].score, 6)))
+    return found[: most or None]
+
+
+def table(shown: Sequence[Row], total: int, crystals: tuple[Crystal, Crystal]) -> Iterator[str]:
+    """Lines for a terminal: the matches, then the best one in words."""
+    first, second = (c.name for c in crystals)
+    cells = [_cells(k + 1, match, fit) for k, (match, fit) in enumerate(shown)]
+    head = (
+        "", first, second, "cell vectors, mismatch", "area/Å²", "strain/%", "shear/°", "turn/°",
+        "cations", "score",
+    )  # fmt: skip
+    width = [max(len(row[i]) for row in (head, *cells)) for i in range(len(head))]
+    for row in (head, *cells):
+        left = [text.ljust(w) for text, w in zip(row[:4], width[:4], strict=True)]
+        right = [text.rjust(w) for text, w in zip(row[4:], width[4:], strict=True)]
+        yield "  ".join([*left, *right]).rstrip()
+    if total > len(shown):
+        yield f"{len(shown)} of {total} matches; --rows 0 lists all."
+    yield ""
+    yield from _reading(*shown[0], crystals)
+
+
+def record(match: Match, fit: Fit) -> dict[str, Any]:
+    """One match as plain values for JSON."""
+    return match.as_dict() | {"cations": fit.as_dict()}
+
+
+def stairs_of(
+    match: Match, crystals: tuple[Crystal, Crystal], cations: tuple[str | None, str | None]
+) -> tuple[Stair, Stair]:
+    """Both planes as terrace and step of a cation sublattice."""
+    first, second = (
+        stair(crystal, label.asked, cation)
+        for crystal, label, cation in zip(crystals, match.planes, cations, strict=True)
+    )
+    return first, second
+
+
+def registry_lines(found: Registries, names: tuple[str, str]) -> Iterator[str]:
+    """Terminations and minima of a scan."""
+    ends = " on ".join(
+        f"{t.formula} of {name} ({t.charge:+d} e{', polar' if t.polar else ''})"
+        for t, name in zip(found.terminations, names, strict=True)
+    )
+    yield f"{ends}, shifts of {names[1]}:"
+    yield f"{'along/Å':>8}  {'across/Å':>8}  {'gap/Å':>6}  {'eV/Å²':>8}  closest contacts/Å"
+    for m in found.minima:
+        contacts = ", ".join(f"{c.kind} {c.distance:.2f}" for c in m.contacts)
+        x, y = m.shift
+        yield f"{x:8.2f}  {y:8.2f}  {m.gap:6.2f}  {m.energy:8.4f}  {contacts}"
+
+
+def termination_lines(listed: Sequence[Termination], label: PlaneLabel, name: str) -> Iterator[str]:
+    """All terminations of one side, numbered from 1."""
+    yield f"{name} {label}: plane index, outermost layer, charge, dipole of the repeat behind it"
+    for k, t in enumerate(listed):
+        ions = f"{t.formula:12s} {t.charge:+d} e {t.dipole:+9.3f} e Å"
+        yield f"{k + 1:4d}  {t.index * label.scale:8.4f}  {ions}"
+
+
+def write_map(found: Registries, stream: TextIO, title: str) -> None:
+    """Energy over the lateral shift as a PNG, two cells each way, minima marked."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    n, m = found.energy.shape
+    i, j = np.meshgrid(np.arange(2 * n + 1) / n, np.arange(2 * m + 1) / m, indexing="ij")
+    points = np.stack([i, j], axis=-1) @ found.cell
+    energy = np.pad(np.tile(found.energy, (2, 2)), (0, 1), mode="wrap") * 1000.0
+    extent = np.ptp(points.reshape(-1, 2), axis=0)
+    wide, high = 7.0 * extent / extent.max()
+    figure = Figure(figsize=(max(float(wide), 3.0) + 2.0, max(float(high), 3.0) + 1.0))
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot(aspect="equal")
+    shown = axes.pcolormesh(points[..., 0], points[..., 1], energy, shading="gouraud")
+    figure.colorbar(shown, label="meV/Å²")
+    for k, minimum in enumerate(found.minima):
+        fraction = np.array(minimum.shift) @ np.linalg.inv(found.cell) % 1.0
+        images = (fraction + np.array([(a, b) for a in (0, 1) for b in (0, 1)])) @ found.cell
+        axes.plot(*images.T, "o", mfc="none", mec="w")
+        axes.annotate(str(k + 1), images[0], color="w", xytext=(4, 4), textcoords="offset points")
+    axes.set(xlabel="shift along / Å", ylabel="shift across / Å", title=title)
+    figure.tight_layout()
+    figure.savefig(stream.buffer, format="png", dpi=150)
+
+
+def _cells(number: int, match: Match, fit: Fit) -> tuple[str, ...]:
+    vectors = ", ".join(f"{_parallel(p)} {100 * p.mismatch:+.2f} %" for p in match.cell)
+    return (
+        str(number),
+        str(match.planes[0]),
+        str(match.planes[1]),
+        vectors,
+        f"{match.area[0]:.1f}/{match.area[1]:.1f}",
+        f"{100 * match.principal[0]:+.2f} {100 * match.principal[1]:+.2f}",
+        f"{match.shear + 0.0:+.2f}",
+        f"{match.misorientation:.1f}",
+        str(fit),
+        f"{match.score:.0f}",
+    )
+
+
+def _parallel(pair: Coincidence) -> str:
+    first, second = pair.labels
+    return f"{first} || {second}"
+
+
+def _reading(match: Match, fit: Fit, crystals: tuple[Crystal, Crystal]) -> Iterator[str]:
+    names = [c.name for c in crystals]
+    planes = " || ".join(f"{n} {p}" for n, p in zip(names, match.planes, strict=True))
+    what = "cation rows" if fit.rows else "cations"
+    along = " and ".join(
+        f"{_parallel(p)} ({p.lengths[0]:.3f}/{p.lengths[1]:.3f} Å, {100 * p.mismatch:+.2f} %)"
+        for p in match.cell
+    )
+    yield (
+        f"Best: {planes}, {along}, {match.area[0]:.1f}/{match.area[1]:.1f} Å²; "
+        f"{fit.count} of {fit.total} {what} of {fit.layer_of} continue sites of the other, "
+        f"{fit.rms:.2f} Å off."
+    )
