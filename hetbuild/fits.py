@@ -139,7 +139,7 @@ def _cells(number: int, match: Match, fit: Fit) -> tuple[str, ...]:
         vectors,
         f"{match.area[0]:.1f}/{match.area[1]:.1f}",
         f"{100 * match.principal[0]:+.2f} {100 * match.principal[1]:+.2f}",
-        f"{match.shear + 0.0:+.2f}",
+        f"{round(match.shear, 2) + 0.0:+.2f}",
         f"{match.misorientation:.1f}",
         str(fit),
         f"{match.score:.0f}",

@@ -256,7 +256,7 @@ def _described(
     m, n = _signed(nets[0], cells.first, cells.second)
     straight, turned = (_misorientation(sides, nets, s * cells.deformation) for s in (1.0, -1.0))
     turn = np.where(turned < straight - 1e-6, -1, 1)
-    n = n * turn[:, None, None]
+    n = _upright(nets, n * turn[:, None, None], turn[:, None, None] * cells.deformation)
     strain = _strain(m @ nets[0].flat, cells.deformation)
     low, high = stretches(cells.deformation)
     vectors = m @ nets[0].flat, n @ nets[1].flat
@@ -287,6 +287,32 @@ def _described(
             misorientation=float(min(straight[k], turned[k])),
             half_turn=bool(cells.turned[k]),
         )
+
+
+def _upright(
+    nets: tuple[PlaneNet, PlaneNet],
+    n: IntArray,
+    deformation: FloatArray,
+) -> IntArray:
+    """Of the second net's own rotations, the one whose cell reads best.
+
+    The one that makes the axes of both crystals parallel, so that cube on cube reads
+    [0 1 1] || [0 1 1]; where none does, that with most vectors that start positive.
+    """
+    turns = nets[1].symmetries[nets[1].handed > 0]
+    turns = turns[np.argsort(-np.trace(turns, axis1=1, axis2=2), kind="stable")]
+    flat = nets[1].flat
+    images = np.linalg.inv(flat) @ turns @ flat
+    rotation = np.zeros((len(n), len(turns), 3, 3))
+    rotation[..., :2, :2] = polar(deformation)[1][:, None] @ images
+    rotation[..., 2, 2] = 1.0
+    turned = nets[0].frame.T @ rotation @ nets[1].frame
+    parallel = np.trace(turned, axis1=2, axis2=3) > 3.0 - 1e-6
+    bases = n[:, None] @ turns
+    components = bases @ _in_24ths(nets[1])
+    lead = np.take_along_axis(components, (components != 0).argmax(axis=3)[..., None], axis=3)
+    best = (3 * parallel + (lead[..., 0] > 0).sum(axis=2)).argmax(axis=1)
+    return np.asarray(bases[np.arange(len(n)), best])
 
 
 def _signed(net: PlaneNet, m: IntArray, n: IntArray) -> tuple[IntArray, IntArray]:

@@ -5,8 +5,8 @@ energy between them is the Coulomb energy of formal charges plus a Born-Mayer re
 Shannon radii (doi 10.1107/S0567739476001551). A lateral shift only changes the Fourier components
 that both crystals have, those of their displacement-shift-complete lattice, so all shifts come
 from one Fourier transform per gap, and the sum over depth is a geometric series. The mean Coulomb
-term (G = 0) is that of two sheets with the polarisation charges of the faces: polar faces stand
-uncompensated here. Energies are relative to a gap of 4 Å.
+term (G = 0) is that of two sheets with the polarisation charges of the faces, zero at a gap of 4 Å:
+polar faces stand uncompensated here.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Minimum:
     gap: float
     """Between the outermost planes, Å."""
     energy: float
-    """eV per Å² of interface, at the best gap, relative to a gap of 4 Å."""
+    """eV per Å² of interface, at the best gap."""
     contacts: tuple[Contact, ...]
     """Closest ones across the interface."""
 
@@ -159,31 +159,46 @@ def registries(
     InputError
         A crystal without ions: there is no ionic energy.
     """
-    for crystal in crystals:
-        if not crystal.charges.any():
-            raise InputError(
-                f"{crystal.name} has no formal charges, so there is no ionic energy to scan."
-            )
+    _check_ions(crystals)
     sides = bicrystal(match, crystals)
+    first, last, step = GAPS
+    gaps = np.linspace(first, last, round((last - first) / step) + 1)
+    maps = energy_maps(sides, pair, gaps)
+    cell = common_displacements(sides)
+    best = maps.argmin(axis=0)
+    energy = np.take_along_axis(maps, best[None], axis=0)[0]
+    lowest = _minima(energy, most)
+    minima = tuple(_minimum(sides, pair, cell, energy, gaps[best], place) for place in lowest)
+    return Registries(pair, cell, energy, gaps[best], minima)
+
+
+def energy_maps(sides: tuple[Side, Side], pair: Pair, gaps: FloatArray) -> FloatArray:
+    """Energy between both halves at every shift of a grid over `common_displacements`, eV/Å².
+
+    gaps: Å, shape (g,). Returns shape (g, n, m); the point (i, j) is the shift of the second
+    crystal by i/n and j/m of the cell's vectors from datum sites above each other.
+    """
     cell = common_displacements(sides)
     shape = _shape(cell)
     waves = _waves(cell, shape)
     upper, lower = (_Half(s, t, up) for s, t, up in zip(sides, pair, (True, False), strict=True))
     coulomb = _coulomb(upper, lower, waves)
     repulsion = _Repulsion(upper, lower, waves)
-    first, last, step = GAPS
-    gaps = np.arange(round((last - first) / step) + 1) * step + first
     length = np.linalg.norm(waves, axis=2)
-    maps = np.empty((len(gaps), *shape))
     sheets = 2 * np.pi * COULOMB * upper.polarisation * lower.polarisation
-    for k, gap in enumerate(gaps):
-        waves_at = coulomb * np.exp(-length * gap) + repulsion.at(gap)
-        maps[k] = _map(waves_at) + sheets * (last - gap)
-    best = maps.argmin(axis=0)
-    energy = np.take_along_axis(maps, best[None], axis=0)[0]
-    lowest = _minima(energy, most)
-    minima = tuple(_minimum(sides, pair, cell, energy, gaps[best], place) for place in lowest)
-    return Registries(pair, cell, energy, gaps[best], minima)
+    maps = np.empty((len(gaps), *shape))
+    for k, gap in enumerate(gaps.tolist()):
+        maps[k] = _map(coulomb * np.exp(-length * gap) + repulsion.at(gap))
+        maps[k] += sheets * (GAPS[1] - gap)
+    return maps
+
+
+def _check_ions(crystals: tuple[Crystal, Crystal]) -> None:
+    for crystal in crystals:
+        if not crystal.charges.any():
+            raise InputError(
+                f"{crystal.name} has no formal charges, so there is no ionic energy to scan."
+            )
 
 
 def common_displacements(sides: tuple[Side, Side]) -> FloatArray:

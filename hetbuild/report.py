@@ -30,7 +30,10 @@ def report_lines(
     for region, histogram in report.coordination.items():
         text = ", ".join(f"{count} with {n}" for n, count in histogram.items())
         lines.append(f"{'Pb ' + region:14s} {text} anions within 3.6 Å")
-    lines += list(_interface(report.interface)) if report.interface else []
+    if report.interface is not None:
+        lines += list(_interface(report.interface))
+    elif len(model.domains) == 2:
+        lines.append(f"{'interface':14s} not measured: a domain has too few ions to show its axes")
     lines += list(_continuity(report))
     if report.cell is None:
         lines.append(f"{'point group':14s} {report.point_group}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +109,7 @@ def test_help_lists_the_commands(tmp_path: Path) -> None:
         "exchange",
         "export",
         "inspect",
+        "match",
         "planes",
         "recipes",
         "schema",
@@ -273,5 +275,8 @@ def test_commands_of_the_readme(built: Path) -> None:
     lines = [line for line in text.splitlines() if line.startswith("hetbuild ")]
     assert lines
     for line in lines:
-        result = run(*line.split()[1:], cwd=built)
+        words, _, redirect = line.partition(" > ")
+        result = run(*shlex.split(words)[1:], cwd=built)
         assert result.returncode == 0, result.stderr
+        if redirect:
+            (built / redirect).write_text(result.stdout)
