@@ -20,9 +20,6 @@ from hetbuild.planes import PlaneNet
 LARGEST_STRAIN = 0.15
 """Up to here the shortest vectors of two matching nets are among the four that are tried."""
 
-CELLS = 400_000
-"""Supercells of one net that are held at a time."""
-
 
 @dataclass(frozen=True, eq=False)
 class Supercells:
