@@ -59,7 +59,7 @@ def balance(
     """
     if not any(_required(model, target or Target())[1]):
         return model
-    problem = prepared(model, moves, target, floors=floors)
+    problem = prepared(model, moves, target, floors=floors, open_mix=keep_symmetry)
     forced, barred = _settled(moves, problem)
     solve = _symmetric if keep_symmetry else _lowest
     return apply(
@@ -76,8 +76,12 @@ def prepared(
     target: Target | None = None,
     *,
     floors: Floors = ADDED_FLOORS,
+    open_mix: bool = False,
 ) -> Problem:
     """The candidates of the moves with their energies, and what the target asks of them.
+
+    Where a charge can be reached by moves of different charge, their numbers are those that leave
+    the domains nearest to the compositions of their crystals; open_mix leaves them open.
 
     Raises
     ------
@@ -88,15 +92,62 @@ def prepared(
     columns, change = _required(model, goal)
     found = candidates(model, moves, floors)
     weight = _weights(model, columns, moves, found)
-    if not goal.formula and not goal.domains:
-        helpful = np.sign(weight[:, 0]) == np.sign(change[0])
-        found, weight = found.where(helpful), weight[helpful]
     if not len(found.move):
         raise ImpossibleError(
             f"{_wanted(columns, change)}: no move finds a place to act. {_allow()}"
         )
     _check_reachable(columns, moves, found.move, weight, change)
-    return _problem(model, found, weight, np.array(change), floors)
+    if goal.formula or goal.domains:
+        return _problem(model, found, weight, np.array(change), floors)
+    helpful = np.sign(weight[:, 0]) == np.sign(change[0])
+    # A step the other way is only taken where the charge cannot be reached without it.
+    if class_counts(weight[helpful], np.array(change)) is not None:
+        found, weight = found.where(helpful), weight[helpful]
+    if open_mix or len(np.unique(weight)) == 1:
+        return _problem(model, found, weight, np.array(change), floors)
+    numbers = _mix(model, moves, found, change[0])
+    chosen = numbers[found.move] > 0
+    found = found.where(chosen)
+    return _problem(model, found, np.eye(len(moves), dtype=int)[found.move], numbers, floors)
+
+
+def _mix(model: Model, moves: Sequence[Move], found: Candidates, change: int) -> IntArray:
+    """How often each move acts to change the charge, shape (M,).
+
+    Minimised is the summed deviation of all domains' ion counts from whole multiples of their
+    crystals' formulas, then the number of changes.
+    """
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
+    used = sorted({model.domain_named(m.domain) for m in moves})
+    rows = [(d, e) for d in used for e in counts(model.domains[d].crystal.numbers)]
+    effect = np.array([_move_effect(model.domain_named(m.domain), m, rows) for m in moves])
+    have = [counts(model.numbers[model.domain == d]).get(e, 0) for d, e in rows]
+    unit = np.array(
+        [
+            [counts(model.domains[d].crystal.numbers)[e] if d == k else 0 for k in used]
+            for d, e in rows
+        ],
+        dtype=float,
+    )
+    # have + effect n - unit N = over - under, for each domain and element.
+    k, r, c = len(moves), len(rows), len(used)
+    matrix = np.hstack([effect.T, -unit, -np.eye(r), np.eye(r)])
+    charge = np.zeros(k + c + 2 * r)
+    places = np.bincount(found.move, minlength=k)
+    charge[found.move] = found.change
+    # Steps the other way only make odd charges even; they are not for composition.
+    cost = np.where(charge[:k] * change < 0, 1e3, 1e-3)
+    result = milp(
+        np.concatenate([cost, np.zeros(c), np.ones(2 * r)]),
+        integrality=np.concatenate([np.ones(k), np.zeros(c + 2 * r)]),
+        bounds=Bounds(0, np.concatenate([places, np.full(c + 2 * r, np.inf)])),
+        constraints=[
+            LinearConstraint(matrix, -np.array(have), -np.array(have)),
+            LinearConstraint(charge[None], change, change),
+        ],
+    )
+    return np.asarray(np.rint(result.x[:k]).astype(np.int64))
 
 
 def _required(model: Model, goal: Target) -> tuple[list[Column], list[int]]:
@@ -210,31 +261,21 @@ def _settled(moves: Sequence[Move], problem: Problem) -> tuple[IntArray, BoolArr
     """What "least bonded first" settles before energy has a say.
 
     The candidates taken, and (K,) which are barred: only among those with as many neighbours as
-    the last one taken is there a choice left for the energy.
+    the last one taken is there a choice left for the energy. Moves of one effect share a queue.
     """
-    taken: list[IntArray] = []
-    barred = np.zeros(len(problem.found.move), dtype=bool)
-    for i, number in enumerate(_move_counts(moves, problem)):
-        if moves[i].least_bonded_first and number:
-            mine = np.flatnonzero(problem.found.move == i)
-            around = problem.found.neighbours[mine]
-            last = np.sort(around)[min(number, len(mine)) - 1]
-            taken.append(mine[around < last])
-            barred[mine[around > last]] = True
-    return np.concatenate(taken) if taken else np.empty(0, dtype=np.int64), barred
-
-
-def _move_counts(moves: Sequence[Move], problem: Problem) -> list[int]:
-    """How often each ordered move acts, where the target alone settles it; else 0."""
     chosen = class_counts(problem.weight, problem.target)
     assert chosen is not None  # checked before
     _, kind = np.unique(problem.weight, axis=0, return_inverse=True)
-    result = []
-    for i in range(len(moves)):
-        kinds = np.unique(kind[problem.found.move == i])
-        alone = len(kinds) == 1 and (problem.found.move[kind == kinds[0]] == i).all()
-        result.append(int(chosen[kinds[0]]) if alone else 0)
-    return result
+    taken: list[IntArray] = []
+    barred = np.zeros(len(problem.found.move), dtype=bool)
+    for k, number in enumerate(chosen):
+        mine = np.flatnonzero(kind == k)
+        if number and all(moves[i].least_bonded_first for i in set(problem.found.move[mine])):
+            around = problem.found.neighbours[mine]
+            last = np.sort(around)[number - 1]
+            taken.append(mine[around < last])
+            barred[mine[around > last]] = True
+    return np.concatenate(taken) if taken else np.empty(0, dtype=np.int64), barred
 
 
 def _remaining(

@@ -119,8 +119,8 @@ def _low_states(
 ) -> BoolArray:
     """Each replica annealed and relaxed, shape (replicas, N)."""
     state = _random_states(kind, counts, rng)
-    if counts.sum() == 0 or (counts == np.bincount(kind)).all():
-        return state
+    if all(n in (0, size) for n, size in zip(counts, np.bincount(kind), strict=True)):
+        return state  # every class is empty or full: nothing can be exchanged
     state = _annealed(field, coupling, kind, state, rng, progress)
     return np.array([_descended(field, coupling, kind, x) for x in state])
 

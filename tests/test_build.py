@@ -9,12 +9,14 @@ import pytest
 from conftest import history, load
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial import cKDTree
 
-from hetbuild.balance import Target, balance
+from hetbuild.balance import Target, balance, prepared
 from hetbuild.carve import Facet, carve
 from hetbuild.contacts import Floors
 from hetbuild.cut import cut
 from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.ground_state import ground_state
 from hetbuild.inspect import inspect
 from hetbuild.ionic import coulomb_energy
 from hetbuild.join import Orientation, Registry, Window, align, anchored, join, search_registry
@@ -232,3 +234,43 @@ def test_another_heterostructure_from_a_recipe_alone() -> None:
     assert report.interface.planes == ((0, 1, 0), (2, 0, 0))
     limits = Floors().by_kind
     assert all(c.distance >= limits[c.kind] for c in report.contacts)
+
+
+@pytest.mark.parametrize("charge", [0, 1])
+def test_mix_of_moves_keeps_the_composition(charge: int) -> None:
+    """Of Cs and Pb the one in excess goes; single charges make odd totals even."""
+    crystal = load("CsPbCl3")
+    cube = carve(crystal, [Facet((1, 0, 0), 2.5)], name="perovskite")  # Cs216Pb125Cl450, +16
+    moves = [Move("remove", e, domain="perovskite") for e in ("Cs", "Pb", "Cl")]
+    model = balance(cube, moves, Target(charge=charge))
+    assert model.charge == charge
+    assert {e.element for e in model.ledger} == {"Cs"}
+    # Without Cs, one Cl must go as well to reach an odd charge.
+    half = history("cspbcl3-pbs")["perovskite-cut"]  # +20, and Pb at its surface
+    odd = balance(half, moves[1:], Target(charge=charge + 1))
+    assert odd.charge == charge + 1
+    gone = [e.element for e in odd.ledger]
+    assert (gone.count("Pb"), gone.count("Cl")) == ((10, 1), (9, 0))[charge]
+
+
+def test_queue_shared_by_moves_of_one_effect() -> None:
+    """Least bonded first holds across domains, and where every class is full or empty."""
+    joined = history("cspbcl3-pbs")["joined"]
+    moves = [
+        Move("remove", e, domain=d, least_bonded_first=True)
+        for e, d in (("Pb", "perovskite"), ("Pb", "sulfide"))
+    ]
+    model = balance(joined, moves, Target(charge=joined.charge - 20))
+    problem = prepared(joined, moves, Target(charge=joined.charge - 20))
+    gone = cKDTree([e.position for e in model.ledger]).query(problem.found.positions)[0] < 1e-6
+    assert gone.sum() == 10
+    assert problem.found.neighbours[gone].max() <= problem.found.neighbours[~gone].min()
+
+
+def test_every_candidate_of_a_class_taken() -> None:
+    field_ = np.zeros(3)
+    weight = np.array([[1, 0], [1, 0], [0, 1]])
+    choice = ground_state(
+        field_, np.zeros((3, 3)), np.zeros((3, 3), dtype=bool), weight, np.array([2, 0])
+    )
+    assert choice.chosen.tolist() == [0, 1]
