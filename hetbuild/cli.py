@@ -437,21 +437,29 @@ def inspect(model: Path, crystals: str | None, as_json: bool) -> None:
 def compare(first: Path, second: Path, as_json: bool) -> None:
     """Lay model SECOND on FIRST and say how far atoms lie apart, as after a relaxation.
 
-    Any file with positions will do; the order and orientation of the atoms do not matter.
+    Any file with positions will do; the order and orientation of the atoms do not matter. Where
+    FIRST is a periodic interface built here, atoms may be shifted and wrapped into the cell.
     """
     import numpy as np
 
     from hetbuild.compare import compare as laid
-    from hetbuild.formats.xyz import read_positions, read_xyz
+    from hetbuild.compare import compare_periodic
+    from hetbuild.formats.xyz import read_cell, read_positions, read_xyz
     from hetbuild.report import comparison_lines
 
-    parts = None
+    parts = cell = None
     try:
         model = read_xyz(first)
+        cell = model.cell
         parts = {d.name: np.flatnonzero(model.domain == i) for i, d in enumerate(model.domains)}
     except InputError:  # no record: distances by element
         parts = None
-    found = laid(read_positions(first), read_positions(second), parts)
+    both = read_positions(first), read_positions(second)
+    if cell is None:
+        found = laid(*both, parts)
+    else:
+        other = read_cell(second)
+        found = compare_periodic(*both, (cell, cell if other is None else other), parts)
     emit(found.as_dict(), "\n".join(comparison_lines(found)), as_json)
 
 

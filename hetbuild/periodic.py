@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hetbuild import lattice
-from hetbuild.contacts import Floors
+from hetbuild.contacts import Floors, closest_contacts
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.ionic import REACH
 from hetbuild.join import (
@@ -132,7 +132,28 @@ def join_slabs(
     described = interface_of(*ends, orientation, registry)
     model = replace(model, interface=replace(described, along=cell[0], across=cell[1]))
     height = _height(first, second.moved(np.eye(3), registry.vector), target, vacuum, limit)
-    return _in_cell(model, np.vstack([target, [0.0, 0.0, height]]), vacuum is None)
+    model = _in_cell(model, np.vstack([target, [0.0, 0.0, height]]), vacuum is None)
+    _check_images(model, limit)
+    return model
+
+
+def _check_images(model: Model, floors: Floors) -> None:
+    """No ion of one domain closer to the other domain, or an image of it, than the floors."""
+    around = finite(model, 6.0)
+    first, second = model.domain == 0, around.domain == 1
+    contacts = closest_contacts(
+        model.positions[first],
+        model.charges[first],
+        around.positions[second],
+        around.charges[second],
+    )
+    bad = [c for c in contacts if c.distance < floors.by_kind[c.kind] - 1e-3]
+    if bad:
+        listing = ", ".join(f"{c.kind} {c.distance:.2f} Å" for c in bad)
+        raise ImpossibleError(
+            f"In this cell the slabs collide: {listing}. Use a wider gap, or let the registry be "
+            "searched."
+        )
 
 
 def images(model: Model, vectors: FloatArray, reach: float) -> Model:
@@ -171,13 +192,13 @@ def finite(model: Model, reach: float) -> Model:
 def strain_of(domain: Domain) -> FloatArray:
     """Strain tensor of a domain against its crystal, in the model's axes, shape (3, 3).
 
-    Green-Lagrange strain (F.T F - 1) / 2, symmetric; F takes the free crystal, turned as it lies
-    here, to the lattice it has.
+    Green-Lagrange strain (F.T F - 1) / 2, symmetric; F takes the free crystal to the lattice it has
+    here, and its rotation, from the polar decomposition, turns the tensor to the model's axes.
     """
-    u, _, vt = np.linalg.svd(domain.crystal.vectors.T @ domain.vectors)
-    free = domain.crystal.vectors @ (u @ vt)
-    deformation = np.linalg.solve(free, domain.vectors).T
-    return np.asarray((deformation.T @ deformation - np.eye(3)) / 2)
+    deformation = np.linalg.solve(domain.crystal.vectors, domain.vectors).T
+    u, _, vt = np.linalg.svd(deformation)
+    turn = u @ vt
+    return np.asarray(turn @ (deformation.T @ deformation - np.eye(3)) @ turn.T / 2)
 
 
 def _end(pair: Coincidence, index: int) -> Direction:
@@ -196,7 +217,12 @@ def _fitted(model: Model, net: FloatArray, target: FloatArray) -> Model:
     moved = replace(
         domain, vectors=domain.vectors @ deformation, origin=domain.origin @ deformation
     )
-    return replace(model, positions=model.positions @ deformation, domains=(moved,))
+    positions = model.positions @ deformation
+    # Layers follow each other along a lattice direction: each atom goes back into the cell, so that
+    # a few images on either side are all that is ever near it.
+    cells = np.floor(positions[:, :2] @ np.linalg.inv(target[:, :2]) + 1e-9)
+    positions[:, :2] -= cells @ target[:, :2]
+    return replace(model, positions=positions, domains=(moved,))
 
 
 def _height(

@@ -42,7 +42,7 @@ def slab(
     if np.abs(net @ h).max() > 1e-6:
         raise InputError(f"The net of a slab must lie in {plane_label(hkl)}.")
     datum = crystal.datum(site)
-    # Any lattice vector that leaves the plane completes the basis; layers are told by their index.
+    # The third vector only has to leave the plane: layers are told by their index.
     basis = np.vstack([net, h.astype(float) / float(h @ h)])
     sites = crystal.fractional - crystal.fractional[datum]
     corners = np.array([(i, j, k) for i in (0, 1) for j in (0, 1) for k in limits]) @ basis

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from ase.data import atomic_masses
 from conftest import history, load
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Structure
 from pymatgen.io.cif import CifParser
@@ -31,7 +31,7 @@ from hetbuild.formats.vesta import write_vesta
 from hetbuild.formats.xyz import read_xyz, write_xyz
 from hetbuild.inspect import inspect
 from hetbuild.library import find_recipe
-from hetbuild.model import Model
+from hetbuild.model import Domain, Model
 from hetbuild.periodic import finite, strain_of
 from hetbuild.recipe import parse_recipe, read_recipe
 from hetbuild.slab import slab
@@ -222,6 +222,56 @@ def test_strain_goes_to_the_named_side() -> None:
     assert widths["shared"] == pytest.approx(sum(free) / 2)
 
 
+@pytest.mark.parametrize("vacuum", [None, 15])
+def test_tilted_stacking_stays_in_its_cell(vacuum: float | None) -> None:
+    """Layers of (1 0 1) follow each other at a slant; each cell has the same model whichever."""
+    from hetbuild.build import build
+
+    models = []
+    for first in (0, 8):
+        end = first + 3
+        tree = {
+            "name": "slanted",
+            "domains": {
+                "upper": {
+                    "crystal": "Cs2PbCl4",
+                    "slab": {"plane": [1, 0, 1], "first": first, "last": end},
+                },
+                "lower": {
+                    "crystal": "Cs2PbCl4",
+                    "slab": {"plane": [1, 0, 1], "first": -3, "last": 0},
+                },
+            },
+            "join": {
+                "along": {"upper": [0, 1, 0], "lower": [0, 1, 0]},
+                "across": {"upper": [1, 0, -1], "lower": [1, 0, -1]},
+                "anchor": {"upper": [first, 0, 0], "lower": [0, 0, 0]},
+                "registry": {"window_along": 0, "window_across": 0, "window_gap": [0, 6]},
+                "periodic": {"strained": "lower", "vacuum": vacuum},
+            },
+        }
+        model = build(parse_recipe(tree))
+        models.append(model)
+        around = finite(model, 5.0)
+        upper, lower = model.domain == 0, around.domain == 1
+        away = cKDTree(around.positions[lower]).query(model.positions[upper])[0]
+        assert away.min() > 2.5
+        assert len(cKDTree(around.positions).query_pairs(2.5)) == 0
+    assert models[0].interface is not None
+    assert models[1].interface is not None
+    assert models[0].interface.gap == pytest.approx(models[1].interface.gap)
+    assert models[0].cell == pytest.approx(models[1].cell)
+
+
+def test_strain_is_that_of_the_stretch() -> None:
+    """A pure stretch that shears two axes of different length against each other."""
+    crystal = load("Cs2PbI2Cl2")
+    stretch = np.eye(3)
+    stretch[0, 2] = stretch[2, 0] = 0.02
+    domain = Domain("d", crystal, crystal.vectors @ stretch, np.zeros(3), 0)
+    assert strain_of(domain) == pytest.approx((stretch @ stretch - np.eye(3)) / 2, abs=1e-12)
+
+
 def test_superlattice_has_no_vacuum_and_no_clash() -> None:
     from hetbuild.build import build
 
@@ -288,6 +338,7 @@ def test_slab_has_the_sites_of_its_volume(m: int, n: int, layers: int) -> None:
 # Comparison
 
 
+@settings(max_examples=10)
 @given(st.integers(0, 2**31), st.floats(0, 0.3))
 def test_compare_finds_a_turned_shuffled_copy(seed: int, rms: float) -> None:
     rng = np.random.default_rng(seed)
@@ -302,6 +353,73 @@ def test_compare_finds_a_turned_shuffled_copy(seed: int, rms: float) -> None:
     displaced = np.sqrt(((moved - model.positions) ** 2).sum(axis=1).mean())
     assert found.rmsd <= displaced + 1e-6
     assert np.array_equal(model.numbers[order][found.partner], model.numbers)
+
+
+def test_compare_is_not_fooled_by_a_look_alike() -> None:
+    """A cube with tilted octahedra, turned by 90 degrees: 24 orientations nearly fit, one does."""
+    model = last("cspbcl3-cube-4")
+    cells = np.round(model.positions / 5.605 * 2) / 2
+    tilt = np.where((np.floor(cells).sum(axis=1) % 2 == 0), 1.0, -1.0)[:, None]
+    tilted = model.positions + np.where(
+        (model.numbers == 17)[:, None], 0.6 * tilt * np.array([1.0, 0.3, 0.0]), 0.0
+    )
+    rng = np.random.default_rng(1)
+    turn = Rotation.from_euler("y", 90, degrees=True).as_matrix()
+    moved = tilted + rng.normal(0, 0.05, tilted.shape)
+    order = rng.permutation(len(model))
+    found = compare((model.numbers, tilted), (model.numbers[order], (moved @ turn.T)[order]))
+    assert found.rmsd < 0.1
+
+
+def test_compare_pairs_every_atom_once() -> None:
+    """Also where a direct assignment of one element would be too large."""
+    from hetbuild.compare import EXACT
+
+    grid = np.stack(np.meshgrid(*3 * [np.arange(17.0)], indexing="ij"), axis=-1).reshape(-1, 3)
+    points = grid * [1.2, 1.5, 1.9]
+    assert len(points) > EXACT
+    moved = points + np.random.default_rng(2).normal(0, 0.33, points.shape)
+    numbers = np.full(len(points), 82)
+    order = np.random.default_rng(3).permutation(len(points))
+    found = compare((numbers, points), (numbers, moved[order]))
+    assert len(np.unique(found.partner)) == len(points)
+
+
+@given(st.integers(0, 2**31))
+def test_compare_periodic_models_in_any_wrapping(seed: int) -> None:
+    from hetbuild.compare import compare_periodic
+
+    rng = np.random.default_rng(seed)
+    model = last("interface-cspbcl3-cs2pbcl4")
+    assert model.cell is not None
+    noise = rng.normal(0, 0.05, model.positions.shape)
+    order = rng.permutation(len(model))
+    fractional = (model.positions + noise) @ np.linalg.inv(model.cell) + rng.uniform(0, 1, 3)
+    wrapped = (fractional % 1.0) @ model.cell
+    found = compare_periodic(
+        (model.numbers, model.positions),
+        (model.numbers[order], wrapped[order]),
+        (model.cell, model.cell),
+    )
+    rms = np.sqrt(((noise - noise.mean(axis=0)) ** 2).sum(axis=1).mean())
+    assert found.rmsd == pytest.approx(rms, abs=1e-6)
+
+
+def test_compare_command_on_a_wrapped_cell(tmp_path: Path) -> None:
+    import ase.io
+
+    model = last("interface-cspbcl3-cspb2cl5")
+    stream = io.StringIO()
+    write_xyz(model, stream)
+    (tmp_path / "a.xyz").write_text(stream.getvalue())
+    atoms = model.to_ase()
+    atoms.pbc = True
+    atoms.positions += [3.3, 1.1, 9.0]
+    atoms.wrap()
+    ase.io.write(tmp_path / "POSCAR", atoms, sort=True)
+    result = run("compare", "a.xyz", "POSCAR", "--json", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["rmsd"] < 1e-5
 
 
 def test_compare_by_domain_and_worst_atom(main_model: Model) -> None:

@@ -60,6 +60,20 @@ def read_positions(path: Path) -> tuple[IntArray, FloatArray]:
     return atoms.numbers.astype(np.int16), np.array(atoms.positions)
 
 
+def read_cell(path: Path) -> FloatArray | None:
+    """The cell of a file whose atoms repeat, rows in Å, shape (3, 3); None without one.
+
+    Raises
+    ------
+    InputError
+        As `read_positions`.
+    """
+    if path.suffix == ".vesta":
+        return None
+    atoms = _read(path)
+    return np.array(atoms.cell) if atoms.pbc.any() and atoms.cell.rank == 3 else None
+
+
 def write_plain_xyz(model: Model, stream: TextIO) -> None:
     """Element and position in Å only, as CP2K's COORD_FILE_FORMAT XYZ takes it."""
     stream.write(f"{len(model)}\n{model.formula}, formal charge {model.charge:+d} e\n")
