@@ -12,6 +12,7 @@ import numpy as np
 from hetbuild import lattice
 from hetbuild.contacts import KINDS, Contact, closest_contacts, coordination
 from hetbuild.continuity import Continuation, continuity
+from hetbuild.crystal import Crystal
 from hetbuild.elements import number
 from hetbuild.errors import ImpossibleError
 from hetbuild.lattice import Coincidence, Direction, plane_label
@@ -200,9 +201,8 @@ def nearest_tilt(first: Domain, second: Domain, parallel: float = 0.5) -> Tilt |
 
     parallel: degrees below which two axes count as parallel.
     """
-    axes = [tuple(int(x) for x in row) for row in np.vstack([np.eye(3), -np.eye(3)])]
     found = []
-    for u, v in product(axes, axes):
+    for u, v in product(_cell_axes(first.crystal), _cell_axes(second.crystal)):
         apart = lattice.angle(np.array(u) @ first.vectors, np.array(v) @ second.vectors)
         if parallel < apart <= 90.0:
             found.append((round(apart, 6), -sum(u) - sum(v), u, v))
@@ -210,6 +210,12 @@ def nearest_tilt(first: Domain, second: Domain, parallel: float = 0.5) -> Tilt |
         return None
     apart, _, u, v = min(found)
     return Tilt((u[0], u[1], u[2]), (v[0], v[1], v[2]), apart)
+
+
+def _cell_axes(crystal: Crystal) -> list[tuple[int, ...]]:
+    """<100>, <010> and <001> with all symmetry-equivalent directions."""
+    images = np.vstack([crystal.rotations @ axis for axis in np.eye(3, dtype=np.int64)])
+    return [tuple(row) for row in np.unique(np.vstack([images, -images]), axis=0).tolist()]
 
 
 def _contacts(model: Model) -> tuple[Contact, ...]:
@@ -267,9 +273,16 @@ def _measured(model: Model, index: int) -> tuple[Domain, float]:
     """The domain with the frame its atoms show, labelled like the stored frame."""
     domain = model.domains[index]
     mine = model.domain == index
-    fit = fit_frame(model.numbers[mine], model.positions[mine], domain.crystal)
-    vectors = closest_setting(fit.vectors, domain.crystal.rotations, domain.vectors)
-    return Domain(domain.name, domain.crystal, vectors, fit.origin, domain.datum), fit.rms
+    atoms = model.numbers[mine], model.positions[mine]
+    try:
+        fit = fit_frame(*atoms, domain.crystal)
+    except ImpossibleError:
+        # After an exchange that kept the lattice, the product may be strained beyond recognition.
+        strained = replace(domain.crystal, vectors=domain.vectors.copy())
+        fit = fit_frame(*atoms, strained)
+    frame = closest_setting(fit, domain.crystal, domain.vectors)
+    datum = frame.origin + domain.crystal.fractional[domain.datum] @ frame.vectors
+    return Domain(domain.name, domain.crystal, frame.vectors, datum, domain.datum), fit.rms
 
 
 def _parting_planes(
@@ -307,26 +320,34 @@ def _as_spaced(domain: Domain, hkl: Any) -> tuple[int, int, int]:
 def _coincidences(
     first: Domain, second: Domain, planes: tuple[tuple[int, int, int], tuple[int, int, int]]
 ) -> tuple[Coincidence, ...]:
-    """Two in-plane coincidences, at right angles where there are such."""
+    """Two in-plane coincidences, at right angles where there are such, else as near to it.
+
+    Where strain shears the cell, the second pair is parallel to 3 degrees only.
+    """
     u, v = (_net_vectors(d, p) for d, p in zip((first, second), planes, strict=True))
-    found = []
+    found: list[tuple[float, Coincidence]] = []
     for a, b in product(u, v):
         ca, cb = a.vector @ first.vectors, b.vector @ second.vectors
-        if lattice.angle(ca, cb) < 1.0:
+        apart = lattice.angle(ca, cb)
+        if apart < 3.0:
             pair = lattice.coincidence(
                 (a, float(np.linalg.norm(ca))), (b, float(np.linalg.norm(cb)))
             )
             if abs(pair.mismatch) < 0.05:
-                found.append(pair)
-    found.sort(key=lambda c: c.lengths[0])
-    if not found:
+                found.append((apart, pair))
+    parallel = sorted((c for apart, c in found if apart < 1.0), key=lambda c: c.lengths[0])
+    if not parallel:
         return ()
-    start = found[0].first.vector @ first.vectors
-    square = (
-        c for c in found if abs(lattice.angle(c.first.vector @ first.vectors, start) - 90) < 1
-    )
-    second_pair = next(square, None)
-    return (found[0],) if second_pair is None else (found[0], second_pair)
+    start = parallel[0].first.vector @ first.vectors
+
+    def off_square(pair: Coincidence) -> float:
+        return abs(lattice.angle(pair.first.vector @ first.vectors, start) - 90.0)
+
+    def best(pairs: list[Coincidence]) -> list[Coincidence]:
+        usable = [c for c in pairs if off_square(c) < 60.0]
+        return sorted(usable, key=lambda c: (max(1.0, round(off_square(c))), c.lengths[0]))[:1]
+
+    return tuple(parallel[:1] + (best(parallel) or best([c for _, c in found])))
 
 
 def _net_vectors(domain: Domain, plane: tuple[int, int, int]) -> list[Direction]:

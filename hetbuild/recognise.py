@@ -83,7 +83,7 @@ def fit_frame(
         raise ImpossibleError(
             f"The lattice of {crystal.name} was not found: of its sites around {len(members)} "
             f"{symbol(element)} atoms at best {found} are occupied. Name the crystals that the "
-            "particle is made of."
+            "particle is made of; lattices strained by more than 8 % are not found."
         )
     return _refined(positions, signs, crystal, start[1], start[2], start[3])
 
@@ -112,14 +112,31 @@ def recognise(numbers: IntArray, positions: FloatArray, crystals: Sequence[Cryst
     return Recognition(_by_neighbours(positions, domain, unsure), frames, np.flatnonzero(unsure))
 
 
-def closest_setting(vectors: FloatArray, rotations: IntArray, reference: FloatArray) -> FloatArray:
-    """Of the symmetry-equivalent choices of axes the one closest to a reference, shape (3, 3).
+def closest_setting(fit: FrameFit, crystal: Crystal, reference: FloatArray) -> FrameFit:
+    """Of the symmetry-equivalent frames the one whose axes are closest to a reference, (3, 3).
 
-    vectors, reference: rows, Å; rotations: the crystal's point group, shape (m, 3, 3).
+    The axes turn by the point group, and the origin goes where that leaves every site in its place,
+    as screw axes and glide planes ask.
     """
-    proper = rotations[np.linalg.det(rotations) > 0]
-    settings = np.swapaxes(proper, 1, 2) @ vectors
-    return np.asarray(settings[np.abs(settings - reference).sum(axis=(1, 2)).argmin()])
+    proper = crystal.rotations[np.linalg.det(crystal.rotations) > 0]
+    settings = np.swapaxes(proper, 1, 2) @ fit.vectors
+    vectors = settings[np.abs(settings - reference).sum(axis=(1, 2)).argmin()]
+    places = crystal.fractional @ fit.vectors + fit.origin
+    same = crystal.numbers == crystal.numbers[0]
+    origins = places[0] - crystal.fractional[same] @ vectors
+    off = [_off_sites(places, crystal, vectors, origin) for origin in origins]
+    return FrameFit(vectors, origins[int(np.argmin(off))], fit.rms, fit.matched)
+
+
+def _off_sites(
+    places: FloatArray, crystal: Crystal, vectors: FloatArray, origin: FloatArray
+) -> float:
+    """Summed distance of a cell's sites from the sites of their element in a frame, Å."""
+    fractional = (places - origin) @ np.linalg.inv(vectors)
+    apart = fractional[:, None] - crystal.fractional[None]
+    away = np.linalg.norm((apart - np.rint(apart)) @ vectors, axis=2)
+    away[crystal.numbers[:, None] != crystal.numbers[None]] = np.inf
+    return float(away.min(axis=1).sum())
 
 
 def _signs(numbers: IntArray) -> IntArray:

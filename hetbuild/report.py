@@ -33,7 +33,9 @@ def report_lines(
     if report.interface is not None:
         lines += list(_interface(report.interface))
     elif len(model.domains) == 2:
-        lines.append(f"{'interface':14s} not measured: a domain has too few ions to show its axes")
+        lines.append(
+            f"{'interface':14s} not measured: the ions of a domain do not show its lattice"
+        )
     lines += list(_continuity(report))
     if report.cell is None:
         lines.append(f"{'point group':14s} {report.point_group}")
