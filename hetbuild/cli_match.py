@@ -31,7 +31,7 @@ ORDERS = ("score", "area", "strain", "cations")
 @click.option("--registry", metavar="K", type=int, help="Scan the registry of row K.")
 @click.option("--map", "map_file", type=click.Path(path_type=Path), help="PNG of that scan.")
 @click.option("--recipe", "recipe_row", metavar="K", type=int, help="Print a recipe of row K.")
-@click.option("--size", default="30", show_default=True, metavar="Å[,Å]", help="Of the particles.")
+@click.option("--size", metavar="Å[,Å]", help="Of the particles of a recipe.  [default: 30]")
 @click.option("--terminations", metavar="I,J", help="Which face each other, from --registry.")
 @as_json
 @force
@@ -48,7 +48,7 @@ def match(
     registry: int | None,
     map_file: Path | None,
     recipe_row: int | None,
-    size: str,
+    size: str | None,
     terminations: str | None,
     as_json: bool,
     force: bool,
@@ -70,6 +70,10 @@ def match(
         raise InputError("--recipe prints TOML; leave --json and --registry out.")
     if map_file is not None and registry is None:
         raise InputError("--map draws the scan of --registry K; name the row.")
+    if size is not None and recipe_row is None:
+        raise InputError("--size is that of the particles of --recipe K; name the row.")
+    if terminations is not None and registry is None and recipe_row is None:
+        raise InputError("--terminations goes with --registry K or --recipe K; name the row.")
     if rows < 0:
         raise InputError(f"--rows takes 0 or more; given {rows}.")
     crystals = (read_crystal(find_structure(first)), read_crystal(find_structure(second)))
@@ -86,7 +90,7 @@ def match(
         shown = fits.rows(found, crystals, order=sort, most=row or rows, progress=progress)
     if recipe_row is not None:
         sources = (_source(first), _source(second))
-        _recipe(shown[-1][0], crystals, sources, size, terminations)
+        _recipe(shown[-1][0], crystals, sources, size or "30", terminations)
         return
     if registry is not None:
         _registry(shown[-1][0], crystals, terminations, map_file, as_json, force)
@@ -100,7 +104,7 @@ def match(
     record = {
         "crystals": [c.name for c in crystals],
         "total": len(found),
-        "matches": [fits.record(*row) for row in shown],
+        "matches": [fits.record(*row, crystals) for row in shown],
         "stairs_of_first": [s.as_dict() for s in stairs],
     }
     emit(record, "\n".join(lines), as_json)
@@ -164,6 +168,7 @@ def _nothing(
     max_area: float,
 ) -> str:
     from hetbuild.match import nearest_miss
+    from hetbuild.planes import plane_net
 
     what = f"planes up to index {max_index}" if planes is None else "these planes"
     text = (
@@ -177,6 +182,9 @@ def _nothing(
         max_strain=max_strain / 100,
         max_area=max_area,
     )
+    least = [plane_net(c, h).area for c, h in zip(crystals, planes, strict=True)] if planes else []
+    if max(least, default=0.0) > max_area:
+        return f"{text} The nets of these planes alone have {least[0]:.1f} and {least[1]:.1f} Å²."
     if near is None:
         return f"{text} Nor is there one within 15 %: allow a larger area with --max-area."
     pair = " || ".join(str(p) for p in near.planes)
@@ -232,6 +240,8 @@ def _numbered(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     first, second = numbers(text, 2, "--terminations")
+    if not (first.is_integer() and second.is_integer()):
+        raise InputError(f"--terminations takes two whole numbers; given {text!r}.")
     return int(first) - 1, int(second) - 1
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from hetbuild.crystal import Crystal
 from hetbuild.elements import counts, number, usual_charge
-from hetbuild.errors import InputError
+from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.lattice import FloatArray, IntArray
 from hetbuild.model import DECIMALS, Domain, LedgerEntry, Model, Role
 from hetbuild.selection import Where, select, share
@@ -210,7 +210,18 @@ def strained(model: Model, index: int, crystal: Crystal, progress: float = 1.0) 
 
 
 def on_lattice(model: Model, index: int, vectors: FloatArray) -> Model:
-    """The domain deformed so that these are its lattice vectors; rows in the model's axes, Å."""
+    """The domain deformed so that these are its lattice vectors; rows in the model's axes, Å.
+
+    Raises
+    ------
+    ImpossibleError
+        The model repeats: its cell holds the domain to the other one's lattice.
+    """
+    if model.cell is not None:
+        raise ImpossibleError(
+            "A periodic interface holds both domains to one cell, so none can take a lattice of "
+            "its own. Keep the lattice (--lattice keep), or build the interface of the product."
+        )
     domain = model.domains[index]
     deformation = np.linalg.inv(domain.vectors) @ vectors
     fixed = _fixed_point(model, index)

@@ -11,7 +11,7 @@ from hetbuild.crystal import Crystal
 from hetbuild.lattice import Coincidence
 from hetbuild.match import Match
 from hetbuild.planes import PlaneLabel
-from hetbuild.registry import Registries
+from hetbuild.registry import Registries, terminations_of
 from hetbuild.sublattice import Fit, cation_fit
 from hetbuild.termination import Termination
 from hetbuild.vicinal import Stair, stair
@@ -19,6 +19,9 @@ from hetbuild.vicinal import Stair, stair
 Order = Literal["score", "area", "strain", "cations"]
 Row = tuple[Match, Fit]
 Progress = Callable[[float], None] | None
+
+POLAR = {(False, False): "-", (True, False): "1st", (False, True): "2nd", (True, True): "both"}
+"""Which of the planes is polar whatever its termination."""
 
 
 def rows(
@@ -50,10 +53,10 @@ def rows(
 def table(shown: Sequence[Row], total: int, crystals: tuple[Crystal, Crystal]) -> Iterator[str]:
     """Lines for a terminal: the matches, then the best one in words."""
     first, second = (c.name for c in crystals)
-    cells = [_cells(k + 1, match, fit) for k, (match, fit) in enumerate(shown)]
+    cells = [_cells(k + 1, match, fit, crystals) for k, (match, fit) in enumerate(shown)]
     head = (
         "", first, second, "cell vectors, mismatch", "area/Å²", "strain/%", "shear/°", "turn/°",
-        "cations", "score",
+        "polar", "cations", "score",
     )  # fmt: skip
     width = [max(len(row[i]) for row in (head, *cells)) for i in range(len(head))]
     for row in (head, *cells):
@@ -66,9 +69,15 @@ def table(shown: Sequence[Row], total: int, crystals: tuple[Crystal, Crystal]) -
     yield from _reading(*shown[0], crystals)
 
 
-def record(match: Match, fit: Fit) -> dict[str, Any]:
+def record(match: Match, fit: Fit, crystals: tuple[Crystal, Crystal]) -> dict[str, Any]:
     """One match as plain values for JSON."""
-    return match.as_dict() | {"cations": fit.as_dict()}
+    return match.as_dict() | {"cations": fit.as_dict(), "polar": polar(match, crystals)}
+
+
+def polar(match: Match, crystals: tuple[Crystal, Crystal]) -> tuple[bool, bool]:
+    """Whether every termination of the plane has a dipole, for both crystals."""
+    first, second = (all(t.polar for t in side) for side in terminations_of(match, crystals))
+    return first, second
 
 
 def stairs_of(
@@ -94,6 +103,11 @@ def registry_lines(found: Registries, names: tuple[str, str]) -> Iterator[str]:
         contacts = ", ".join(f"{c.kind} {c.distance:.2f}" for c in m.contacts)
         x, y = m.shift
         yield f"{x:8.2f}  {y:8.2f}  {m.gap:6.2f}  {m.energy:8.4f}  {contacts}"
+    if not all(m.bound for m in found.minima):
+        yield (
+            "The energy still falls at the widest or narrowest gap tried: rigid and uncompensated, "
+            "these faces do not bind there."
+        )
 
 
 def termination_lines(listed: Sequence[Termination], label: PlaneLabel, name: str) -> Iterator[str]:
@@ -130,7 +144,9 @@ def write_map(found: Registries, stream: TextIO, title: str) -> None:
     figure.savefig(stream.buffer, format="png", dpi=150)
 
 
-def _cells(number: int, match: Match, fit: Fit) -> tuple[str, ...]:
+def _cells(
+    number: int, match: Match, fit: Fit, crystals: tuple[Crystal, Crystal]
+) -> tuple[str, ...]:
     vectors = ", ".join(f"{_parallel(p)} {100 * p.mismatch:+.2f} %" for p in match.cell)
     return (
         str(number),
@@ -141,6 +157,7 @@ def _cells(number: int, match: Match, fit: Fit) -> tuple[str, ...]:
         f"{100 * match.principal[0]:+.2f} {100 * match.principal[1]:+.2f}",
         f"{round(match.shear, 2) + 0.0:+.2f}",
         f"{match.misorientation:.1f}",
+        POLAR[polar(match, crystals)],
         str(fit),
         f"{match.score:.0f}",
     )

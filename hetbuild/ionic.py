@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from hetbuild.elements import symbol
+from hetbuild.errors import InputError
 from hetbuild.lattice import FloatArray, IntArray
 
 COULOMB = 14.39964
@@ -15,10 +16,15 @@ COULOMB = 14.39964
 SHANNON_RADII: Mapping[str, float] = {
     "Li": 0.76, "Na": 1.02, "K": 1.38, "Rb": 1.52, "Cs": 1.67, "Cu": 0.77, "Ag": 1.15, "Tl": 1.50,
     "Mg": 0.72, "Ca": 1.00, "Sr": 1.18, "Ba": 1.35, "Zn": 0.74, "Cd": 0.95, "Hg": 1.02, "Sn": 1.22,
+    "Sc": 0.745, "Y": 0.90, "La": 1.032, "Ce": 1.01, "Pr": 0.99, "Nd": 0.983, "Sm": 0.958,
+    "Eu": 0.947, "Gd": 0.938, "Tb": 0.923, "Dy": 0.912, "Ho": 0.901, "Er": 0.89, "Tm": 0.88,
+    "Yb": 0.868, "Lu": 0.861, "Ti": 0.605, "Zr": 0.72, "Hf": 0.71, "Fe": 0.78, "Co": 0.745,
+    "Ni": 0.69, "Au": 1.37, "N": 1.46,
     "Pb": 1.19, "Ge": 0.73, "Mn": 0.83, "Al": 0.535, "Ga": 0.62, "In": 0.80, "Sb": 0.76, "Bi": 1.03,
     "O": 1.40, "S": 1.84, "Se": 1.98, "Te": 2.21, "F": 1.33, "Cl": 1.81, "Br": 1.96, "I": 2.20,
 }  # fmt: skip
-"""Six-coordinate ionic radii in Å, Shannon 1976, doi 10.1107/S0567739476001551."""
+"""Six-coordinate ionic radii in Å of the usual charges, Shannon 1976, doi
+10.1107/S0567739476001551; N four-coordinate, which is all there is."""
 
 SOFTNESS = 0.345
 """Born-Mayer range in Å, Born & Mayer 1932, doi 10.1007/BF01340511."""
@@ -85,9 +91,21 @@ def contact_energy(
 
 
 def radii(numbers: IntArray) -> FloatArray:
-    """Shannon radii in Å, shape (N,); 1.0 for elements not tabulated."""
+    """Shannon radii in Å, shape (N,).
+
+    Raises
+    ------
+    InputError
+        An element is not tabulated.
+    """
     kinds, index = np.unique(numbers, return_inverse=True)
-    return np.array([SHANNON_RADII.get(symbol(z), 1.0) for z in kinds])[index]
+    unknown = [symbol(z) for z in kinds if symbol(z) not in SHANNON_RADII]
+    if unknown:
+        raise InputError(
+            f"No ionic radius is tabulated for {', '.join(unknown)}, so registry cannot be "
+            "searched. Give it in the recipe: join.registry.shift and join.registry.gap."
+        )
+    return np.array([SHANNON_RADII[symbol(z)] for z in kinds])[index]
 
 
 def _pair_energy(r: FloatArray, product: FloatArray, contact: FloatArray) -> FloatArray:

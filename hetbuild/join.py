@@ -269,10 +269,10 @@ def _grid(window: Window, step: float) -> list[Registry]:
 
 
 def _axis(low: float, high: float, step: float) -> FloatArray:
-    """Multiples of the step in [low, high], zero among them where it is inside."""
-    return np.round(
-        np.arange(np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9) + 1) * step, 6
-    )
+    """Multiples of the step in [low, high], zero among them where it is inside; else the ends."""
+    first, last = np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9)
+    points = np.arange(first, last + 1) * step if first <= last else np.unique([low, high])
+    return np.round(points, 6)
 
 
 def _better(

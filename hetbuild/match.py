@@ -66,7 +66,9 @@ class Match:
     principal: tuple[float, float]
     """Principal strains, smaller first: no direction of the plane is strained more."""
     misorientation: float
-    """Smallest rotation that makes the conventional axes parallel, over both point groups, deg."""
+    """Smallest rotation that makes the conventional axes parallel, over both point groups, deg.
+    For axes of different shape: those of the standardised cells, a along x and b in the xy plane.
+    """
     half_turn: bool
     """True: the second crystal turned by 180° about the normal fits as well and is another
     bicrystal; the one of smaller misorientation is listed."""
@@ -219,9 +221,10 @@ def _check_limits(max_strain: float, max_area: float) -> None:
 
 def _refuse_if_long(seconds: float) -> None:
     if seconds > LONGEST:
+        hours = "thousands of" if seconds > 3.6e6 else f"about {seconds / 3600:.0f}"
         raise ImpossibleError(
-            f"This search would take about {seconds / 3600:.0f} hours (limit 1): lower the highest "
-            "index, the area or the strain, or give the planes."
+            f"This search would take {hours} hours (limit 1): lower the highest index, the area or "
+            "the strain, or give the planes."
         )
 
 

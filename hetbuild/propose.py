@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import gcd
 
 import numpy as np
 
 from hetbuild import lattice
 from hetbuild.bicrystal import bicrystal
 from hetbuild.crystal import Crystal
-from hetbuild.elements import symbol
+from hetbuild.elements import counts, symbol
 from hetbuild.errors import InputError
 from hetbuild.lattice import Coincidence, FloatArray, plane_label
 from hetbuild.match import Match
@@ -25,6 +27,10 @@ SLACK = 0.4
 
 GAP_SLACK = (0.8, 2.0)
 """Å by which it may close or open the gap: unstrained particles do not fit everywhere."""
+
+
+OPEN_GAP = (0.5, 5.0)
+"""Å, the gaps a build searches where the scan found no minimum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +65,26 @@ def propose(
     Raises
     ------
     InputError
-        A size that is not positive, no such termination, or a crystal without ions.
+        A size that is not positive or too small, or no such termination.
+    ImpossibleError
+        A crystal without ions.
     """
     for crystal, size in zip(crystals, sizes, strict=True):
         if not 0 < size < np.inf:
             raise InputError(f"The size of {crystal.name} must be above 0 Å; given {size:g}.")
+        cell = abs(float(np.linalg.det(crystal.vectors)))
+        if size**3 < 4 * cell / _formula_units(crystal):
+            raise InputError(
+                f"A {crystal.name} particle of {size:g} Å holds less than four formula units; "
+                "take a larger --size."
+            )
     both, found = scan(match, crystals, chosen)
     first, second = (t.index(c) for t, c in zip(both, found.terminations, strict=True))
     return Proposal(match, crystals, sources, both, (first, second), found.minima[0], sizes)
+
+
+def _formula_units(crystal: Crystal) -> int:
+    return gcd(*counts(crystal.numbers).values())
 
 
 def recipe_text(proposal: Proposal) -> str:
@@ -84,9 +102,12 @@ def _lines(p: Proposal) -> Iterator[str]:
     for pair in p.match.cell:
         yield f"#   {_mismatch(pair)}"
     energy, gap = p.registry.energy, p.registry.gap
-    yield f"# Registry of {energy:.4f} eV/Å², gap {gap:.2f} Å: formal charges, rigid crystals."
-    yield f'name = "{"-".join([*names, *map(_digits, planes)])}"'
-    yield f'title = "{title}"'
+    if p.registry.bound:
+        yield f"# Registry of {energy:.4f} eV/Å², gap {gap:.2f} Å: formal charges, rigid crystals."
+    else:
+        yield "# The ionic energy of these rigid faces has no minimum: the build searches the gap."
+    yield f"name = {json.dumps('-'.join([*names, *map(_digits, planes)]))}"
+    yield f"title = {json.dumps(title, ensure_ascii=False)}"
     for i, name in enumerate(names):
         yield ""
         yield from _domain(p, i, name)
@@ -125,7 +146,8 @@ def _domain(p: Proposal, i: int, name: str) -> Iterator[str]:
         ions = f"{t.formula:12s} {t.charge:+d} e {t.dipole:+9.3f} e Å"
         yield f"# {mark} {t.index * scale:8.4f}  {ions}"
     yield f"[domains.{name}]"
-    yield f'crystal = "{p.sources[i]}"'
+    # A basic string of TOML is a string of JSON.
+    yield f"crystal = {json.dumps(p.sources[i], ensure_ascii=False)}"
     yield "facets = ["
     for form, distance in morphology(crystal, p.sizes[i]):
         yield f"    {{ form = {list(form)}, distance = {distance:.3f} }},"
@@ -146,14 +168,19 @@ def _join(p: Proposal, names: tuple[str, str]) -> Iterator[str]:
         x, y = (0.0, 0.0) if i == 0 else (-p.registry.shift[0], -p.registry.shift[1])
         anchors.append(np.array([x, y, level]) @ np.linalg.inv(side.frame))
     along, across = p.match.cell
-    low = max(0.0, p.registry.gap - GAP_SLACK[0])
+    # Faces that do not bind in the scan are brought together by the search of the build.
+    low, high = (
+        (max(0.0, p.registry.gap - GAP_SLACK[0]), p.registry.gap + GAP_SLACK[1])
+        if p.registry.bound
+        else OPEN_GAP
+    )
     yield "[join]"
     yield f"along = {_pair(names, [along.first.uvw, along.second.uvw])}"
     yield f"across = {_pair(names, [across.first.uvw, across.second.uvw])}"
     yield f"anchor = {_pair(names, anchors)}"
     yield (
         f"registry = {{ window_along = {SLACK}, window_across = {SLACK}, "
-        f"window_gap = [{low:.2f}, {p.registry.gap + GAP_SLACK[1]:.2f}] }}"
+        f"window_gap = [{low:.2f}, {high:.2f}] }}"
     )
 
 

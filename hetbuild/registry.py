@@ -5,7 +5,7 @@ energy between them is the Coulomb energy of formal charges plus a Born-Mayer re
 Shannon radii (doi 10.1107/S0567739476001551). A lateral shift only changes the Fourier components
 that both crystals have, those of their displacement-shift-complete lattice, so all shifts come
 from one Fourier transform per gap, and the sum over depth is a geometric series. The mean Coulomb
-term (G = 0) is that of two sheets with the polarisation charges of the faces, zero at a gap of 4 Å:
+term (G = 0) is that of two sheets with the polarisation charges of the faces, zero at a gap of 6 Å:
 polar faces stand uncompensated here.
 """
 
@@ -21,7 +21,7 @@ import numpy.typing as npt
 from hetbuild.bicrystal import Side, Sites, bicrystal
 from hetbuild.contacts import Contact, closest_contacts
 from hetbuild.crystal import Crystal
-from hetbuild.errors import InputError
+from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.ionic import COULOMB, SOFTNESS, radii
 from hetbuild.lattice import FloatArray, IntArray
 from hetbuild.match import Match
@@ -30,7 +30,7 @@ from hetbuild.termination import Termination, terminations
 GRID = 0.1
 """Å between points of the map."""
 
-GAPS = (0.5, 4.0, 0.05)
+GAPS = (0.2, 6.0, 0.05)
 """First, last and step of the gaps that are tried, Å: distance of the outermost planes."""
 
 NEIGHBOUR = 1.74756 / 6
@@ -40,8 +40,8 @@ a single pair, a rock-salt crystal of two ions has its minimum where they touch.
 DEPTH = 14.0
 """Å below the cut to which ions repel: exp(-14/0.345) is nothing."""
 
-SAME = 1e-3
-"""Relative difference of energy below which two minima are images of each other."""
+SAME = 2e-4
+"""Of the range of the map: minima whose energies differ by less are images of each other."""
 
 Pair = tuple[Termination, Termination]
 ComplexArray = npt.NDArray[np.complex128]
@@ -57,6 +57,8 @@ class Minimum:
     """Between the outermost planes, Å."""
     energy: float
     """eV per Å² of interface, at the best gap."""
+    bound: bool
+    """False: the energy still falls at the end of the gaps tried, which `gap` then is."""
     contacts: tuple[Contact, ...]
     """Closest ones across the interface."""
 
@@ -66,6 +68,7 @@ class Minimum:
             "shift": self.shift,
             "gap": self.gap,
             "energy": self.energy,
+            "bound": self.bound,
             "contacts": {c.kind: c.distance for c in self.contacts},
         }
 
@@ -107,7 +110,9 @@ def scan(
     Raises
     ------
     InputError
-        No termination of that number, or a crystal without ions.
+        No termination of that number.
+    ImpossibleError
+        A crystal without ions.
     """
     both = terminations_of(match, crystals)
     if chosen is None:
@@ -132,15 +137,15 @@ def _lowest(
     crystals: tuple[Crystal, Crystal],
     both: tuple[Sequence[Termination], Sequence[Termination]],
 ) -> tuple[Pair, Registries]:
-    groups = [[t for t in side if not t.polar] or side for side in both]
-    # A screw axis or glide plane repeats a termination further up; one of them is enough.
-    first, second = ({(t.formula, t.dipole): t for t in reversed(g)}.values() for g in groups)
-    scans = [
-        ((p, q), registries(match, crystals, (p, q)))
-        for p in sorted(first, key=lambda t: t.index)
-        for q in sorted(second, key=lambda t: t.index)
-    ]
-    return min(scans, key=lambda s: round(s[1].minima[0].energy, 9))
+    first, second = ([t for t in side if not t.polar] or side for side in both)
+    scans = [((p, q), registries(match, crystals, (p, q))) for p in first for q in second]
+    # Faces that repel are only taken where all do.
+    return min(scans, key=_lowest_bound)
+
+
+def _lowest_bound(scan: tuple[Pair, Registries]) -> tuple[bool, float]:
+    best = scan[1].minima[0]
+    return not best.bound, round(best.energy, 9)
 
 
 def registries(
@@ -156,8 +161,10 @@ def registries(
 
     Raises
     ------
-    InputError
+    ImpossibleError
         A crystal without ions: there is no ionic energy.
+    InputError
+        An element without a tabulated radius.
     """
     _check_ions(crystals)
     sides = bicrystal(match, crystals)
@@ -167,9 +174,10 @@ def registries(
     cell = common_displacements(sides)
     best = maps.argmin(axis=0)
     energy = np.take_along_axis(maps, best[None], axis=0)[0]
-    lowest = _minima(energy, most)
-    minima = tuple(_minimum(sides, pair, cell, energy, gaps[best], place) for place in lowest)
-    return Registries(pair, cell, energy, gaps[best], minima)
+    minima = tuple(
+        _minimum(sides, pair, cell, energy, best, gaps, place) for place in _minima(energy)
+    )
+    return Registries(pair, cell, energy, gaps[best], _distinct(minima, energy)[:most])
 
 
 def energy_maps(sides: tuple[Side, Side], pair: Pair, gaps: FloatArray) -> FloatArray:
@@ -196,8 +204,9 @@ def energy_maps(sides: tuple[Side, Side], pair: Pair, gaps: FloatArray) -> Float
 def _check_ions(crystals: tuple[Crystal, Crystal]) -> None:
     for crystal in crystals:
         if not crystal.charges.any():
-            raise InputError(
-                f"{crystal.name} has no formal charges, so there is no ionic energy to scan."
+            raise ImpossibleError(
+                f"{crystal.name} has no formal charges, so there is no ionic energy to scan, and "
+                "no recipe to make of it."
             )
 
 
@@ -351,20 +360,23 @@ def _map(amplitudes: ComplexArray) -> FloatArray:
     return np.asarray((np.fft.ifft2(amplitudes) * amplitudes.size).real)
 
 
-def _minima(energy: FloatArray, most: int) -> list[tuple[int, int]]:
-    """Grid points no higher than their eight neighbours, of different energy, lowest first."""
+def _minima(energy: FloatArray) -> list[tuple[int, int]]:
+    """Grid points no higher than their eight neighbours."""
     around = [
         np.roll(energy, (i, j), axis=(0, 1)) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j
     ]
-    low = np.argwhere(energy <= np.min(around, axis=0) + 1e-12)
-    found: list[tuple[int, int]] = []
-    for i, j in sorted(low.tolist(), key=lambda p: (round(float(energy[p[0], p[1]]), 9), p)):
-        # Symmetry repeats a minimum; on the grid its images differ a little.
-        if all(abs(energy[i, j] - energy[p]) > SAME * abs(energy[p]) for p in found):
-            found.append((i, j))
-        if len(found) == most:
-            break
-    return found
+    low = np.argwhere(energy <= np.min(around, axis=0) + 1e-12).tolist()
+    return [(i, j) for i, j in low]
+
+
+def _distinct(minima: tuple[Minimum, ...], energy: FloatArray) -> tuple[Minimum, ...]:
+    """One of each energy, bound and lowest first: symmetry repeats a minimum."""
+    same = SAME * float(np.ptp(energy)) + 1e-9
+    found: list[Minimum] = []
+    for m in sorted(minima, key=lambda m: (not m.bound, round(m.energy, 9), m.shift)):
+        if all(abs(m.energy - f.energy) > same or m.bound != f.bound for f in found):
+            found.append(m)
+    return tuple(found)
 
 
 def _minimum(
@@ -372,18 +384,36 @@ def _minimum(
     pair: Pair,
     cell: FloatArray,
     energy: FloatArray,
+    best: IntArray,
     gaps: FloatArray,
     place: tuple[int, int],
 ) -> Minimum:
-    fraction = np.array(place) / energy.shape
+    """Off the grid by the parabola through the nine points around. best: index of each gap."""
+    step, lowest = _vertex(energy, place)
+    fraction = (np.array(place) + step) / energy.shape
     shift = (fraction - np.rint(fraction)) @ cell
-    gap = float(gaps[place])
+    gap = float(gaps[best[place]])
     return Minimum(
         (float(shift[0]) + 0.0, float(shift[1]) + 0.0),
         gap,
-        float(energy[place]),
+        lowest,
+        bool(0 < best[place] < len(gaps) - 1),
         _contacts(sides, pair, shift, gap),
     )
+
+
+def _vertex(energy: FloatArray, place: tuple[int, int]) -> tuple[FloatArray, float]:
+    """Where a paraboloid through a grid point and its neighbours is lowest, in grid steps."""
+    around = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)])
+    i, j = around.T
+    values = energy[(place[0] + i) % energy.shape[0], (place[1] + j) % energy.shape[1]]
+    design = np.stack([np.ones(9), i, j, i * i, i * j, j * j], axis=1).astype(float)
+    c, b1, b2, a11, a12, a22 = np.linalg.lstsq(design, values, rcond=None)[0]
+    curvature = np.array([[2 * a11, a12], [a12, 2 * a22]])
+    if np.linalg.eigvalsh(curvature)[0] < 1e-9:
+        return np.zeros(2), float(energy[place])  # a valley: any point of it will do
+    step = np.clip(-np.linalg.solve(curvature, [b1, b2]), -0.5, 0.5)
+    return step, float(c + 0.5 * step @ [b1, b2])
 
 
 def _contacts(

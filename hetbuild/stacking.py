@@ -13,6 +13,9 @@ from hetbuild.crystal import Crystal
 from hetbuild.elements import counts, formula
 from hetbuild.lattice import plane_label
 
+SAME_LAYER = 1e-3
+"""Å between ions of one layer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -102,12 +105,21 @@ def stacking(crystal: Crystal, hkl: tuple[int, int, int], site: str | None = Non
 def _layers(
     crystal: Crystal, hkl: tuple[int, int, int], datum: int, repeat: float, spacing: float
 ) -> Iterator[Layer]:
-    index = (crystal.fractional - crystal.fractional[datum]) @ np.array(hkl, dtype=float)
-    index = np.round((index + 1e-6) % repeat - 1e-6, 5)
+    index = (crystal.fractional - crystal.fractional[datum]) @ np.array(hkl, dtype=float) % repeat
+    order = np.argsort(index, kind="stable")
+    # A layer begins where the next site is further up than any tolerance; the first goes round.
+    new = np.diff(index[order], prepend=-np.inf) > SAME_LAYER / spacing
+    layer = np.cumsum(new) - 1
+    if index[order[-1]] > repeat - SAME_LAYER / spacing:
+        last = layer == layer[-1]
+        index[order[last]] -= repeat
+        layer[last] = 0
     # A conventional cell holds one primitive cell's layer as often as the lattice is centred.
     centring = round(1.0 / abs(float(np.linalg.det(crystal.primitive))))
-    for level in np.unique(index):
-        here = index == level
+    for k in np.unique(layer):
+        here = order[layer == k]
+        level = round(float(index[here].mean()), 6)
+        level = 0.0 if abs(level) * spacing < SAME_LAYER else level  # the datum's own layer
         contents = {e: n // centring for e, n in counts(crystal.numbers[here]).items()}
         charge = int(crystal.charges[here].sum()) // centring
-        yield Layer(float(level) + 0.0, float(level * spacing) + 0.0, formula(contents), charge)
+        yield Layer(level, level * spacing, formula(contents), charge)

@@ -27,6 +27,9 @@ LAYER = 1.0
 ROUNDS = 4
 """Of shifting to the mean displacement; the coincident set settles within these."""
 
+MOST_SHIFTS = 2000
+"""That are tried for one layer."""
+
 MARGIN = 1e-3
 """Å by which heights of one layer may differ."""
 
@@ -70,8 +73,8 @@ def cation_fit(match: Match, crystals: tuple[Crystal, Crystal]) -> Fit:
     """The best continuation of cation sites over all shifts, layers and both crystals.
 
     The second crystal is strained to the first one's cell. A layer is as thick as the plane's stair
-    is deep. Where both crystals have their step edges along one vector of the cell, rows of cations
-    that continue each other count as well: sites spaced differently along them cannot.
+    is deep. Where both planes are stepped with their edges along one vector of the cell, rows of
+    cations that continue each other count as well: sites spaced differently along them cannot.
     """
     sides = bicrystal(match, crystals)
     stairs = [stair(s.crystal, s.plane) for s in sides]
@@ -105,8 +108,8 @@ def _depth(side: Side, found: Stair) -> float:
 
 
 def _common_edge(match: Match, stairs: list[Stair]) -> int | None:
-    """Which cell vector runs along the edges of both stairs, if one does."""
-    if all(s.step is None for s in stairs):
+    """Which cell vector runs along the step edges of both, if both have steps and one does."""
+    if any(s.step is None for s in stairs):
         return None
     for k, pair in enumerate(match.cell):
         directions = (pair.first.uvw, pair.second.uvw)
@@ -133,9 +136,29 @@ def _layers_on(mine: Side, other: Side, depth: float, edge: int | None) -> list[
             for s in (layer_sites, starts)
         )
         shifts = (targets[:, None] - from_[None]).reshape(-1, 3)
-        count, total, rms = search.best(layer, shifts)
+        count, total, rms = search.best(layer, _with_midpoints(shifts, other))
         found.append(Fit(mine.crystal.name, count, total, rms, edge is not None))
     return found
+
+
+def _with_midpoints(shifts: FloatArray, other: Side) -> FloatArray:
+    """Shifts that put a cation on a site, and those halfway between two that are near each other.
+
+    From halfway a few cations may settle that each sit a little off their sites.
+    """
+    from scipy.spatial import cKDTree
+
+    net = other.flat(other.net)
+    folded = shifts.copy()
+    folded[:, :2] -= np.floor(shifts[:, :2] @ np.linalg.inv(net) + 1e-9) @ net
+    folded = np.unique(np.round(folded, 4), axis=0)
+    steps = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]) @ net
+    images = (np.hstack([steps, np.zeros((9, 1))])[:, None] + folded).reshape(-1, 3)
+    near = cKDTree(folded).sparse_distance_matrix(
+        cKDTree(images), 2 * ON_SITE, output_type="ndarray"
+    )
+    between = (folded[near["i"]] + images[near["j"]]) / 2
+    return np.unique(np.round(np.vstack([folded, between]), 3), axis=0)[:MOST_SHIFTS]
 
 
 class _Search:

@@ -47,15 +47,13 @@ class Termination:
         }
 
 
-def terminations(
-    crystal: Crystal, hkl: Indices, *, upward: bool, site: str | None = None
-) -> tuple[Termination, ...]:
+def terminations(crystal: Crystal, hkl: Indices, *, upward: bool) -> tuple[Termination, ...]:
     """All terminations of a half crystal, by growing plane index from the datum.
 
     upward: the outward normal is that of (hkl); otherwise the opposite one.
     """
     plane = lattice.primitive_plane(crystal.primitive, hkl)
-    layers = stacking(crystal, plane, site).layers
+    layers = stacking(crystal, plane).layers
     spacing = crystal.spacing(plane)
     index = np.array([layer.index for layer in layers])
     charge = np.array([layer.charge for layer in layers], dtype=float)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,7 @@ class Stair:
         }
 
 
+@lru_cache(maxsize=512)
 def stair(crystal: Crystal, hkl: Indices, cation: str | None = None) -> Stair:
     """Describe (hkl) as terrace + step of the sublattice of one cation (default: the heaviest).
 
@@ -102,6 +104,7 @@ def stair(crystal: Crystal, hkl: Indices, cation: str | None = None) -> Stair:
     return Stair((h, k, l), cation, edge, period, parts[0], parts[1])
 
 
+@lru_cache(maxsize=32)
 def cation_lattice(crystal: Crystal, cation: str) -> FloatArray:
     """Primitive vectors of the translations that keep the sites of one element.
 
@@ -127,11 +130,16 @@ def cation_lattice(crystal: Crystal, cation: str) -> FloatArray:
     reach = np.arange(-1, 2)
     cells = np.stack(np.meshgrid(reach, reach, reach, indexing="ij"), axis=-1).reshape(-1, 3)
     vectors = (shifts[:, None] + cells).reshape(-1, 3)
-    return _shortest_basis(vectors, crystal.vectors, 1.0 / len(shifts))
+    basis = _shortest_basis(vectors, crystal.vectors, 1.0 / len(shifts))
+    # Directions are named in 24ths of the cell; where the cations repeat at fifths or the like,
+    # only the crystal's own lattice can be named.
+    result = np.array(crystal.primitive if basis is None else basis)
+    result.flags.writeable = False  # it is kept
+    return result
 
 
-def _shortest_basis(vectors: FloatArray, metric: FloatArray, volume: float) -> FloatArray:
-    """The three shortest independent vectors; in three dimensions they are a basis."""
+def _shortest_basis(vectors: FloatArray, metric: FloatArray, volume: float) -> FloatArray | None:
+    """The three shortest independent vectors, where they are a basis of this volume; else None."""
     length = np.round(np.linalg.norm(vectors @ metric, axis=1), 6)
     ordered = vectors[np.lexsort((*-vectors.T[::-1], length))]
     basis: list[FloatArray] = []
@@ -142,7 +150,7 @@ def _shortest_basis(vectors: FloatArray, metric: FloatArray, volume: float) -> F
             break
     result = np.array(basis)
     if abs(abs(np.linalg.det(result)) - volume) > CLOSE:
-        raise InputError("The cations' translations are no multiples of 1/24 of the cell.")
+        return None
     return result if np.linalg.det(result) > 0 else -result
 
 
