@@ -317,7 +317,7 @@ def _pair(text: str) -> tuple[str, str]:
 @cli.command()
 @click.argument("model", type=MODEL)
 @click.option("--to", "to", required=True, metavar="FORMAT", help=f"{', '.join(FORMAT_NAMES)}.")
-@click.option("-o", "--output", type=MODEL, help="File, for cp2k a folder; default: by the model.")
+@click.option("-o", "--output", help="File, or a folder for it; for cp2k a folder.")
 @click.option("--vacuum", type=float, default=10.0, help="Å around the particle in its box [10].")
 @click.option("--run", type=click.Choice(["energy", "geo_opt", "md", "none"]), help="cp2k: what.")
 @click.option("--method", type=click.Choice(["pbe", "xtb"]), help="cp2k: PBE or GFN1-xTB.")
@@ -333,7 +333,7 @@ def _pair(text: str) -> tuple[str, str]:
 def export(
     model: Path,
     to: str,
-    output: Path | None,
+    output: str | None,
     vacuum: float,
     crystals: str | None,
     as_json: bool,
@@ -357,7 +357,7 @@ def export(
 def _exported(
     model: Path,
     to: str,
-    output: Path | None,
+    output: str | None,
     vacuum: float,
     crystals: str | None,
     options: dict[str, Any],
@@ -375,7 +375,7 @@ def _exported(
             named = ", ".join("--" + k.replace("_", "-") for k in given)
             raise InputError(f"{named} belongs to --to cp2k, not to --to {to}.")
     if str(model) in structures() and not model.exists():
-        return {output or Path(f"{model}.cif"): _crystal_writer(str(model), to)}
+        return {_file(output, f"{model}.cif"): _crystal_writer(str(model), to)}
     read = _read_model(model, crystals)
     if to == CP2K:
         from hetbuild.output import cp2k_options
@@ -383,10 +383,19 @@ def _exported(
 
         if "box" in given:
             given["box"] = tuple(numbers(given["box"], 3, "--box"))
-        folder = output or Path(f"{model.stem}-cp2k")
+        folder = Path(output or f"{model.stem}-cp2k")
         settings = cp2k_options(parse_step(Cp2kSpec, given))
         return cp2k_files(read, folder, model.stem, *settings)
-    return {output or Path(f"{model.stem}{chosen.ending}"): lambda s: chosen.write(read, s, vacuum)}
+    path = _file(output, f"{model.stem}{chosen.ending}")
+    return {path: lambda s: chosen.write(read, s, vacuum)}
+
+
+def _file(output: str | None, name: str) -> Path:
+    """The file asked for; inside it, where that is a folder."""
+    if output is None:
+        return Path(name)
+    folder = output.endswith("/") or Path(output).is_dir()
+    return Path(output) / name if folder else Path(output)
 
 
 def _crystal_writer(name: str, to: str) -> Callable[[TextIO], None]:
@@ -564,12 +573,12 @@ def _read_model(path: Path, crystals: str | None) -> Model:
     if crystals is None:
         return read_xyz(path)
     from hetbuild.crystal import read_crystal
-    from hetbuild.formats.xyz import read_positions
+    from hetbuild.formats.xyz import read_cell, read_positions
     from hetbuild.library import find_structure
     from hetbuild.unlabelled import model_of
 
     bulk = [read_crystal(find_structure(name.strip())) for name in crystals.split(",")]
-    return model_of(*read_positions(path), bulk)
+    return model_of(*read_positions(path), bulk, read_cell(path))
 
 
 def _facet(text: str, bulk: Any, facet: Any, *, single: bool) -> Any:

@@ -121,11 +121,16 @@ def closest_setting(fit: FrameFit, crystal: Crystal, reference: FloatArray) -> F
     proper = crystal.rotations[np.linalg.det(crystal.rotations) > 0]
     settings = np.swapaxes(proper, 1, 2) @ fit.vectors
     vectors = settings[np.abs(settings - reference).sum(axis=(1, 2)).argmin()]
-    places = crystal.fractional @ fit.vectors + fit.origin
+    origin = origin_of(crystal, vectors, crystal.fractional @ fit.vectors + fit.origin)
+    return FrameFit(vectors, origin, fit.rms, fit.matched)
+
+
+def origin_of(crystal: Crystal, vectors: FloatArray, places: FloatArray) -> FloatArray:
+    """The cell origin, Å, for which axes (3, 3) put the sites at places, Å, shape (n, 3)."""
     same = crystal.numbers == crystal.numbers[0]
     origins = places[0] - crystal.fractional[same] @ vectors
     off = [_off_sites(places, crystal, vectors, origin) for origin in origins]
-    return FrameFit(vectors, origins[int(np.argmin(off))], fit.rms, fit.matched)
+    return np.asarray(origins[int(np.argmin(off))])
 
 
 def _off_sites(

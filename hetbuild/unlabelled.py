@@ -13,11 +13,25 @@ from hetbuild.errors import InputError
 from hetbuild.inspect import measure_interface
 from hetbuild.lattice import FloatArray, IntArray
 from hetbuild.model import Domain, Model, Role
-from hetbuild.recognise import recognise
+from hetbuild.recognise import origin_of, recognise
+
+VACUUM = 5.0
+"""Å without atoms; more, and the model ends there instead of going on across the cell."""
+
+AROUND = 18.0
+"""Å around the cell in which a periodic model is repeated to recognise it."""
 
 
-def model_of(numbers: IntArray, positions: FloatArray, crystals: Sequence[Crystal]) -> Model:
+def model_of(
+    numbers: IntArray,
+    positions: FloatArray,
+    crystals: Sequence[Crystal],
+    cell: FloatArray | None = None,
+) -> Model:
     """The model with domains inferred from where atoms stand. positions: Å, shape (N, 3).
+
+    cell: rows in Å, shape (3, 3), of a file that has one. Where no vacuum parts it from its images
+    the model is periodic; a particle in a box stays finite.
 
     Raises
     ------
@@ -26,7 +40,16 @@ def model_of(numbers: IntArray, positions: FloatArray, crystals: Sequence[Crysta
     ImpossibleError
         A crystal is not found in the particle.
     """
-    found = recognise(numbers, positions, crystals)
+    charges = _charges(numbers)
+    periodic = (False, False, False) if cell is None else _repeats(positions, cell)
+    if cell is not None and any(periodic):
+        positions = _closed_up(positions, cell, periodic)
+        shifts = _shifts(cell, periodic)
+    else:
+        cell, shifts = None, np.zeros((1, 3))
+    found = recognise(
+        np.tile(numbers, len(shifts)), (shifts[:, None] + positions).reshape(-1, 3), crystals
+    )
     domains = tuple(
         Domain(
             c.name, c, f.vectors, f.origin + c.fractional[c.datum(None)] @ f.vectors, c.datum(None)
@@ -36,13 +59,49 @@ def model_of(numbers: IntArray, positions: FloatArray, crystals: Sequence[Crysta
     model = Model(
         numbers=numbers,
         positions=positions,
-        charges=_charges(numbers),
-        domain=found.domain.astype(np.int8),
+        charges=charges,
+        domain=found.domain[: len(numbers)].astype(np.int8),
         role=np.full(len(numbers), Role.LATTICE, dtype=np.int8),
         domains=domains,
-        provenance={"ambiguous": [int(i) for i in found.ambiguous]},
+        provenance={"ambiguous": [int(i) for i in found.ambiguous if i < len(numbers)]},
+        cell=cell,
+        periodic=periodic,
     )
     return _conventionally_labelled(model)
+
+
+def _repeats(positions: FloatArray, cell: FloatArray) -> tuple[bool, bool, bool]:
+    """Along which cell vectors no vacuum parts the atoms."""
+    fractional = np.sort(positions @ np.linalg.inv(cell) % 1.0, axis=0)
+    gaps = np.diff(fractional, axis=0, append=fractional[:1] + 1.0).max(axis=0)
+    heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
+    a, b, c = (gaps * heights < VACUUM).tolist()
+    return a, b, c
+
+
+def _closed_up(
+    positions: FloatArray, cell: FloatArray, periodic: tuple[bool, bool, bool]
+) -> FloatArray:
+    """Across a vacuum in one piece, however the file wraps it."""
+    fractional = positions @ np.linalg.inv(cell)
+    for k in range(3):
+        if not periodic[k]:
+            x = np.sort(fractional[:, k] % 1.0)
+            gap = np.diff(x, append=x[0] + 1.0)
+            start = x[(int(gap.argmax()) + 1) % len(x)]
+            fractional[:, k] = (fractional[:, k] - start + 1e-9) % 1.0 + start
+    return np.asarray(fractional @ cell)
+
+
+def _shifts(cell: FloatArray, periodic: tuple[bool, bool, bool]) -> FloatArray:
+    """Images in the plane of the interface, none first. Of a superlattice the longest vector is
+    taken for the stacking: along it the same crystal comes back out of step."""
+    lengths = np.linalg.norm(cell, axis=1)
+    used = [k for k in range(3) if periodic[k] and not (all(periodic) and k == lengths.argmax())]
+    axes = [np.arange(-n, n + 1) for n in np.ceil(AROUND / lengths[used]).astype(int)]
+    steps = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(used))
+    order = np.argsort(np.abs(steps).sum(axis=1), kind="stable")
+    return np.asarray(steps[order] @ cell[used])
 
 
 def _conventionally_labelled(model: Model) -> Model:
@@ -55,17 +114,21 @@ def _conventionally_labelled(model: Model) -> Model:
     if found is None:
         return model
     domains = tuple(
-        replace(d, vectors=_plainest(d, plane))
-        for d, plane in zip(found.domains, found.planes, strict=True)
+        _plainest(d, plane) for d, plane in zip(found.domains, found.planes, strict=True)
     )
     return replace(model, domains=domains)
 
 
-def _plainest(domain: Domain, plane: tuple[int, int, int]) -> FloatArray:
+def _plainest(domain: Domain, plane: tuple[int, int, int]) -> Domain:
     proper = domain.crystal.rotations[np.linalg.det(domain.crystal.rotations) > 0]
     labels = np.array(plane) @ proper
     best = max(range(len(proper)), key=lambda i: (_plainness(labels[i]), -i))
-    return np.asarray(proper[best].T @ domain.vectors)
+    vectors = proper[best].T @ domain.vectors
+    crystal = domain.crystal
+    corner = origin_of(crystal, vectors, domain.cartesian(domain.sites))
+    return replace(
+        domain, vectors=vectors, origin=corner + crystal.fractional[domain.datum] @ vectors
+    )
 
 
 def _plainness(hkl: IntArray) -> tuple[list[int], int]:

@@ -383,3 +383,11 @@ def test_picture_is_drawn_from_a_vesta_file(main_model: Model, tmp_path: Path) -
     magenta = (image[:, :, 0] > 0.9) & (image[:, :, 1] < 0.2) & (image[:, :, 2] > 0.9)
     assert magenta.sum() > 300
     assert (ROOT / "examples" / "cspbcl3-pbs.png").is_file()
+
+
+def test_output_may_be_a_folder(tmp_path: Path) -> None:
+    assert run("export", "PbS", "--to", "cif", "-o", "new/", cwd=tmp_path).stdout == "new/PbS.cif\n"
+    again = run("export", "PbS", "--to", "cif", "-o", "new", "--force", cwd=tmp_path)
+    assert again.stdout == "new/PbS.cif\n"
+    named = run("export", "PbS", "--to", "cif", "-o", "b.cif", cwd=tmp_path)
+    assert named.stdout == "b.cif\n"

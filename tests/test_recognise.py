@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from hetbuild import lattice
-from hetbuild.errors import ImpossibleError
-from hetbuild.inspect import measure_interface
+from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.inspect import inspect, measure_interface
 from hetbuild.model import Model
 from hetbuild.recognise import closest_setting, fit_frame, recognise
 from hetbuild.unlabelled import model_of
@@ -77,5 +77,32 @@ def test_wrong_crystals_are_refused(main_model: Model) -> None:
     with pytest.raises(ImpossibleError, match="The lattice of ZnS was not found"):
         recognise(main_model.numbers, main_model.positions, [load("ZnS")])
     numbers = np.full(3, 79)
-    with pytest.raises(ImpossibleError, match="was not found"):
+    with pytest.raises(InputError, match="No usual formal charge for Au: these atoms are foreign"):
         model_of(numbers, np.eye(3), [load("PbS")])
+
+
+@pytest.mark.parametrize("recipe", ["interface-cspbcl3-pb4s3cl2", "interface-cspbcl3-cspb2cl5"])
+def test_periodic_interface_of_bare_positions(recipe: str) -> None:
+    """Wrapped anyhow across its vacuum, as another program writes it."""
+    model = list(history(recipe).values())[-1]
+    assert model.cell is not None
+    moved = (model.positions + np.array([1.0, 2.0, 20.0])) @ np.linalg.inv(model.cell) % 1.0
+    crystals = [d.crystal for d in model.domains]
+    found = model_of(model.numbers, moved @ model.cell, crystals, model.cell)
+    assert found.periodic == (True, True, False)
+    assert np.array_equal(found.domain, model.domain)
+    report, expected = inspect(found), inspect(model)
+    assert report.interface is not None
+    assert expected.interface is not None
+    assert report.interface.misalignment < 0.1
+    assert [c.distance for c in report.contacts] == pytest.approx(
+        [c.distance for c in expected.contacts], abs=1e-3
+    )
+
+
+def test_particle_in_a_box_stays_finite(main_model: Model) -> None:
+    cell = np.diag(np.ptp(main_model.positions, axis=0) + 20.0)
+    crystals = [d.crystal for d in main_model.domains]
+    found = model_of(main_model.numbers, main_model.positions, crystals, cell)
+    assert found.cell is None
+    assert found.periodic == (False, False, False)

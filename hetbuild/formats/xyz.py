@@ -93,7 +93,8 @@ def _read(path: Path) -> Atoms:
         atoms = read(path)
     except Exception as error:
         # ASE's readers raise whatever their parser stumbles over.
-        raise InputError(f"{path} cannot be read as a structure file: {error}") from None
+        why = str(error) or type(error).__name__
+        raise InputError(f"{path} cannot be read as a structure file: {why}") from None
     if isinstance(atoms, list) or not len(atoms):
         raise InputError(f"{path} holds no atoms.")
     return atoms
