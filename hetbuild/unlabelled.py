@@ -18,7 +18,7 @@ from hetbuild.recognise import origin_of, recognise
 VACUUM = 5.0
 """Å without atoms; more, and the model ends there instead of going on across the cell."""
 
-AROUND = 18.0
+AROUND = 12.0
 """Å around the cell in which a periodic model is repeated to recognise it."""
 
 

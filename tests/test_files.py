@@ -8,16 +8,10 @@ import json
 from pathlib import Path
 from typing import TextIO
 
-import gemmi
 import numpy as np
 import pytest
-from ase.io import read as ase_read
-from pymatgen.io.cif import CifParser
-from scipy.spatial import cKDTree
 
-from hetbuild.elements import symbol
 from hetbuild.errors import InputError
-from hetbuild.formats.cif import box, write_cif
 from hetbuild.formats.files import write_all
 from hetbuild.formats.record import to_record
 from hetbuild.formats.xyz import read_positions, read_xyz, write_plain_xyz, write_xyz
@@ -53,34 +47,6 @@ def test_pymatgen(main_model: Model) -> None:
     assert molecule.composition.formula.replace(" ", "") == "Cs126Pb337S221Cl358"
     np.testing.assert_allclose(molecule.cart_coords, main_model.positions)
     assert molecule.site_properties["domain"][0] == "perovskite"
-
-
-def test_cif_is_read_by_gemmi_pymatgen_and_ase(main_model: Model, tmp_path: Path) -> None:
-    path = tmp_path / "model.cif"
-    with path.open("w") as stream:
-        write_cif(main_model, stream)
-    _, shift = box(main_model, 10.0)
-    wanted = main_model.positions + shift
-    symbols = [symbol(z) for z in main_model.numbers]
-
-    small = gemmi.read_small_structure(str(path))
-    gemmi_positions = [small.cell.orthogonalize(s.fract).tolist() for s in small.sites]
-    np.testing.assert_allclose(gemmi_positions, wanted, atol=1e-6)
-    assert [s.type_symbol for s in small.sites] == symbols
-
-    atoms = ase_read(path)
-    np.testing.assert_allclose(atoms.positions, wanted, atol=1e-6)
-    assert atoms.get_chemical_symbols() == symbols
-
-    (structure,) = CifParser(path, frac_tolerance=0).parse_structures(primitive=False)
-    distance, partner = cKDTree(structure.cart_coords).query(wanted)
-    assert distance.max() < 1e-6
-    assert [structure[i].specie.symbol for i in partner] == symbols
-
-    block = gemmi.cif.read(str(path)).sole_block()
-    table = block.find("_hetbuild_site_", ["label", "domain", "role", "formal_charge"])
-    assert sum(int(row[3]) for row in table) == 0
-    assert len({row[0] for row in table}) == len(main_model)
 
 
 def test_plain_xyz_has_positions_right_after_the_symbol(main_model: Model) -> None:
