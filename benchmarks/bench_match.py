@@ -70,6 +70,6 @@ def test_all_pairs_to_index_4(benchmark, crystals: tuple[Crystal, Crystal]) -> N
 
 
 def test_registry_scan(benchmark, crystals: tuple[Crystal, Crystal]) -> None:
-    """Both pairs of terminations, 2016 shifts and 71 gaps each."""
+    """Both pairs of terminations, 2016 shifts and 117 gaps each."""
     (pair,) = match(*crystals, planes=MAIN)
     benchmark(lambda: scan(pair, crystals))

@@ -48,8 +48,8 @@ atom only with those nearest to it."""
 SHIFTS = 6
 """Shifts of a periodic model that are refined."""
 
-WORST = 10
-"""Atoms listed."""
+WORST = 5
+"""Atoms listed of each part."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class Comparison:
     """Root mean square distance of matched atoms, Å."""
     by_part: Mapping[str, float]
     """The same by domain, or by element where there are no domains, Å."""
-    largest: tuple[Displaced, ...]
-    """Atoms that moved most, farthest first."""
+    largest: Mapping[str, tuple[Displaced, ...]]
+    """By the same parts, the atoms that moved most, farthest first."""
     partner: IntArray
     """Atom of the second model for each of the first, shape (N,)."""
     rotation: FloatArray
@@ -87,7 +87,7 @@ class Comparison:
         return {
             "rmsd": self.rmsd,
             "by_part": dict(self.by_part),
-            "largest": [asdict(d) for d in self.largest],
+            "largest": {name: [asdict(d) for d in part] for name, part in self.largest.items()},
             "rotation": self.rotation.tolist(),
             "shift": self.shift.tolist(),
         }
@@ -203,14 +203,19 @@ def _comparison(
     parts: Mapping[str, IntArray] | None,
 ) -> Comparison:
     groups = parts or {symbol(int(z)): np.flatnonzero(numbers == z) for z in np.unique(numbers)}
-    order = np.argsort(-distance, kind="stable")[:WORST]
-    return Comparison(
-        rmsd=_rms(distance),
-        by_part={name: _rms(distance[atoms]) for name, atoms in groups.items() if len(atoms)},
-        largest=tuple(
+    groups = {name: atoms for name, atoms in groups.items() if len(atoms)}
+
+    def worst(atoms: IntArray) -> tuple[Displaced, ...]:
+        order = atoms[np.argsort(-distance[atoms], kind="stable")[:WORST]]
+        return tuple(
             Displaced(int(i), int(partner[i]), symbol(int(numbers[i])), float(distance[i]))
             for i in order
-        ),
+        )
+
+    return Comparison(
+        rmsd=_rms(distance),
+        by_part={name: _rms(distance[atoms]) for name, atoms in groups.items()},
+        largest={name: worst(atoms) for name, atoms in groups.items()},
         partner=partner,
         rotation=turned,
         shift=shift,

@@ -136,7 +136,7 @@ def surface_net(vectors: FloatArray, primitive: FloatArray, hkl: Index) -> tuple
     every centring: 1/2[1 -1 0] and 1/2[1 1 4] for (-4 -4 2) of PbS.
     """
     basis = _null_space(_primitive_indices(primitive, hkl)) @ primitive
-    u, v = _gauss_reduced(basis, vectors)
+    u, v = gauss_reduced(basis, vectors)
     u = _first_positive(u)
     normal = plane_normal(vectors, hkl)
     if np.cross(u @ vectors, v @ vectors) @ normal < 0:
@@ -240,7 +240,11 @@ def _null_space(h: IntArray) -> IntArray:
     return np.asarray(u[row == 0])
 
 
-def _gauss_reduced(basis: FloatArray, vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
+def gauss_reduced(basis: FloatArray, vectors: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Lagrange-Gauss reduced basis of a net, shorter vector first.
+
+    basis: two rows in the axes of vectors, shape (2, n); vectors: rows in Å, shape (n, n).
+    """
     metric = vectors @ vectors.T
     u, v = basis
     while True:

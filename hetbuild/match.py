@@ -145,20 +145,22 @@ def match(
         The search would take more than an hour; the text gives the estimate.
     """
     _check_limits(max_strain, max_area)
+    sides = _side(first), _side(second)
+    pairs: Sequence[tuple[Indices, Indices]]
     if planes is None:
         _refuse_if_long(estimate(first, second, max_index, max_strain, max_area))
-        pairs = tuple(
+        pairs = [
             (
                 lattice.primitive_plane(first.primitive, p),
                 lattice.primitive_plane(second.primitive, q),
             )
             for p, q in distinct_pairs(first, second, max_index)
-        )
+        ]
     else:
-        p, q = (plane_net(c, h).label.asked for c, h in zip((first, second), planes, strict=True))
-        _refuse_if_long(_seconds(_area(first, p), _area(second, q), max_strain, max_area))
-        pairs = ((p, q),)
-    sides = _side(first), _side(second)
+        a, b = plane_net(first, planes[0]), plane_net(second, planes[1])
+        _refuse_if_long(_seconds(a.area, b.area, max_strain, max_area))
+        pairs = [(a.label.asked, b.label.asked)]
+        sides[0].net[a.label.asked], sides[1].net[b.label.asked] = a, b
     found: list[Match] = []
     for done, pair in enumerate(pairs):
         found += _matches(sides, pair, max_strain, max_area)

@@ -23,7 +23,7 @@ from hetbuild.contacts import Contact, closest_contacts
 from hetbuild.crystal import Crystal
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.ionic import COULOMB, SOFTNESS, radii
-from hetbuild.lattice import FloatArray, IntArray
+from hetbuild.lattice import FloatArray, IntArray, gauss_reduced
 from hetbuild.match import Match
 from hetbuild.termination import Termination, terminations
 
@@ -218,12 +218,9 @@ def common_displacements(sides: tuple[Side, Side]) -> FloatArray:
     sizes = [round(abs(float(np.linalg.det(cell) / np.linalg.det(n)))) for n in (first, second)]
     scale = sizes[0] * sizes[1]
     rows = np.rint(np.vstack([first, second]) @ np.linalg.inv(cell) * scale).astype(np.int64)
-    a, b = _hermite(rows) / scale @ cell
-    while True:
-        b = b - np.rint(a @ b / (a @ a)) * a
-        if a @ a <= b @ b + 1e-9:
-            return np.array([a, b])
-        a, b = b, -a
+    a, b = gauss_reduced(_hermite(rows) / scale, cell)
+    found = np.array([a, b]) @ cell
+    return found if np.linalg.det(found) > 0 else found * [[1.0], [-1.0]]
 
 
 def _hermite(rows: IntArray) -> IntArray:

@@ -47,11 +47,9 @@ def report_lines(
 def comparison_lines(found: Comparison) -> list[str]:
     """The text of `compare`."""
     lines = [f"{'rmsd':14s} {found.rmsd:.4f} Å"]
-    lines += [f"{name:14s} {rms:.4f} Å" for name, rms in found.by_part.items()]
-    lines += [
-        f"{'moved most' if not k else '':14s} {d.element}{d.index + 1} {d.distance:.3f} Å"
-        for k, d in enumerate(found.largest)
-    ]
+    for name, rms in found.by_part.items():
+        atoms = ", ".join(f"{d.element}{d.index + 1} {d.distance:.3f}" for d in found.largest[name])
+        lines.append(f"{name:14s} {rms:.4f} Å, moved most: {atoms}")
     return lines
 
 

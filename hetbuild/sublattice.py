@@ -13,16 +13,11 @@ from typing import Any
 import numpy as np
 
 from hetbuild.bicrystal import Side, bicrystal
+from hetbuild.continuity import LAYER, ON_SITE
 from hetbuild.crystal import Crystal
 from hetbuild.lattice import FloatArray
 from hetbuild.match import Match
 from hetbuild.vicinal import Stair, stair
-
-ON_SITE = 1.2
-"""Å within which a cation continues a site: a third of the shortest cation distance, 3.7 Å."""
-
-LAYER = 1.0
-"""Å: least thickness of the layer of cations at the interface; a stair is as thick as its step."""
 
 ROUNDS = 4
 """Of shifting to the mean displacement; the coincident set settles within these."""

@@ -428,8 +428,10 @@ def test_compare_by_domain_and_worst_atom(main_model: Model) -> None:
     parts = {d.name: np.flatnonzero(main_model.domain == i)
              for i, d in enumerate(main_model.domains)}  # fmt: skip
     found = compare((main_model.numbers, main_model.positions), (main_model.numbers, moved), parts)
-    assert found.largest[0].index == 17
-    assert found.largest[0].distance == pytest.approx(0.9, abs=0.01)
+    assert main_model.domain[17] == 0
+    assert found.largest["perovskite"][0].index == 17
+    assert found.largest["perovskite"][0].distance == pytest.approx(0.9, abs=0.01)
+    assert max(d.distance for d in found.largest["sulfide"]) < 0.01
     assert found.rmsd == pytest.approx(0.9 / np.sqrt(len(main_model)), rel=0.02)
     assert found.by_part["perovskite"] > found.by_part["sulfide"]
 
