@@ -32,6 +32,7 @@ ORDERS = ("score", "area", "strain", "cations")
 @click.option("--map", "map_file", type=click.Path(path_type=Path), help="PNG of that scan.")
 @click.option("--recipe", "recipe_row", metavar="K", type=int, help="Print a recipe of row K.")
 @click.option("--size", metavar="Å[,Å]", help="Of the particles of a recipe.  [default: 30]")
+@click.option("--half-turn", is_flag=True, help="Second crystal turned by 180°: the other angle.")
 @click.option("--terminations", metavar="I,J", help="Which face each other, from --registry.")
 @as_json
 @force
@@ -49,6 +50,7 @@ def match(
     map_file: Path | None,
     recipe_row: int | None,
     size: str | None,
+    half_turn: bool,
     terminations: str | None,
     as_json: bool,
     force: bool,
@@ -72,8 +74,9 @@ def match(
         raise InputError("--map draws the scan of --registry K; name the row.")
     if size is not None and recipe_row is None:
         raise InputError("--size is that of the particles of --recipe K; name the row.")
-    if terminations is not None and registry is None and recipe_row is None:
-        raise InputError("--terminations goes with --registry K or --recipe K; name the row.")
+    if (terminations or half_turn) and registry is None and recipe_row is None:
+        what = "--half-turn" if half_turn else "--terminations"
+        raise InputError(f"{what} goes with --registry K or --recipe K; name the row.")
     if rows < 0:
         raise InputError(f"--rows takes 0 or more; given {rows}.")
     crystals = (read_crystal(find_structure(first)), read_crystal(find_structure(second)))
@@ -88,12 +91,13 @@ def match(
         raise InputError(f"There are rows 1 to {len(found)}; given {row}.")
     with progress_bar("cations") as progress:
         shown = fits.rows(found, crystals, order=sort, most=row or rows, progress=progress)
+    chosen = shown[-1][0].turned() if half_turn else shown[-1][0]
     if recipe_row is not None:
         sources = (_source(first), _source(second))
-        _recipe(shown[-1][0], crystals, sources, size or "30", terminations)
+        _recipe(chosen, crystals, sources, size or "30", terminations)
         return
     if registry is not None:
-        _registry(shown[-1][0], crystals, terminations, map_file, as_json, force)
+        _registry(chosen, crystals, terminations, map_file, as_json, force)
         return
     stairs = fits.stairs_of(shown[0][0], crystals, _cations(cations))
     lines = [*fits.table(shown, len(found), crystals)]

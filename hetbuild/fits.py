@@ -156,11 +156,18 @@ def _cells(
         f"{match.area[0]:.1f}/{match.area[1]:.1f}",
         f"{100 * match.principal[0]:+.2f} {100 * match.principal[1]:+.2f}",
         f"{round(match.shear, 2) + 0.0:+.2f}",
-        f"{match.misorientation:.1f}",
+        _turns(match),
         POLAR[polar(match, crystals)],
         str(fit),
         f"{match.score:.0f}",
     )
+
+
+def _turns(match: Match) -> str:
+    """The angle listed, and that of the other bicrystal where a half turn makes one."""
+    if not match.half_turn:
+        return f"{match.misorientation:.1f}"
+    return f"{match.misorientation:.1f} or {match.turned_misorientation:.1f}"
 
 
 def _parallel(pair: Coincidence) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -71,7 +71,22 @@ class Match:
     """
     half_turn: bool
     """True: the second crystal turned by 180° about the normal fits as well and is another
-    bicrystal; the one of smaller misorientation is listed."""
+    bicrystal; the one of smaller misorientation is listed, `turned` gives the other."""
+    turned_misorientation: float
+    """That of the other one, degrees; of the same one where there is no other."""
+
+    def turned(self) -> Match:
+        """The same cell with the second crystal turned by 180° about the normal."""
+        a, b = (
+            replace(p, second=Direction(p.second.multiplier, _opposite(p.second.uvw)))
+            for p in self.cell
+        )
+        return replace(
+            self,
+            cell=(a, b),
+            misorientation=self.turned_misorientation,
+            turned_misorientation=self.misorientation,
+        )
 
     @property
     def shear(self) -> float:
@@ -106,8 +121,14 @@ class Match:
             "principal": self.principal,
             "misorientation": self.misorientation,
             "half_turn": self.half_turn,
+            "turned_misorientation": self.turned_misorientation,
             "score": self.score,
         }
+
+
+def _opposite(uvw: Indices) -> Indices:
+    u, v, w = uvw
+    return -u, -v, -w
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +312,9 @@ def _described(
             principal=(float(low[k]) - 1.0, float(high[k]) - 1.0),
             misorientation=float(min(straight[k], turned[k])),
             half_turn=bool(cells.turned[k]),
+            turned_misorientation=float(
+                max(straight[k], turned[k]) if cells.turned[k] else min(straight[k], turned[k])
+            ),
         )
 
 

@@ -228,6 +228,11 @@ def test_strain_and_misorientation_of_a_match() -> None:
         traces = [np.trace(p @ relative @ q) for p in proper for q in proper]
         angles.append(np.degrees(np.arccos((max(traces) - 1) / 2)))
     assert found.misorientation == pytest.approx(min(angles), abs=1e-3)
+    assert found.turned_misorientation == pytest.approx(max(angles), abs=1e-3)
+    other = found.turned()
+    assert other.turned() == found
+    vectors = [s.frame for s in bicrystal(other, crystals)]
+    assert vectors[1] == pytest.approx(sides[1].frame @ np.diag([-1.0, -1.0, 1.0]))
     assert found.half_turn
     assert not match(load("PbS"), load("PbSe"), planes=((1, 0, 0), (1, 0, 0)))[0].half_turn
 
@@ -637,7 +642,7 @@ def test_registry_map_is_a_picture(tmp_path: Path) -> None:
     again = run(*words, cwd=tmp_path)
     assert (again.returncode, "--force" in again.stderr) == (2, True)
     chosen = run("match", "CsPbBr3", "CsPb2Br5", "--registry", "1", "--terminations", "2,3",
-                 "--json", cwd=tmp_path)  # fmt: skip
+                 "--half-turn", "--json", cwd=tmp_path)  # fmt: skip
     assert json.loads(chosen.stdout)["chosen"] == [2, 3]
 
 
@@ -651,7 +656,8 @@ def test_registry_map_is_a_picture(tmp_path: Path) -> None:
         (("PbS", "CsPbI3", "--planes", "1 1 1/1 0 0", "--max-area", "40"), 1, "within 15 %"),
         (("PbS", "PbSe", "--recipe", "1", "--size", "3"), 2, "less than four formula units"),
         (("PbS", "PbSe", "--size", "30"), 2, "name the row"),
-        (("PbS", "PbSe", "--terminations", "1,1"), 2, "name the row"),
+        (("PbS", "PbSe", "--terminations", "1,1"), 2, "--terminations goes with"),
+        (("PbS", "PbSe", "--half-turn"), 2, "--half-turn goes with"),
         (("PbS", "PbSe", "--recipe", "1", "--terminations", "1.5,1"), 2, "two whole numbers"),
         (("Bi", "PbTe", "--recipe", "1"), 1, "Bi has no formal charges"),
         (("PbS", "PbSe", "--planes", "1 0 0"), 2, "write three integers for each crystal"),
