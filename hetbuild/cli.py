@@ -453,22 +453,22 @@ def compare(first: Path, second: Path, as_json: bool) -> None:
 
     from hetbuild.compare import compare as laid
     from hetbuild.compare import compare_periodic
-    from hetbuild.formats.xyz import read_cell, read_positions, read_xyz
+    from hetbuild.formats.xyz import read_positions, read_xyz
     from hetbuild.report import comparison_lines
 
     parts = cell = None
     try:
         model = read_xyz(first)
-        cell = model.cell
+        a, cell = (model.numbers, model.positions), model.cell
         parts = {d.name: np.flatnonzero(model.domain == i) for i, d in enumerate(model.domains)}
-    except InputError:  # no record: distances by element
-        parts = None
-    both = read_positions(first), read_positions(second)
+    except InputError:  # no record: a particle, and distances by element
+        a = read_positions(first)[:2]
+    elements, positions, other = read_positions(second)
+    b = elements, positions
     if cell is None:
-        found = laid(*both, parts)
+        found = laid(a, b, parts)
     else:
-        other = read_cell(second)
-        found = compare_periodic(*both, (cell, cell if other is None else other), parts)
+        found = compare_periodic(a, b, (cell, cell if other is None else other), parts)
     emit(found.as_dict(), "\n".join(comparison_lines(found)), as_json)
 
 
@@ -573,12 +573,13 @@ def _read_model(path: Path, crystals: str | None) -> Model:
     if crystals is None:
         return read_xyz(path)
     from hetbuild.crystal import read_crystal
-    from hetbuild.formats.xyz import read_cell, read_positions
+    from hetbuild.formats.xyz import read_positions
     from hetbuild.library import find_structure
     from hetbuild.unlabelled import model_of
 
     bulk = [read_crystal(find_structure(name.strip())) for name in crystals.split(",")]
-    return model_of(*read_positions(path), bulk, read_cell(path))
+    atoms, positions, cell = read_positions(path)
+    return model_of(atoms, positions, bulk, cell)
 
 
 def _facet(text: str, bulk: Any, facet: Any, *, single: bool) -> Any:

@@ -70,15 +70,16 @@ def match(
 
     if recipe_row is not None and (as_json or registry is not None):
         raise InputError("--recipe prints TOML; leave --json and --registry out.")
-    if map_file is not None and registry is None:
-        raise InputError("--map draws the scan of --registry K; name the row.")
     if size is not None and recipe_row is None:
         raise InputError("--size is that of the particles of --recipe K; name the row.")
-    if (terminations or half_turn) and registry is None and recipe_row is None:
+    row = registry if recipe_row is None else recipe_row
+    if (terminations or half_turn) and row is None:
         what = "--half-turn" if half_turn else "--terminations"
         raise InputError(f"{what} goes with --registry K or --recipe K; name the row.")
     if rows < 0:
         raise InputError(f"--rows takes 0 or more; given {rows}.")
+    _check_map(map_file, registry, force)
+    stepped, sizes, ends = _cations(cations), _sizes(size or "30"), _numbered(terminations)
     crystals = (read_crystal(find_structure(first)), read_crystal(find_structure(second)))
     asked = _planes(planes)
     limits = {"max_index": max_index, "max_strain": max_strain / 100, "max_area": max_area}
@@ -86,20 +87,19 @@ def match(
         found = search(*crystals, planes=asked, progress=progress, **limits)  # type: ignore[arg-type]
     if not found:
         raise ImpossibleError(_nothing(crystals, asked, max_index, max_strain, max_area))
-    row = recipe_row if recipe_row is not None else registry
-    if row is not None and not 1 <= row <= len(found):
-        raise InputError(f"There are rows 1 to {len(found)}; given {row}.")
     with progress_bar("cations") as progress:
-        shown = fits.rows(found, crystals, order=sort, most=row or rows, progress=progress)
-    chosen = shown[-1][0].turned() if half_turn else shown[-1][0]
+        if row is None:
+            shown = fits.rows(found, crystals, order=sort, most=rows, progress=progress)
+        else:
+            chosen = fits.row(found, crystals, row, order=sort, progress=progress)
+            chosen = chosen.turned() if half_turn else chosen
     if recipe_row is not None:
-        sources = (_source(first), _source(second))
-        _recipe(chosen, crystals, sources, size or "30", terminations)
+        _recipe(chosen, crystals, (_source(first), _source(second)), sizes, ends)
         return
     if registry is not None:
-        _registry(chosen, crystals, terminations, map_file, as_json, force)
+        _registry(chosen, crystals, ends, map_file, as_json, force)
         return
-    stairs = fits.stairs_of(shown[0][0], crystals, _cations(cations))
+    stairs = fits.stairs_of(shown[0][0], crystals, stepped)
     lines = [*fits.table(shown, len(found), crystals)]
     lines += [
         f"{c.name} {label.text}" for c, label in zip(crystals, shown[0][0].planes, strict=True)
@@ -118,34 +118,28 @@ def _recipe(
     chosen: Match,
     crystals: tuple[Crystal, Crystal],
     sources: tuple[str, str],
-    size: str,
-    terminations: str | None,
+    sizes: tuple[float, float],
+    terminations: tuple[int, int] | None,
 ) -> None:
     from hetbuild.propose import propose, recipe_text
 
-    proposal = propose(
-        chosen, crystals, sources, sizes=_sizes(size), chosen=_numbered(terminations)
-    )
+    proposal = propose(chosen, crystals, sources, sizes=sizes, chosen=terminations)
     click.echo(recipe_text(proposal), nl=False)
 
 
 def _registry(
     chosen: Match,
     crystals: tuple[Crystal, Crystal],
-    terminations: str | None,
+    terminations: tuple[int, int] | None,
     map_file: Path | None,
     as_json: bool,
     force: bool,
 ) -> None:
     from hetbuild import fits
-    from hetbuild.formats.files import refuse_existing, write_all
+    from hetbuild.formats.files import write_all
     from hetbuild.registry import scan
 
-    if map_file is not None:
-        if map_file.suffix.lower() != ".png":
-            raise InputError(f"The map is a PNG file; given {map_file}.")
-        refuse_existing([map_file], force)
-    both, found = scan(chosen, crystals, _numbered(terminations))
+    both, found = scan(chosen, crystals, terminations)
     names = (crystals[0].name, crystals[1].name)
     title = " || ".join(f"{n} {p}" for n, p in zip(names, chosen.planes, strict=True))
     lines: list[str] = []
@@ -162,6 +156,19 @@ def _registry(
         "minima": [m.as_dict() for m in found.minima],
     }
     emit(record, "\n".join(lines), as_json)
+
+
+def _check_map(path: Path | None, registry: int | None, force: bool) -> None:
+    """Before any work."""
+    from hetbuild.formats.files import refuse_existing
+
+    if path is None:
+        return
+    if registry is None:
+        raise InputError("--map draws the scan of --registry K; name the row.")
+    if path.suffix.lower() != ".png":
+        raise InputError(f"The map is a PNG file; given {path}.")
+    refuse_existing([path], force)
 
 
 def _nothing(

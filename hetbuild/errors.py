@@ -36,4 +36,4 @@ def nearest(word: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     listing = ", ".join(names) or "none"
-    return f"did you mean {close[0]!r}? Known: {listing}." if close else f"Known: {listing}."
+    return f"did you mean {close[0]!r}? Known: {listing}." if close else f"known are {listing}."

@@ -8,6 +8,7 @@ from typing import Any, Literal, TextIO
 import numpy as np
 
 from hetbuild.crystal import Crystal
+from hetbuild.errors import InputError
 from hetbuild.lattice import Coincidence
 from hetbuild.match import Match
 from hetbuild.planes import PlaneLabel
@@ -33,13 +34,8 @@ def rows(
     progress: Progress = None,
 ) -> list[Row]:
     """The first `most` matches (0: all) in an order, each with its cation continuity."""
-    keys: dict[str, Callable[[Match], Any]] = {
-        "score": lambda m: round(m.score, 6),
-        "area": lambda m: (round(sum(m.area), 6), m.largest_strain),
-        "strain": lambda m: (round(m.largest_strain, 9), m.score),
-    }
     if order != "cations":
-        matches = sorted(matches, key=keys[order])[: most or None]
+        matches = by_geometry(matches, order)[: most or None]
     found = []
     for done, match in enumerate(matches):
         found.append((match, cation_fit(match, crystals)))
@@ -48,6 +44,38 @@ def rows(
     if order == "cations":
         found.sort(key=lambda row: (-round(row[1].score, 6), round(row[0].score, 6)))
     return found[: most or None]
+
+
+def row(
+    matches: Sequence[Match],
+    crystals: tuple[Crystal, Crystal],
+    number: int,
+    *,
+    order: Order = "score",
+    progress: Progress = None,
+) -> Match:
+    """Row `number`, from 1, of the table in an order.
+
+    Raises
+    ------
+    InputError
+        There is no such row.
+    """
+    if not 1 <= number <= len(matches):
+        raise InputError(f"There are rows 1 to {len(matches)}; given {number}.")
+    if order == "cations":
+        return rows(matches, crystals, order=order, progress=progress)[number - 1][0]
+    return by_geometry(matches, order)[number - 1]
+
+
+def by_geometry(matches: Sequence[Match], order: Order) -> list[Match]:
+    """Matches by score, area or strain, smallest first."""
+    keys: dict[str, Callable[[Match], Any]] = {
+        "score": lambda m: round(m.score, 6),
+        "area": lambda m: (round(sum(m.area), 6), m.largest_strain),
+        "strain": lambda m: (round(m.largest_strain, 9), m.score),
+    }
+    return sorted(matches, key=keys[order])
 
 
 def table(shown: Sequence[Row], total: int, crystals: tuple[Crystal, Crystal]) -> Iterator[str]:

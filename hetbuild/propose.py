@@ -154,9 +154,8 @@ def _domain(p: Proposal, i: int, name: str) -> Iterator[str]:
     yield "]"
     keep, at = ("above", "below")[i], _number(chosen.index * scale)
     yield f'cut = {{ plane = {list(plane.asked)}, keep = "{keep}", at = {at} }}'
-    if crystal.charges.any():
-        # Before the cut, so that the outermost layer of the interface stays.
-        yield "trim = { fewer_than = 2, before_cut = true }"
+    # Before the cut, so that the outermost layer of the interface stays.
+    yield "trim = { fewer_than = 2, before_cut = true }"
 
 
 def _join(p: Proposal, names: tuple[str, str]) -> Iterator[str]:

@@ -43,8 +43,10 @@ def read_xyz(path: Path) -> Model:
         ) from None
 
 
-def read_positions(path: Path) -> tuple[IntArray, FloatArray]:
-    """Atomic numbers (N,) and positions (N, 3) in Å of any file ASE reads.
+def read_positions(path: Path) -> tuple[IntArray, FloatArray, FloatArray | None]:
+    """Atomic numbers (N,), positions (N, 3) and cell (3, 3) in Å of any file ASE reads.
+
+    The cell is None where the atoms do not repeat in three dimensions, and of VESTA files.
 
     Raises
     ------
@@ -55,23 +57,10 @@ def read_positions(path: Path) -> tuple[IntArray, FloatArray]:
         from hetbuild.formats.vesta import read_vesta
 
         numbers, positions, _ = read_vesta(path)
-        return numbers.astype(np.int16), positions
+        return numbers.astype(np.int16), positions, None
     atoms = _read(path)
-    return atoms.numbers.astype(np.int16), np.array(atoms.positions)
-
-
-def read_cell(path: Path) -> FloatArray | None:
-    """The cell of a file whose atoms repeat, rows in Å, shape (3, 3); None without one.
-
-    Raises
-    ------
-    InputError
-        As `read_positions`.
-    """
-    if path.suffix == ".vesta":
-        return None
-    atoms = _read(path)
-    return np.array(atoms.cell) if atoms.pbc.any() and atoms.cell.rank == 3 else None
+    cell = np.array(atoms.cell) if atoms.pbc.any() and atoms.cell.rank == 3 else None
+    return atoms.numbers.astype(np.int16), np.array(atoms.positions), cell
 
 
 def write_plain_xyz(model: Model, stream: TextIO) -> None:
@@ -93,7 +82,7 @@ def _read(path: Path) -> Atoms:
         atoms = read(path)
     except Exception as error:
         # ASE's readers raise whatever their parser stumbles over.
-        why = str(error) or type(error).__name__
+        why = str(error) or "it has no format that ASE knows"
         raise InputError(f"{path} cannot be read as a structure file: {why}") from None
     if isinstance(atoms, list) or not len(atoms):
         raise InputError(f"{path} holds no atoms.")
