@@ -29,7 +29,7 @@ STRUCTURE = Path(__file__).parent.parent / "structures" / "PbS.cif"
 
 def by_hetbuild(size: float) -> int:
     from hetbuild.carve import Facet, carve
-    from hetbuild.crystal import read_crystal
+    from hetbuild.crystal.crystal import read_crystal
 
     crystal = read_crystal(STRUCTURE)
     planes = size / 2 / crystal.spacing((2, 0, 0))

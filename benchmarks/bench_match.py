@@ -8,10 +8,10 @@ from pymatgen.analysis.interfaces.substrate_analyzer import SubstrateAnalyzer
 from pymatgen.analysis.interfaces.zsl import ZSLGenerator
 from pymatgen.core import Structure
 
-from hetbuild.crystal import Crystal, read_crystal
+from hetbuild.crystal.crystal import Crystal, read_crystal
+from hetbuild.crystal.planes import distinct_pairs, plane_net
 from hetbuild.library import find_structure
 from hetbuild.match import match
-from hetbuild.planes import distinct_pairs, plane_net
 from hetbuild.registry import scan
 
 MAIN = ((-2, 1, 0), (-4, -4, 2))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hetbuild.carve import Facet, carve
-from hetbuild.crystal import read_crystal
+from hetbuild.crystal.crystal import read_crystal
 from hetbuild.formats.xyz import COLUMNS, write_xyz
 from hetbuild.library import find_structure
 from hetbuild.model import Model

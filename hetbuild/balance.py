@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hetbuild.contacts import Floors
+from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import counts
 from hetbuild.errors import ImpossibleError
 from hetbuild.ground_state import class_counts, ground_state, nearest_reachable
 from hetbuild.ionic import pair_coulomb, potential
-from hetbuild.lattice import FloatArray, IntArray
 from hetbuild.model import BoolArray, Model
 from hetbuild.moves import ADDED_FLOORS, Candidates, Move, apply, candidates
 from hetbuild.symmetry import orbits, point_group, subgroups

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hetbuild import lattice
-from hetbuild.crystal import Crystal
-from hetbuild.lattice import FloatArray, IntArray
+from hetbuild.crystal import lattice
+from hetbuild.crystal.crystal import Crystal
+from hetbuild.crystal.lattice import FloatArray, IntArray
+from hetbuild.crystal.planes import Indices
 from hetbuild.match import Match
-from hetbuild.planes import Indices
 from hetbuild.slab import slab
 
 

@@ -14,7 +14,7 @@ from hetbuild import __version__
 from hetbuild.balance import Target, balance
 from hetbuild.carve import Facet, carve
 from hetbuild.contacts import Floors
-from hetbuild.crystal import Crystal, read_crystal
+from hetbuild.crystal.crystal import Crystal, read_crystal
 from hetbuild.cut import cut
 from hetbuild.elements import parse_formula
 from hetbuild.join import Orientation, Registry, Window, align, anchored, join, search_registry

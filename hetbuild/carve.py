@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hetbuild.crystal import Crystal
+from hetbuild.crystal.crystal import Crystal
+from hetbuild.crystal.lattice import FloatArray, IntArray, check_plane, plane_label
 from hetbuild.elements import counts, formula, number, symbol
 from hetbuild.errors import ImpossibleError, InputError
-from hetbuild.lattice import FloatArray, IntArray, check_plane, plane_label
 from hetbuild.model import DECIMALS, Domain, Model, Role
 
 ON_PLANE = 1e-6

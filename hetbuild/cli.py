@@ -399,7 +399,7 @@ def _file(output: str | None, name: str) -> Path:
 
 
 def _crystal_writer(name: str, to: str) -> Callable[[TextIO], None]:
-    from hetbuild.crystal import read_crystal
+    from hetbuild.crystal.crystal import read_crystal
     from hetbuild.formats.cif import write_crystal_cif
     from hetbuild.library import find_structure
 
@@ -494,7 +494,7 @@ def carve(
     """Carve a bare particle out of CRYSTAL, a shipped name or a CIF file."""
     from hetbuild.carve import Facet
     from hetbuild.carve import carve as cut_out
-    from hetbuild.crystal import read_crystal
+    from hetbuild.crystal.crystal import read_crystal
     from hetbuild.formats.files import write_all
     from hetbuild.formats.xyz import write_xyz
     from hetbuild.library import find_structure
@@ -515,9 +515,9 @@ def carve(
 @as_json
 def planes(crystal: str, hkl: tuple[int, int, int], as_json: bool) -> None:
     """Print the stacking of the planes (H K L) of CRYSTAL, to choose a cut by."""
-    from hetbuild.crystal import read_crystal
+    from hetbuild.crystal.crystal import read_crystal
+    from hetbuild.crystal.layers import stacking
     from hetbuild.library import find_structure
-    from hetbuild.stacking import stacking
 
     found = stacking(read_crystal(find_structure(crystal)), hkl)
     emit(found.as_dict(), "\n".join(found.lines()), as_json)
@@ -572,7 +572,7 @@ def _read_model(path: Path, crystals: str | None) -> Model:
 
     if crystals is None:
         return read_xyz(path)
-    from hetbuild.crystal import read_crystal
+    from hetbuild.crystal.crystal import read_crystal
     from hetbuild.formats.xyz import read_positions
     from hetbuild.library import find_structure
     from hetbuild.unlabelled import model_of

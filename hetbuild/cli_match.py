@@ -11,9 +11,9 @@ from hetbuild.console import as_json, emit, force, numbers, progress_bar
 from hetbuild.errors import ImpossibleError, InputError
 
 if TYPE_CHECKING:
-    from hetbuild.crystal import Crystal
+    from hetbuild.crystal.crystal import Crystal
+    from hetbuild.crystal.planes import Indices
     from hetbuild.match import Match
-    from hetbuild.planes import Indices
 
 ORDERS = ("score", "area", "strain", "cations")
 
@@ -64,7 +64,7 @@ def match(
     `--recipe K` prints a recipe for row K: `hetbuild match CsPbCl3 PbS --recipe 1 > new.toml`.
     """
     from hetbuild import fits
-    from hetbuild.crystal import read_crystal
+    from hetbuild.crystal.crystal import read_crystal
     from hetbuild.library import find_structure
     from hetbuild.match import match as search
 
@@ -178,8 +178,8 @@ def _nothing(
     max_strain: float,
     max_area: float,
 ) -> str:
+    from hetbuild.crystal.planes import plane_net
     from hetbuild.match import nearest_miss
-    from hetbuild.planes import plane_net
 
     what = f"planes up to index {max_index}" if planes is None else "these planes"
     text = (

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import counts, symbol
 from hetbuild.errors import ImpossibleError, InputError
-from hetbuild.lattice import FloatArray, IntArray
 
 TRIALS = 4000
 """Orientations tried where principal axes do not settle it; some 12 degrees apart."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hetbuild.lattice import FloatArray, IntArray
+from hetbuild.crystal.lattice import FloatArray, IntArray
 
 KINDS = ("anion-anion", "cation-anion", "cation-cation")
 """Kinds of contact, in the order every triple of this module uses."""

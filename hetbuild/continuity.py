@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hetbuild import lattice
+from hetbuild.crystal import lattice
+from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import symbol
-from hetbuild.lattice import FloatArray, IntArray
 from hetbuild.model import Domain, Model
 
 LAYER = 1.0

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import gemmi
 import numpy as np
 
+from hetbuild.crystal.lattice import IntArray
 from hetbuild.errors import InputError
-from hetbuild.lattice import IntArray
 
 USUAL_CHARGES: Mapping[str, int] = (
     dict.fromkeys(["Li", "Na", "K", "Rb", "Cs", "Cu", "Ag", "Tl"], 1)

@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hetbuild.crystal import Crystal
+from hetbuild.crystal.crystal import Crystal
+from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import counts, number, usual_charge
 from hetbuild.errors import ImpossibleError, InputError
-from hetbuild.lattice import FloatArray, IntArray
 from hetbuild.model import DECIMALS, Domain, LedgerEntry, Model, Role
 from hetbuild.selection import Where, select, share
 

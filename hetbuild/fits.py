@@ -7,15 +7,15 @@ from typing import Any, Literal, TextIO
 
 import numpy as np
 
-from hetbuild.crystal import Crystal
+from hetbuild.crystal.crystal import Crystal
+from hetbuild.crystal.lattice import Coincidence
+from hetbuild.crystal.planes import PlaneLabel
+from hetbuild.crystal.terminations import Termination
+from hetbuild.crystal.vicinal import Stair, stair
 from hetbuild.errors import InputError
-from hetbuild.lattice import Coincidence
 from hetbuild.match import Match
-from hetbuild.planes import PlaneLabel
 from hetbuild.registry import Registries, terminations_of
 from hetbuild.sublattice import Fit, cation_fit
-from hetbuild.termination import Termination
-from hetbuild.vicinal import Stair, stair
 
 Order = Literal["score", "area", "strain", "cations"]
 Row = tuple[Match, Fit]

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.errors import ImpossibleError
-from hetbuild.lattice import FloatArray, IntArray
 from hetbuild.model import BoolArray
 
 REPLICAS = 48

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from hetbuild import lattice
 from hetbuild.contacts import KINDS, Contact, closest_contacts, coordination
 from hetbuild.continuity import Continuation, continuity
-from hetbuild.crystal import Crystal
+from hetbuild.crystal import lattice
+from hetbuild.crystal.crystal import Crystal
+from hetbuild.crystal.lattice import Coincidence, Direction, plane_label
 from hetbuild.elements import number
 from hetbuild.errors import ImpossibleError
-from hetbuild.lattice import Coincidence, Direction, plane_label
 from hetbuild.model import BoolArray, Domain, Model, Role
 from hetbuild.periodic import finite, strain_of
 from hetbuild.recognise import closest_setting, fit_frame

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import symbol
 from hetbuild.errors import InputError
-from hetbuild.lattice import FloatArray, IntArray
 
 COULOMB = 14.39964
 """e^2 / (4 pi epsilon_0) in eV Å."""

@@ -9,10 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from hetbuild import lattice
-from hetbuild.crystal import Crystal
+from hetbuild.crystal import lattice
+from hetbuild.crystal.crystal import Crystal
+from hetbuild.crystal.lattice import Coincidence, Direction, FloatArray, IntArray
+from hetbuild.crystal.planes import (
+    Indices,
+    PlaneLabel,
+    PlaneNet,
+    distinct_pairs,
+    number_of_planes,
+    plane_net,
+)
 from hetbuild.errors import ImpossibleError, InputError
-from hetbuild.lattice import Coincidence, Direction, FloatArray, IntArray
 from hetbuild.nets import (
     LARGEST_STRAIN,
     CoincidenceCells,
@@ -23,14 +31,6 @@ from hetbuild.nets import (
     reduced_supercells,
     strained_supercells,
     stretches,
-)
-from hetbuild.planes import (
-    Indices,
-    PlaneLabel,
-    PlaneNet,
-    distinct_pairs,
-    number_of_planes,
-    plane_net,
 )
 
 MAX_STRAIN = 0.035

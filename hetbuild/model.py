@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from hetbuild.crystal import Crystal
+from hetbuild.crystal.crystal import Crystal
+from hetbuild.crystal.lattice import Coincidence, FloatArray, IntArray
 from hetbuild.elements import counts, formula
 from hetbuild.errors import InputError
-from hetbuild.lattice import Coincidence, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from ase import Atoms

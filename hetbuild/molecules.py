@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import number
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchange import Exchange, ionic_charge, principal_strains, swap_entries
-from hetbuild.lattice import FloatArray, IntArray
 from hetbuild.library import molecules
 from hetbuild.model import DECIMALS, BoolArray, Model
 from hetbuild.selection import Where, select, share

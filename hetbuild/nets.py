@@ -14,8 +14,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from hetbuild.lattice import FloatArray, IntArray
-from hetbuild.planes import PlaneNet
+from hetbuild.crystal.lattice import FloatArray, IntArray
+from hetbuild.crystal.planes import PlaneNet
 
 LARGEST_STRAIN = 0.15
 """Up to here the shortest vectors of two matching nets are among the four that are tried."""

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hetbuild import lattice
 from hetbuild.contacts import Floors, closest_contacts
+from hetbuild.crystal import lattice
+from hetbuild.crystal.lattice import Coincidence, Direction, FloatArray
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.ionic import REACH
 from hetbuild.join import (
@@ -21,7 +22,6 @@ from hetbuild.join import (
     join,
     search_registry,
 )
-from hetbuild.lattice import Coincidence, Direction, FloatArray
 from hetbuild.model import DECIMALS, Domain, Model
 from hetbuild.slab import slab
 

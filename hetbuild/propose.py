@@ -11,16 +11,16 @@ from math import gcd
 
 import numpy as np
 
-from hetbuild import lattice
 from hetbuild.bicrystal import bicrystal
-from hetbuild.crystal import Crystal
+from hetbuild.crystal import lattice
+from hetbuild.crystal.crystal import Crystal
+from hetbuild.crystal.lattice import Coincidence, FloatArray, plane_label
+from hetbuild.crystal.planes import Indices, PlaneLabel
+from hetbuild.crystal.terminations import Termination
 from hetbuild.elements import counts, symbol
 from hetbuild.errors import InputError
-from hetbuild.lattice import Coincidence, FloatArray, plane_label
 from hetbuild.match import Match
-from hetbuild.planes import Indices, PlaneLabel
 from hetbuild.registry import Minimum, scan
-from hetbuild.termination import Termination
 
 SLACK = 0.4
 """Å by which the build may shift from the registry found, in the plane."""

@@ -13,11 +13,11 @@ from itertools import product
 
 import numpy as np
 
-from hetbuild import lattice
-from hetbuild.crystal import Crystal
+from hetbuild.crystal import lattice
+from hetbuild.crystal.crystal import Crystal
+from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import symbol, usual_charge
 from hetbuild.errors import ImpossibleError
-from hetbuild.lattice import FloatArray, IntArray
 
 SEEDS = 24
 """Atoms tried as a start."""

@@ -20,12 +20,12 @@ import numpy.typing as npt
 
 from hetbuild.bicrystal import Side, Sites, bicrystal
 from hetbuild.contacts import Contact, closest_contacts
-from hetbuild.crystal import Crystal
+from hetbuild.crystal.crystal import Crystal
+from hetbuild.crystal.lattice import FloatArray, IntArray, gauss_reduced
+from hetbuild.crystal.terminations import Termination, terminations
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.ionic import COULOMB, SOFTNESS, radii
-from hetbuild.lattice import FloatArray, IntArray, gauss_reduced
 from hetbuild.match import Match
-from hetbuild.termination import Termination, terminations
 
 GRID = 0.1
 """Å between points of the map."""

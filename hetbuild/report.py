@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hetbuild.compare import Comparison
+from hetbuild.crystal.lattice import plane_label
 from hetbuild.elements import formula, parse_formula
 from hetbuild.inspect import MeasuredInterface, Report
-from hetbuild.lattice import plane_label
 from hetbuild.model import Model
 from hetbuild.recipe import Recipe
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
+from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.errors import InputError
-from hetbuild.lattice import FloatArray, IntArray
 from hetbuild.model import Model, Role
 
 Where = Literal["surface", "interface", "random", "even"]

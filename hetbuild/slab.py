@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from hetbuild import lattice
-from hetbuild.crystal import Crystal
+from hetbuild.crystal import lattice
+from hetbuild.crystal.crystal import Crystal
+from hetbuild.crystal.lattice import FloatArray, plane_label
 from hetbuild.errors import ImpossibleError, InputError
-from hetbuild.lattice import FloatArray, plane_label
 from hetbuild.model import DECIMALS, Domain, Model, Role
 
 EDGE = 1e-4

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from hetbuild.balance import Target, balance
-from hetbuild.crystal import Crystal, read_crystal
+from hetbuild.crystal.crystal import Crystal, read_crystal
+from hetbuild.crystal.lattice import IntArray
 from hetbuild.elements import counts, number, parse_formula, usual_charge
 from hetbuild.errors import HetbuildError, ImpossibleError, InputError
 from hetbuild.etch import etch
 from hetbuild.exchange import product_crystal, reduced, replace_ions
-from hetbuild.lattice import IntArray
 from hetbuild.library import find_structure, structures
 from hetbuild.model import Model
 from hetbuild.molecules import is_molecule, replace_molecules

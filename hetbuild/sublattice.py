@@ -14,10 +14,10 @@ import numpy as np
 
 from hetbuild.bicrystal import Side, bicrystal
 from hetbuild.continuity import LAYER, ON_SITE
-from hetbuild.crystal import Crystal
-from hetbuild.lattice import FloatArray
+from hetbuild.crystal.crystal import Crystal
+from hetbuild.crystal.lattice import FloatArray
+from hetbuild.crystal.vicinal import Stair, stair
 from hetbuild.match import Match
-from hetbuild.vicinal import Stair, stair
 
 ROUNDS = 4
 """Of shifting to the mean displacement; the coincident set settles within these."""

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from hetbuild.contacts import coordination
-from hetbuild.crystal import Crystal
+from hetbuild.crystal.crystal import Crystal
+from hetbuild.crystal.lattice import Coincidence, Direction, FloatArray, IntArray
 from hetbuild.elements import number, symbol
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchange import (
@@ -26,7 +27,6 @@ from hetbuild.exchange import (
 from hetbuild.ground_state import ground_state
 from hetbuild.inspect import measure_interface
 from hetbuild.ionic import pair_coulomb, potential
-from hetbuild.lattice import Coincidence, Direction, FloatArray, IntArray
 from hetbuild.model import DECIMALS, BoolArray, Domain, Interface, LedgerEntry, Model, Role
 from hetbuild.selection import Where, select, share, spread_evenly
 

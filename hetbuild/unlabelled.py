@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from hetbuild.crystal import Crystal
+from hetbuild.crystal.crystal import Crystal
+from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import symbol, usual_charge
 from hetbuild.errors import InputError
 from hetbuild.inspect import measure_interface
-from hetbuild.lattice import FloatArray, IntArray
 from hetbuild.model import Domain, Model, Role
 from hetbuild.recognise import origin_of, recognise
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 
 from hetbuild.build import stages
-from hetbuild.crystal import Crystal, read_crystal
+from hetbuild.crystal.crystal import Crystal, read_crystal
 from hetbuild.library import find_recipe, find_structure
 from hetbuild.model import Model
 from hetbuild.recipe import read_recipe

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hetbuild.carve import Facet, carve
-from hetbuild.crystal import Crystal
+from hetbuild.crystal.crystal import Crystal
 from hetbuild.elements import counts
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.model import Model, Role

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hetbuild.carve import carve
-from hetbuild.crystal import Crystal, read_crystal
+from hetbuild.crystal.crystal import Crystal, read_crystal
 from hetbuild.elements import symbol
 from hetbuild.errors import InputError
 from hetbuild.library import structures

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice
 
-from hetbuild import lattice
-from hetbuild.crystal import CENTRING
+from hetbuild.crystal import lattice
+from hetbuild.crystal.crystal import CENTRING
+from hetbuild.crystal.lattice import Direction
 from hetbuild.errors import InputError
-from hetbuild.lattice import Direction
 
 CRYSTALS = ["PbS", "CsPbCl3", "Cs2PbI2Cl2", "Cs4PbBr6", "Pb4S3Br2", "Pb3S2Cl2", "CdS-wurtzite"]
 planes = st.tuples(*3 * [st.integers(-5, 5)]).filter(any)

@@ -22,15 +22,18 @@ from pymatgen.core import Lattice, Structure
 from scipy.spatial.distance import cdist
 from test_cli import run
 
-from hetbuild import lattice
 from hetbuild.bicrystal import bicrystal
 from hetbuild.build import stages
+from hetbuild.crystal import lattice
+from hetbuild.crystal.layers import stacking
+from hetbuild.crystal.planes import distinct_pairs, plane_net
+from hetbuild.crystal.terminations import terminations
+from hetbuild.crystal.vicinal import stair
 from hetbuild.elements import counts, parse_formula
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.ionic import COULOMB, SHANNON_RADII, SOFTNESS, radii
 from hetbuild.match import Match, match, nearest_miss
 from hetbuild.nets import coincidence_cells, reduced_supercells, strained_supercells, stretches
-from hetbuild.planes import distinct_pairs, plane_net
 from hetbuild.propose import morphology, propose, recipe_text
 from hetbuild.recipe import read_recipe
 from hetbuild.registry import (
@@ -40,10 +43,7 @@ from hetbuild.registry import (
     scan,
     terminations_of,
 )
-from hetbuild.stacking import stacking
 from hetbuild.sublattice import cation_fit
-from hetbuild.termination import terminations
-from hetbuild.vicinal import stair
 
 MAIN = ((-2, 1, 0), (-4, -4, 2))
 

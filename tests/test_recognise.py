@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from hetbuild import lattice
+from hetbuild.crystal import lattice
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.inspect import inspect, measure_interface
 from hetbuild.model import Model

@@ -8,10 +8,10 @@ from typing import TextIO
 import gemmi
 import numpy as np
 
-from hetbuild import lattice
-from hetbuild.crystal import SYMPREC, Crystal
+from hetbuild.crystal import lattice
+from hetbuild.crystal.crystal import SYMPREC, Crystal
+from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import counts, symbol
-from hetbuild.lattice import FloatArray, IntArray
 from hetbuild.model import Model, Role
 
 SITE = ("label", "type_symbol", "occupancy", "fract_x", "fract_y", "fract_z")

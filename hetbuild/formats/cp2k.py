@@ -18,10 +18,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import number, symbol
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.formats.xyz import write_plain_xyz
-from hetbuild.lattice import FloatArray, IntArray
 from hetbuild.model import Model, Role
 
 Run = Literal["energy", "geo_opt", "md", "none"]

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from hetbuild.crystal import Crystal
+from hetbuild.crystal.crystal import Crystal
+from hetbuild.crystal.lattice import Coincidence, Direction, FloatArray, IntArray
 from hetbuild.errors import InputError
-from hetbuild.lattice import Coincidence, Direction, FloatArray, IntArray
 from hetbuild.model import Domain, Interface, LedgerEntry, Model
 
 VERSION = 1

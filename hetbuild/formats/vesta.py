@@ -17,12 +17,12 @@ from typing import TextIO
 import gemmi
 import numpy as np
 
-from hetbuild import lattice
+from hetbuild.crystal import lattice
+from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import A_CATIONS, number, symbol
 from hetbuild.errors import InputError
 from hetbuild.formats.cif import box, in_cell, labels
 from hetbuild.ionic import SHANNON_RADII
-from hetbuild.lattice import FloatArray, IntArray
 from hetbuild.model import Domain, Model, Role
 
 PALETTE: Mapping[str, tuple[float, int]] = {

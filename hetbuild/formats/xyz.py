@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
+from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import symbol
 from hetbuild.errors import HetbuildError, InputError
 from hetbuild.formats.ase import from_ase, to_ase
-from hetbuild.lattice import FloatArray, IntArray
 from hetbuild.model import Model
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from hetbuild import lattice
-from hetbuild.crystal import Crystal
+from hetbuild.crystal import lattice
+from hetbuild.crystal.crystal import Crystal
+from hetbuild.crystal.lattice import plane_label
 from hetbuild.elements import counts, formula
-from hetbuild.lattice import plane_label
 
 SAME_LAYER = 1e-3
 """Å between ions of one layer."""

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hetbuild import lattice
+from hetbuild.crystal import lattice
+from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import counts, formula, symbol, usual_charge
 from hetbuild.errors import InputError
-from hetbuild.lattice import FloatArray, IntArray
 
 if TYPE_CHECKING:
     import gemmi

@@ -9,10 +9,10 @@ from math import gcd
 
 import numpy as np
 
-from hetbuild import lattice
-from hetbuild.crystal import Crystal
+from hetbuild.crystal import lattice
+from hetbuild.crystal.crystal import Crystal
+from hetbuild.crystal.lattice import Direction, FloatArray, IntArray, plane_label
 from hetbuild.errors import InputError
-from hetbuild.lattice import Direction, FloatArray, IntArray, plane_label
 
 Indices = tuple[int, int, int]
 

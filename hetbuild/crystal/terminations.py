@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hetbuild import lattice
-from hetbuild.crystal import Crystal
-from hetbuild.planes import Indices
-from hetbuild.stacking import stacking
+from hetbuild.crystal import lattice
+from hetbuild.crystal.crystal import Crystal
+from hetbuild.crystal.layers import stacking
+from hetbuild.crystal.planes import Indices
 
 NO_DIPOLE = 1e-3
 """e Å per surface cell below which a repeat has no dipole."""

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from hetbuild import lattice
-from hetbuild.crystal import SYMPREC, Crystal
+from hetbuild.crystal import lattice
+from hetbuild.crystal.crystal import SYMPREC, Crystal
+from hetbuild.crystal.lattice import Direction, FloatArray, IntArray, plane_label
+from hetbuild.crystal.planes import Indices
 from hetbuild.elements import number, symbol
 from hetbuild.errors import InputError
-from hetbuild.lattice import Direction, FloatArray, IntArray, plane_label
-from hetbuild.planes import Indices
 
 CLOSE = 1e-6
 """Å or Å² below which lengths and products are equal."""
