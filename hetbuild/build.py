@@ -13,10 +13,10 @@ import numpy as np
 from hetbuild import __version__
 from hetbuild.balance import Target, balance
 from hetbuild.carve import Facet, carve
-from hetbuild.contacts import Floors
 from hetbuild.crystal.crystal import Crystal, read_crystal
 from hetbuild.cut import cut
 from hetbuild.elements import parse_formula
+from hetbuild.geometry.contacts import Floors
 from hetbuild.join import Orientation, Registry, Window, align, anchored, join, search_registry
 from hetbuild.library import find_structure
 from hetbuild.model import Domain, Model

@@ -7,11 +7,11 @@ from typing import Literal
 
 import numpy as np
 
-from hetbuild.contacts import coordination
 from hetbuild.crystal.crystal import BOND_FACTOR
 from hetbuild.crystal.lattice import check_plane, plane_label
 from hetbuild.elements import number
 from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.geometry.contacts import coordination
 from hetbuild.model import BoolArray, Domain, Model
 
 Side = Literal["above", "below"]

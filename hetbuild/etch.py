@@ -7,9 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from hetbuild.contacts import coordination
 from hetbuild.elements import counts, formula, symbol
 from hetbuild.errors import ImpossibleError
+from hetbuild.geometry.contacts import coordination
 from hetbuild.model import BoolArray, LedgerEntry, Model, Role
 
 Shared = Literal["bonded", "keep", "drop"]

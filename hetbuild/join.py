@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hetbuild.contacts import Floors, closest_contacts
 from hetbuild.crystal import lattice
 from hetbuild.crystal.lattice import Coincidence, Direction, FloatArray, plane_label
 from hetbuild.errors import ImpossibleError, InputError
-from hetbuild.ionic import REACH, contact_energy
+from hetbuild.geometry.contacts import Floors, closest_contacts
+from hetbuild.geometry.electrostatics import REACH, contact_energy
 from hetbuild.model import DECIMALS, Domain, Interface, Model, Role
 
 Plane = tuple[int, int, int]

@@ -8,11 +8,11 @@ from typing import Literal
 
 import numpy as np
 
-from hetbuild.contacts import Floors, clear_of, coordination
 from hetbuild.crystal.crystal import BOND_FACTOR
 from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import number, symbol, usual_charge
 from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.geometry.contacts import Floors, clear_of, coordination
 from hetbuild.model import DECIMALS, BoolArray, LedgerEntry, Model, Role
 
 Action = Literal["add", "remove", "swap"]

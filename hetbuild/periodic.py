@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hetbuild.contacts import Floors, closest_contacts
 from hetbuild.crystal import lattice
 from hetbuild.crystal.lattice import Coincidence, Direction, FloatArray
 from hetbuild.errors import ImpossibleError, InputError
-from hetbuild.ionic import REACH
+from hetbuild.geometry.contacts import Floors, closest_contacts
+from hetbuild.geometry.electrostatics import REACH
 from hetbuild.join import (
     Orientation,
     Registry,

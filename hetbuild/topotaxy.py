@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from hetbuild.contacts import coordination
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import Coincidence, Direction, FloatArray, IntArray
 from hetbuild.elements import number, symbol
@@ -24,9 +23,10 @@ from hetbuild.exchange import (
     principal_strains,
     with_domain,
 )
+from hetbuild.geometry.contacts import coordination
+from hetbuild.geometry.electrostatics import pair_coulomb, potential
 from hetbuild.ground_state import ground_state
 from hetbuild.inspect import measure_interface
-from hetbuild.ionic import pair_coulomb, potential
 from hetbuild.model import DECIMALS, BoolArray, Domain, Interface, LedgerEntry, Model, Role
 from hetbuild.selection import Where, select, share, spread_evenly
 

@@ -13,16 +13,16 @@ from scipy.spatial import cKDTree
 
 from hetbuild.balance import Target, balance, prepared
 from hetbuild.carve import Facet, carve
-from hetbuild.contacts import Floors
 from hetbuild.cut import cut
 from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.geometry.contacts import Floors
+from hetbuild.geometry.electrostatics import coulomb_energy
+from hetbuild.geometry.point_group import point_group_symbol
 from hetbuild.ground_state import ground_state
 from hetbuild.inspect import inspect
-from hetbuild.ionic import coulomb_energy
 from hetbuild.join import Orientation, Registry, Window, align, anchored, join, search_registry
 from hetbuild.model import Model, Role
 from hetbuild.moves import Move, bonded_neighbours, candidates, trim
-from hetbuild.symmetry import point_group_symbol
 
 STAGES = {
     "perovskite-carved": ("Cs216Pb125Cl450", 16),

@@ -31,7 +31,7 @@ from hetbuild.crystal.terminations import terminations
 from hetbuild.crystal.vicinal import stair
 from hetbuild.elements import counts, parse_formula
 from hetbuild.errors import ImpossibleError, InputError
-from hetbuild.ionic import COULOMB, SHANNON_RADII, SOFTNESS, radii
+from hetbuild.geometry.electrostatics import COULOMB, SHANNON_RADII, SOFTNESS, radii
 from hetbuild.match import Match, match, nearest_miss
 from hetbuild.nets import coincidence_cells, reduced_supercells, strained_supercells, stretches
 from hetbuild.propose import morphology, propose, recipe_text

@@ -22,7 +22,7 @@ from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import A_CATIONS, number, symbol
 from hetbuild.errors import InputError
 from hetbuild.formats.cif import box, in_cell, labels
-from hetbuild.ionic import SHANNON_RADII
+from hetbuild.geometry.electrostatics import SHANNON_RADII
 from hetbuild.model import Domain, Model, Role
 
 PALETTE: Mapping[str, tuple[float, int]] = {
