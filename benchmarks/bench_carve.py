@@ -28,7 +28,7 @@ STRUCTURE = Path(__file__).parent.parent / "structures" / "PbS.cif"
 
 
 def by_hetbuild(size: float) -> int:
-    from hetbuild.carve import Facet, carve
+    from hetbuild.assemble.carve import Facet, carve
     from hetbuild.crystal.crystal import read_crystal
 
     crystal = read_crystal(STRUCTURE)

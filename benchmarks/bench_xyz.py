@@ -8,7 +8,7 @@ import ase.io
 import numpy as np
 import pytest
 
-from hetbuild.carve import Facet, carve
+from hetbuild.assemble.carve import Facet, carve
 from hetbuild.crystal.crystal import read_crystal
 from hetbuild.formats.xyz import COLUMNS, write_xyz
 from hetbuild.library import find_structure

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hetbuild.assemble.slab import slab
 from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.crystal.planes import Indices
 from hetbuild.match import Match
-from hetbuild.slab import slab
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,17 +11,25 @@ from typing import Any
 import numpy as np
 
 from hetbuild import __version__
+from hetbuild.assemble.carve import Facet, carve
+from hetbuild.assemble.coherent import Strained, coincidence_cell, join_slabs, slabs
+from hetbuild.assemble.cut import cut
+from hetbuild.assemble.join import (
+    Orientation,
+    Registry,
+    Window,
+    align,
+    anchored,
+    join,
+    search_registry,
+)
 from hetbuild.balance import Target, balance
-from hetbuild.carve import Facet, carve
 from hetbuild.crystal.crystal import Crystal, read_crystal
-from hetbuild.cut import cut
 from hetbuild.elements import parse_formula
 from hetbuild.geometry.contacts import Floors
-from hetbuild.join import Orientation, Registry, Window, align, anchored, join, search_registry
 from hetbuild.library import find_structure
 from hetbuild.model import Domain, Model
 from hetbuild.moves import Move, trim
-from hetbuild.periodic import Strained, coincidence_cell, join_slabs, slabs
 from hetbuild.recipe import (
     DomainSpec,
     FacetSpec,

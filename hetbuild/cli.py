@@ -492,8 +492,8 @@ def carve(
     force: bool,
 ) -> None:
     """Carve a bare particle out of CRYSTAL, a shipped name or a CIF file."""
-    from hetbuild.carve import Facet
-    from hetbuild.carve import carve as cut_out
+    from hetbuild.assemble.carve import Facet
+    from hetbuild.assemble.carve import carve as cut_out
     from hetbuild.crystal.crystal import read_crystal
     from hetbuild.formats.files import write_all
     from hetbuild.formats.xyz import write_xyz

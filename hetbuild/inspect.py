@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hetbuild.assemble.coherent import finite, strain_of
 from hetbuild.continuity import Continuation, continuity
 from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal
@@ -18,7 +19,6 @@ from hetbuild.errors import ImpossibleError
 from hetbuild.geometry.contacts import KINDS, Contact, closest_contacts, coordination
 from hetbuild.geometry.point_group import point_group_symbol
 from hetbuild.model import BoolArray, Domain, Model, Role
-from hetbuild.periodic import finite, strain_of
 from hetbuild.recognise import closest_setting, fit_frame
 
 REPEATED = 14.0

@@ -11,16 +11,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
+from hetbuild.assemble.carve import Facet, carve
+from hetbuild.assemble.cut import cut
+from hetbuild.assemble.join import (
+    Orientation,
+    Registry,
+    Window,
+    align,
+    anchored,
+    join,
+    search_registry,
+)
 from hetbuild.balance import Target, balance, prepared
-from hetbuild.carve import Facet, carve
-from hetbuild.cut import cut
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.contacts import Floors
 from hetbuild.geometry.electrostatics import coulomb_energy
 from hetbuild.geometry.point_group import point_group_symbol
 from hetbuild.ground_state import ground_state
 from hetbuild.inspect import inspect
-from hetbuild.join import Orientation, Registry, Window, align, anchored, join, search_registry
 from hetbuild.model import Model, Role
 from hetbuild.moves import Move, bonded_neighbours, candidates, trim
 

@@ -10,7 +10,7 @@ from conftest import load
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hetbuild.carve import Facet, carve
+from hetbuild.assemble.carve import Facet, carve
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.elements import counts
 from hetbuild.errors import ImpossibleError, InputError

@@ -11,7 +11,7 @@ from conftest import load
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hetbuild.carve import carve
+from hetbuild.assemble.carve import carve
 from hetbuild.crystal.crystal import Crystal, read_crystal
 from hetbuild.elements import symbol
 from hetbuild.errors import InputError

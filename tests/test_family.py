@@ -22,6 +22,8 @@ from scipy.spatial.transform import Rotation
 from test_cli import run
 from vestacrystparser.parser import VestaFile
 
+from hetbuild.assemble.coherent import finite, strain_of
+from hetbuild.assemble.slab import slab
 from hetbuild.compare import compare
 from hetbuild.continuity import continuity
 from hetbuild.elements import parse_formula
@@ -32,9 +34,7 @@ from hetbuild.formats.xyz import read_xyz, write_xyz
 from hetbuild.inspect import inspect
 from hetbuild.library import find_recipe
 from hetbuild.model import Domain, Model, Role
-from hetbuild.periodic import finite, strain_of
 from hetbuild.recipe import parse_recipe, read_recipe
-from hetbuild.slab import slab
 
 PUBLISHED = {
     "pb3s2cl2-sphere": ("Pb560S373Cl374", 0),

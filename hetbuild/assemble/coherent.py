@@ -7,12 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hetbuild.crystal import lattice
-from hetbuild.crystal.lattice import Coincidence, Direction, FloatArray
-from hetbuild.errors import ImpossibleError, InputError
-from hetbuild.geometry.contacts import Floors, closest_contacts
-from hetbuild.geometry.electrostatics import REACH
-from hetbuild.join import (
+from hetbuild.assemble.join import (
     Orientation,
     Registry,
     Window,
@@ -22,8 +17,13 @@ from hetbuild.join import (
     join,
     search_registry,
 )
+from hetbuild.assemble.slab import slab
+from hetbuild.crystal import lattice
+from hetbuild.crystal.lattice import Coincidence, Direction, FloatArray
+from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.geometry.contacts import Floors, closest_contacts
+from hetbuild.geometry.electrostatics import REACH
 from hetbuild.model import DECIMALS, Domain, Model
-from hetbuild.slab import slab
 
 Strained = Literal["first", "second", "shared"]
 
