@@ -11,11 +11,11 @@ import time
 import numpy as np
 from anneal import anneal
 
-from hetbuild.balance import prepared
+from hetbuild.balance.anneal import ground_state
+from hetbuild.balance.balance import prepared
+from hetbuild.balance.candidates import Move
 from hetbuild.build import stages
-from hetbuild.ground_state import ground_state
 from hetbuild.library import find_recipe
-from hetbuild.moves import Move
 from hetbuild.recipe import read_recipe
 
 MOVES = 10**7

@@ -23,13 +23,13 @@ from hetbuild.assemble.join import (
     join,
     search_registry,
 )
-from hetbuild.balance import Target, balance
+from hetbuild.balance.balance import Target, balance
+from hetbuild.balance.candidates import Move, trim
 from hetbuild.crystal.crystal import Crystal, read_crystal
 from hetbuild.elements import parse_formula
 from hetbuild.geometry.contacts import Floors
 from hetbuild.library import find_structure
 from hetbuild.model import Domain, Model
-from hetbuild.moves import Move, trim
 from hetbuild.recipe import (
     DomainSpec,
     FacetSpec,

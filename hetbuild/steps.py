@@ -7,7 +7,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from hetbuild.balance import Target, balance
+from hetbuild.balance.balance import Target, balance
+from hetbuild.balance.candidates import Action, Move
 from hetbuild.crystal.crystal import Crystal, read_crystal
 from hetbuild.crystal.lattice import IntArray
 from hetbuild.elements import counts, number, parse_formula, usual_charge
@@ -17,7 +18,6 @@ from hetbuild.exchange import product_crystal, reduced, replace_ions
 from hetbuild.library import find_structure, structures
 from hetbuild.model import Model
 from hetbuild.molecules import is_molecule, replace_molecules
-from hetbuild.moves import Action, Move
 from hetbuild.recipe import EtchSpec, ReplaceSpec, TopotacticSpec, parse_step
 from hetbuild.topotaxy import HoleFloors, exchange_cations
 

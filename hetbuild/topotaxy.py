@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hetbuild.balance.anneal import ground_state
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import Coincidence, Direction, FloatArray, IntArray
 from hetbuild.elements import number, symbol
@@ -25,7 +26,6 @@ from hetbuild.exchange import (
 )
 from hetbuild.geometry.contacts import coordination
 from hetbuild.geometry.electrostatics import pair_coulomb, potential
-from hetbuild.ground_state import ground_state
 from hetbuild.inspect import measure_interface
 from hetbuild.model import DECIMALS, BoolArray, Domain, Interface, LedgerEntry, Model, Role
 from hetbuild.selection import Where, select, share, spread_evenly

@@ -22,15 +22,15 @@ from hetbuild.assemble.join import (
     join,
     search_registry,
 )
-from hetbuild.balance import Target, balance, prepared
+from hetbuild.balance.anneal import ground_state
+from hetbuild.balance.balance import Target, balance, prepared
+from hetbuild.balance.candidates import Move, bonded_neighbours, candidates, trim
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.contacts import Floors
 from hetbuild.geometry.electrostatics import coulomb_energy
 from hetbuild.geometry.point_group import point_group_symbol
-from hetbuild.ground_state import ground_state
 from hetbuild.inspect import inspect
 from hetbuild.model import Model, Role
-from hetbuild.moves import Move, bonded_neighbours, candidates, trim
 
 STAGES = {
     "perovskite-carved": ("Cs216Pb125Cl450", 16),

@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from hetbuild.balance.anneal import class_counts, ground_state, nearest_reachable
+from hetbuild.balance.candidates import ADDED_FLOORS, Candidates, Move, apply, candidates
 from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import counts
 from hetbuild.errors import ImpossibleError
 from hetbuild.geometry.contacts import Floors
 from hetbuild.geometry.electrostatics import pair_coulomb, potential
 from hetbuild.geometry.point_group import orbits, point_group, subgroups
-from hetbuild.ground_state import class_counts, ground_state, nearest_reachable
 from hetbuild.model import BoolArray, Model
-from hetbuild.moves import ADDED_FLOORS, Candidates, Move, apply, candidates
 
 Progress = Callable[[float], None] | None
 Column = tuple[int, str]
