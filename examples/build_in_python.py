@@ -1,7 +1,7 @@
 """Build the CsPbCl3/PbS model in Python and hand it to ASE."""
 
+from hetbuild.analyse.report import inspect
 from hetbuild.build import build
-from hetbuild.inspect import inspect
 from hetbuild.library import find_recipe
 from hetbuild.recipe import read_recipe
 

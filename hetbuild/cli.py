@@ -81,9 +81,9 @@ def _build(
     quiet: bool,
     verbose: bool,
 ) -> None:
+    from hetbuild.analyse.report import inspect
     from hetbuild.build import stages
     from hetbuild.formats.files import refuse_existing, write_all
-    from hetbuild.inspect import inspect
     from hetbuild.output import model_files, paths, stage_files
     from hetbuild.report import report_lines, verdict
 
@@ -268,8 +268,8 @@ def _step(
     verbose: bool,
 ) -> None:
     """Run one step on a model and write what comes of it."""
+    from hetbuild.analyse.report import inspect
     from hetbuild.formats.files import write_all
-    from hetbuild.inspect import inspect
     from hetbuild.output import daughter_name, model_files
     from hetbuild.report import report_lines
     from hetbuild.steps import run_step, stage_name
@@ -431,7 +431,7 @@ def inspect(model: Path, crystals: str | None, as_json: bool) -> None:
 
     A file written by hetbuild needs nothing else; of any other, name the crystals it is made of.
     """
-    from hetbuild.inspect import inspect as measure
+    from hetbuild.analyse.report import inspect as measure
     from hetbuild.report import report_lines
 
     read = _read_model(model, crystals)
@@ -451,8 +451,8 @@ def compare(first: Path, second: Path, as_json: bool) -> None:
     """
     import numpy as np
 
-    from hetbuild.compare import compare as laid
-    from hetbuild.compare import compare_periodic
+    from hetbuild.analyse.compare import compare as laid
+    from hetbuild.analyse.compare import compare_periodic
     from hetbuild.formats.xyz import read_positions, read_xyz
     from hetbuild.report import comparison_lines
 
@@ -572,10 +572,10 @@ def _read_model(path: Path, crystals: str | None) -> Model:
 
     if crystals is None:
         return read_xyz(path)
+    from hetbuild.analyse.labels import model_of
     from hetbuild.crystal.crystal import read_crystal
     from hetbuild.formats.xyz import read_positions
     from hetbuild.library import find_structure
-    from hetbuild.unlabelled import model_of
 
     bulk = [read_crystal(find_structure(name.strip())) for name in crystals.split(",")]
     atoms, positions, cell = read_positions(path)

@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
+from hetbuild.analyse.report import Report
 from hetbuild.export import Writer, cp2k_files
 from hetbuild.formats.cif import write_cif
 from hetbuild.formats.cp2k import Cp2kOptions
 from hetbuild.formats.vesta import write_vesta
 from hetbuild.formats.xyz import write_plain_xyz, write_xyz
-from hetbuild.inspect import Report
 from hetbuild.model import Model
 from hetbuild.recipe import VACUUM, Cp2kSpec, OutputSpec
 

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hetbuild.compare import Comparison
+from hetbuild.analyse.compare import Comparison
+from hetbuild.analyse.report import MeasuredInterface, Report
 from hetbuild.crystal.lattice import plane_label
 from hetbuild.elements import formula, parse_formula
-from hetbuild.inspect import MeasuredInterface, Report
 from hetbuild.model import Model
 from hetbuild.recipe import Recipe
 

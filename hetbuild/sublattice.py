@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from hetbuild.analyse.continuity import LAYER, ON_SITE
 from hetbuild.bicrystal import Side, bicrystal
-from hetbuild.continuity import LAYER, ON_SITE
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import FloatArray
 from hetbuild.crystal.vicinal import Stair, stair

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from hetbuild.analyse.report import measure_interface
 from hetbuild.balance.anneal import ground_state
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import Coincidence, Direction, FloatArray, IntArray
@@ -26,7 +27,6 @@ from hetbuild.exchange import (
 )
 from hetbuild.geometry.contacts import coordination
 from hetbuild.geometry.electrostatics import pair_coulomb, potential
-from hetbuild.inspect import measure_interface
 from hetbuild.model import DECIMALS, BoolArray, Domain, Interface, LedgerEntry, Model, Role
 from hetbuild.selection import Where, select, share, spread_evenly
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
+from hetbuild.analyse.report import inspect
 from hetbuild.assemble.carve import Facet, carve
 from hetbuild.assemble.cut import cut
 from hetbuild.assemble.join import (
@@ -29,7 +30,6 @@ from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.contacts import Floors
 from hetbuild.geometry.electrostatics import coulomb_energy
 from hetbuild.geometry.point_group import point_group_symbol
-from hetbuild.inspect import inspect
 from hetbuild.model import Model, Role
 
 STAGES = {

@@ -142,7 +142,7 @@ def unrolled(text: str) -> list[int]:
 
 
 def test_recipe_with_a_deck(tmp_path: Path) -> None:
-    from hetbuild.inspect import inspect
+    from hetbuild.analyse.report import inspect
     from hetbuild.output import model_files, paths
     from hetbuild.recipe import parse_recipe
 

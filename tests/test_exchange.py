@@ -16,11 +16,12 @@ from pymatgen.analysis.local_env import CrystalNN
 from pymatgen.core import Lattice, Structure
 from scipy.spatial import cKDTree
 
+from hetbuild.analyse.labels import model_of
+from hetbuild.analyse.report import inspect
 from hetbuild.build import build
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.etch import etch
 from hetbuild.exchange import replace_ions
-from hetbuild.inspect import inspect
 from hetbuild.library import find_recipe
 from hetbuild.model import Model, Role
 from hetbuild.molecules import read_molecule, replace_molecules, whole_molecules
@@ -35,7 +36,6 @@ from hetbuild.recipe import (
 from hetbuild.selection import depth, select, share
 from hetbuild.steps import run_step
 from hetbuild.topotaxy import HoleFloors, exchange_cations, shell_misfit, topotaxies
-from hetbuild.unlabelled import model_of
 
 SLOW_BUILD = settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

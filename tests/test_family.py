@@ -22,16 +22,16 @@ from scipy.spatial.transform import Rotation
 from test_cli import run
 from vestacrystparser.parser import VestaFile
 
+from hetbuild.analyse.compare import compare
+from hetbuild.analyse.continuity import continuity
+from hetbuild.analyse.report import inspect
 from hetbuild.assemble.coherent import finite, strain_of
 from hetbuild.assemble.slab import slab
-from hetbuild.compare import compare
-from hetbuild.continuity import continuity
 from hetbuild.elements import parse_formula
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.formats.cif import write_cif
 from hetbuild.formats.vesta import write_vesta
 from hetbuild.formats.xyz import read_xyz, write_xyz
-from hetbuild.inspect import inspect
 from hetbuild.library import find_recipe
 from hetbuild.model import Domain, Model, Role
 from hetbuild.recipe import parse_recipe, read_recipe
@@ -373,7 +373,7 @@ def test_compare_is_not_fooled_by_a_look_alike() -> None:
 
 def test_compare_pairs_every_atom_once() -> None:
     """Also where a direct assignment of one element would be too large."""
-    from hetbuild.compare import EXACT
+    from hetbuild.analyse.compare import EXACT
 
     grid = np.stack(np.meshgrid(*3 * [np.arange(17.0)], indexing="ij"), axis=-1).reshape(-1, 3)
     points = grid * [1.2, 1.5, 1.9]
@@ -387,7 +387,7 @@ def test_compare_pairs_every_atom_once() -> None:
 
 @given(st.integers(0, 2**31))
 def test_compare_periodic_models_in_any_wrapping(seed: int) -> None:
-    from hetbuild.compare import compare_periodic
+    from hetbuild.analyse.compare import compare_periodic
 
     rng = np.random.default_rng(seed)
     model = last("interface-cspbcl3-cs2pbcl4")
@@ -510,7 +510,7 @@ def test_measured_frames_hold_the_atoms(recipe: str) -> None:
 
 
 def test_tilt_does_not_depend_on_the_choice_of_axes() -> None:
-    from hetbuild.inspect import nearest_tilt
+    from hetbuild.analyse.report import nearest_tilt
 
     crystal, other = load("CdS-wurtzite"), load("PbS")
     turn = Rotation.from_euler("zyx", [17, 8, 4], degrees=True).as_matrix()

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from hetbuild.analyse.frames import closest_setting, fit_frame, recognise
+from hetbuild.analyse.labels import model_of
+from hetbuild.analyse.report import inspect, measure_interface
 from hetbuild.crystal import lattice
 from hetbuild.errors import ImpossibleError, InputError
-from hetbuild.inspect import inspect, measure_interface
 from hetbuild.model import Model
-from hetbuild.recognise import closest_setting, fit_frame, recognise
-from hetbuild.unlabelled import model_of
 
 
 @given(st.integers(0, 2**31), st.sampled_from(["sulfide-cut", "perovskite-cut"]))

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from hetbuild.analyse.continuity import Continuation, continuity
+from hetbuild.analyse.frames import closest_setting, fit_frame
 from hetbuild.assemble.coherent import finite, strain_of
-from hetbuild.continuity import Continuation, continuity
 from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import Coincidence, Direction, plane_label
@@ -19,7 +20,6 @@ from hetbuild.errors import ImpossibleError
 from hetbuild.geometry.contacts import KINDS, Contact, closest_contacts, coordination
 from hetbuild.geometry.point_group import point_group_symbol
 from hetbuild.model import BoolArray, Domain, Model, Role
-from hetbuild.recognise import closest_setting, fit_frame
 
 REPEATED = 14.0
 """Å beyond the cell to which a periodic model is repeated to be measured like a particle."""

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from hetbuild.analyse.frames import origin_of, recognise
+from hetbuild.analyse.report import measure_interface
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import symbol, usual_charge
 from hetbuild.errors import InputError
-from hetbuild.inspect import measure_interface
 from hetbuild.model import Domain, Model, Role
-from hetbuild.recognise import origin_of, recognise
 
 VACUUM = 5.0
 """Å without atoms; more, and the model ends there instead of going on across the cell."""
