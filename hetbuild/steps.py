@@ -13,13 +13,13 @@ from hetbuild.crystal.crystal import Crystal, read_crystal
 from hetbuild.crystal.lattice import IntArray
 from hetbuild.elements import counts, number, parse_formula, usual_charge
 from hetbuild.errors import HetbuildError, ImpossibleError, InputError
-from hetbuild.etch import etch
-from hetbuild.exchange import product_crystal, reduced, replace_ions
+from hetbuild.exchange.etch import etch
+from hetbuild.exchange.molecules import is_molecule, replace_molecules
+from hetbuild.exchange.same_site import product_crystal, reduced, replace_ions
+from hetbuild.exchange.topotactic import HoleFloors, exchange_cations
 from hetbuild.library import find_structure, structures
 from hetbuild.model import Model
-from hetbuild.molecules import is_molecule, replace_molecules
 from hetbuild.recipe import EtchSpec, ReplaceSpec, TopotacticSpec, parse_step
-from hetbuild.topotaxy import HoleFloors, exchange_cations
 
 HALIDES = frozenset(["F", "Cl", "Br", "I"])
 CHALCOGENS = frozenset(["O", "S", "Se", "Te"])

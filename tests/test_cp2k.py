@@ -15,11 +15,11 @@ from conftest import history
 
 from hetbuild.elements import USUAL_CHARGES, number
 from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.exchange.molecules import replace_molecules
 from hetbuild.export import core, cp2k_files
 from hetbuild.formats.cp2k import VALENCE, Cp2kOptions, cell, deck, electrons, ranges
 from hetbuild.formats.files import write_all
 from hetbuild.model import Model, Role
-from hetbuild.molecules import replace_molecules
 
 CP2K = shutil.which("cp2k.psmp")
 needs_cp2k = [pytest.mark.cp2k, pytest.mark.skipif(CP2K is None, reason="cp2k is not installed")]

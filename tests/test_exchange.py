@@ -20,11 +20,13 @@ from hetbuild.analyse.labels import model_of
 from hetbuild.analyse.report import inspect
 from hetbuild.build import build
 from hetbuild.errors import ImpossibleError, InputError
-from hetbuild.etch import etch
-from hetbuild.exchange import replace_ions
+from hetbuild.exchange.etch import etch
+from hetbuild.exchange.molecules import read_molecule, replace_molecules, whole_molecules
+from hetbuild.exchange.same_site import replace_ions
+from hetbuild.exchange.selection import depth, select, share
+from hetbuild.exchange.topotactic import HoleFloors, exchange_cations, shell_misfit, topotaxies
 from hetbuild.library import find_recipe
 from hetbuild.model import Model, Role
-from hetbuild.molecules import read_molecule, replace_molecules, whole_molecules
 from hetbuild.recipe import (
     EtchSpec,
     ReplaceSpec,
@@ -33,9 +35,7 @@ from hetbuild.recipe import (
     parse_step,
     read_recipe,
 )
-from hetbuild.selection import depth, select, share
 from hetbuild.steps import run_step
-from hetbuild.topotaxy import HoleFloors, exchange_cations, shell_misfit, topotaxies
 
 SLOW_BUILD = settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -11,10 +11,10 @@ import numpy as np
 from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import number
 from hetbuild.errors import ImpossibleError, InputError
-from hetbuild.exchange import Exchange, ionic_charge, principal_strains, swap_entries
+from hetbuild.exchange.same_site import Exchange, ionic_charge, principal_strains, swap_entries
+from hetbuild.exchange.selection import Where, select, share
 from hetbuild.library import molecules
 from hetbuild.model import DECIMALS, BoolArray, Model
-from hetbuild.selection import Where, select, share
 
 ALIASES: Mapping[str, str] = {
     "CH3NH3": "MA",

@@ -17,7 +17,7 @@ from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import Coincidence, Direction, FloatArray, IntArray
 from hetbuild.elements import number, symbol
 from hetbuild.errors import ImpossibleError, InputError
-from hetbuild.exchange import (
+from hetbuild.exchange.same_site import (
     Exchange,
     Lattice,
     on_lattice,
@@ -25,10 +25,10 @@ from hetbuild.exchange import (
     principal_strains,
     with_domain,
 )
+from hetbuild.exchange.selection import Where, select, share, spread_evenly
 from hetbuild.geometry.contacts import coordination
 from hetbuild.geometry.electrostatics import pair_coulomb, potential
 from hetbuild.model import DECIMALS, BoolArray, Domain, Interface, LedgerEntry, Model, Role
-from hetbuild.selection import Where, select, share, spread_evenly
 
 KEPT_PLANES = 5
 """Planes left at an interface: the PbS monolayer of the published CsPbCl3/Cu2S model."""

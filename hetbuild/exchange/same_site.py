@@ -16,8 +16,8 @@ from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import counts, number, usual_charge
 from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.exchange.selection import Where, select, share
 from hetbuild.model import DECIMALS, Domain, LedgerEntry, Model, Role
-from hetbuild.selection import Where, select, share
 
 Lattice = Literal["keep", "product"]
 
