@@ -22,7 +22,6 @@ from pymatgen.core import Lattice, Structure
 from scipy.spatial.distance import cdist
 from test_cli import run
 
-from hetbuild.bicrystal import bicrystal
 from hetbuild.build import stages
 from hetbuild.crystal import lattice
 from hetbuild.crystal.layers import stacking
@@ -32,18 +31,24 @@ from hetbuild.crystal.vicinal import stair
 from hetbuild.elements import counts, parse_formula
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.electrostatics import COULOMB, SHANNON_RADII, SOFTNESS, radii
-from hetbuild.match import Match, match, nearest_miss
-from hetbuild.nets import coincidence_cells, reduced_supercells, strained_supercells, stretches
-from hetbuild.propose import morphology, propose, recipe_text
-from hetbuild.recipe import read_recipe
-from hetbuild.registry import (
+from hetbuild.match.bicrystal import bicrystal
+from hetbuild.match.continuation import cation_fit
+from hetbuild.match.nets import (
+    coincidence_cells,
+    reduced_supercells,
+    strained_supercells,
+    stretches,
+)
+from hetbuild.match.proposal import morphology, propose, recipe_text
+from hetbuild.match.registry import (
     common_displacements,
     energy_maps,
     registries,
     scan,
     terminations_of,
 )
-from hetbuild.sublattice import cation_fit
+from hetbuild.match.search import Match, match, nearest_miss
+from hetbuild.recipe import read_recipe
 
 MAIN = ((-2, 1, 0), (-4, -4, 2))
 

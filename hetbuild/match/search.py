@@ -21,7 +21,7 @@ from hetbuild.crystal.planes import (
     plane_net,
 )
 from hetbuild.errors import ImpossibleError, InputError
-from hetbuild.nets import (
+from hetbuild.match.nets import (
     LARGEST_STRAIN,
     CoincidenceCells,
     Supercells,

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from hetbuild.analyse.continuity import LAYER, ON_SITE
-from hetbuild.bicrystal import Side, bicrystal
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import FloatArray
 from hetbuild.crystal.vicinal import Stair, stair
-from hetbuild.match import Match
+from hetbuild.match.bicrystal import Side, bicrystal
+from hetbuild.match.search import Match
 
 ROUNDS = 4
 """Of shifting to the mean displacement; the coincident set settles within these."""

@@ -11,7 +11,7 @@ from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.crystal.planes import Indices
-from hetbuild.match import Match
+from hetbuild.match.search import Match
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hetbuild.bicrystal import Side, Sites, bicrystal
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import FloatArray, IntArray, gauss_reduced
 from hetbuild.crystal.terminations import Termination, terminations
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.contacts import Contact, closest_contacts
 from hetbuild.geometry.electrostatics import COULOMB, SOFTNESS, radii
-from hetbuild.match import Match
+from hetbuild.match.bicrystal import Side, Sites, bicrystal
+from hetbuild.match.search import Match
 
 GRID = 0.1
 """Å between points of the map."""

@@ -11,7 +11,6 @@ from math import gcd
 
 import numpy as np
 
-from hetbuild.bicrystal import bicrystal
 from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import Coincidence, FloatArray, plane_label
@@ -19,8 +18,9 @@ from hetbuild.crystal.planes import Indices, PlaneLabel
 from hetbuild.crystal.terminations import Termination
 from hetbuild.elements import counts, symbol
 from hetbuild.errors import InputError
-from hetbuild.match import Match
-from hetbuild.registry import Minimum, scan
+from hetbuild.match.bicrystal import bicrystal
+from hetbuild.match.registry import Minimum, scan
+from hetbuild.match.search import Match
 
 SLACK = 0.4
 """Å by which the build may shift from the registry found, in the plane."""
