@@ -14,9 +14,9 @@ from anneal import anneal
 from hetbuild.balance.anneal import ground_state
 from hetbuild.balance.balance import prepared
 from hetbuild.balance.candidates import Move
-from hetbuild.build import stages
 from hetbuild.library import find_recipe
-from hetbuild.recipe import read_recipe
+from hetbuild.recipe.run import stages
+from hetbuild.recipe.schema import read_recipe
 
 MOVES = 10**7
 SIZES = {

@@ -1,9 +1,9 @@
 """Build the CsPbCl3/PbS model in Python and hand it to ASE."""
 
 from hetbuild.analyse.report import inspect
-from hetbuild.build import build
 from hetbuild.library import find_recipe
-from hetbuild.recipe import read_recipe
+from hetbuild.recipe.run import build
+from hetbuild.recipe.schema import read_recipe
 
 model = build(read_recipe(find_recipe("cspbcl3-pbs")))
 report = inspect(model)

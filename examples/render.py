@@ -18,11 +18,11 @@ from matplotlib.axes import Axes
 from PIL import Image
 from scipy.spatial import ConvexHull, cKDTree
 
-from hetbuild.build import build
 from hetbuild.elements import symbol
 from hetbuild.formats.vesta import read_sections, read_vesta, write_vesta
 from hetbuild.library import find_recipe
-from hetbuild.recipe import read_recipe
+from hetbuild.recipe.run import build
+from hetbuild.recipe.schema import read_recipe
 
 HALIDES = ("F", "Cl", "Br", "I")
 ROLES = {"": "", "_shared": "shared ", "_ligand": "ligand ", "_comp": "balancing "}

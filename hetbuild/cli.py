@@ -21,7 +21,7 @@ from hetbuild.errors import CheckError, HetbuildError, InputError
 
 if TYPE_CHECKING:
     from hetbuild.model import Model
-    from hetbuild.recipe import Recipe
+    from hetbuild.recipe.schema import Recipe
 
 DEFAULT_RECIPE = "cspbcl3-pbs"
 
@@ -61,7 +61,7 @@ def build(
 ) -> None:
     """Build the model of RECIPE, a shipped name or a TOML file (default: cspbcl3-pbs)."""
     from hetbuild.library import find_recipe
-    from hetbuild.recipe import read_recipe
+    from hetbuild.recipe.schema import read_recipe
 
     path = find_recipe(recipe)
     read = read_recipe(path, settings)
@@ -82,9 +82,9 @@ def _build(
     verbose: bool,
 ) -> None:
     from hetbuild.analyse.report import inspect
-    from hetbuild.build import stages
     from hetbuild.formats.files import refuse_existing, write_all
-    from hetbuild.output import model_files, paths, stage_files
+    from hetbuild.recipe.output import model_files, paths, stage_files
+    from hetbuild.recipe.run import stages
     from hetbuild.report import report_lines, verdict
 
     refuse_existing(paths(folder, recipe.name, recipe.output), force)
@@ -194,7 +194,7 @@ def exchange(
     With --replace ions change on their sites. With --product alone cations of the domain leave and
     those of the product take the holes of its anions.
     """
-    from hetbuild.steps import exchange_spec
+    from hetbuild.recipe.steps import exchange_spec
 
     given = {k: v for k, v in options.items() if v is not None}
     if "along" in given:
@@ -249,7 +249,7 @@ def etch(
     verbose: bool,
 ) -> None:
     """Dissolve a domain of MODEL and balance what is left, by its halide unless told otherwise."""
-    from hetbuild.recipe import EtchSpec, parse_step
+    from hetbuild.recipe.schema import EtchSpec, parse_step
 
     parent = _read_model(model, crystals) if model is not None else _default_model()
     given = {"domain": domain, "shared": shared, "compensate": compensate}
@@ -270,9 +270,9 @@ def _step(
     """Run one step on a model and write what comes of it."""
     from hetbuild.analyse.report import inspect
     from hetbuild.formats.files import write_all
-    from hetbuild.output import daughter_name, model_files
+    from hetbuild.recipe.output import daughter_name, model_files
+    from hetbuild.recipe.steps import run_step, stage_name
     from hetbuild.report import report_lines
-    from hetbuild.steps import run_step, stage_name
 
     stem = source.stem if source is not None else DEFAULT_RECIPE
     with progress_bar("working") as progress:
@@ -295,9 +295,9 @@ def _step(
 
 def _default_model() -> Model:
     """The model of the default recipe where `build` writes it, else built now."""
-    from hetbuild.build import build as make
     from hetbuild.library import find_recipe
-    from hetbuild.recipe import read_recipe
+    from hetbuild.recipe.run import build as make
+    from hetbuild.recipe.schema import read_recipe
 
     path = Path(DEFAULT_RECIPE) / f"{DEFAULT_RECIPE}.xyz"
     if path.is_file():
@@ -378,8 +378,8 @@ def _exported(
         return {_file(output, f"{model}.cif"): _crystal_writer(str(model), to)}
     read = _read_model(model, crystals)
     if to == CP2K:
-        from hetbuild.output import cp2k_options
-        from hetbuild.recipe import Cp2kSpec, parse_step
+        from hetbuild.recipe.output import cp2k_options
+        from hetbuild.recipe.schema import Cp2kSpec, parse_step
 
         if "box" in given:
             given["box"] = tuple(numbers(given["box"], 3, "--box"))
@@ -414,7 +414,7 @@ def _crystal_writer(name: str, to: str) -> Callable[[TextIO], None]:
 def recipes(as_json: bool) -> None:
     """List the shipped recipes."""
     from hetbuild.library import recipes as shipped
-    from hetbuild.recipe import read_recipe
+    from hetbuild.recipe.schema import read_recipe
 
     titles = {name: read_recipe(path).title for name, path in shipped().items()}
     width = max(map(len, titles))
@@ -526,7 +526,7 @@ def planes(crystal: str, hkl: tuple[int, int, int], as_json: bool) -> None:
 @cli.command()
 def schema() -> None:
     """Print the JSON Schema of recipes."""
-    from hetbuild.recipe import Recipe
+    from hetbuild.recipe.schema import Recipe
 
     click.echo(json.dumps(Recipe.model_json_schema(), indent=2))
 

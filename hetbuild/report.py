@@ -11,7 +11,7 @@ from hetbuild.analyse.report import MeasuredInterface, Report
 from hetbuild.crystal.lattice import plane_label
 from hetbuild.elements import formula, parse_formula
 from hetbuild.model import Model
-from hetbuild.recipe import Recipe
+from hetbuild.recipe.schema import Recipe
 
 
 def report_lines(

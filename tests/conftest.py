@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from hetbuild.build import stages
 from hetbuild.crystal.crystal import Crystal, read_crystal
 from hetbuild.library import find_recipe, find_structure
 from hetbuild.model import Model
-from hetbuild.recipe import read_recipe
+from hetbuild.recipe.run import stages
+from hetbuild.recipe.schema import read_recipe
 
 # Machines that run the tests are shared: a slow example is no failure.
 settings.register_profile("shared", deadline=None)

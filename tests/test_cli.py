@@ -247,9 +247,9 @@ def test_failed_check_exits_with_3_and_keeps_the_files(tmp_path: Path) -> None:
 
 def test_interrupt_exits_with_130_and_leaves_nothing(tmp_path: Path) -> None:
     code = (
-        "import hetbuild.build, hetbuild.cli\n"
+        "import hetbuild.recipe.run, hetbuild.cli\n"
         "def stop(*a, **k): raise KeyboardInterrupt\n"
-        "hetbuild.build.balance = stop\n"
+        "hetbuild.recipe.run.balance = stop\n"
         "hetbuild.cli.main()"
     )
     command = [sys.executable, "-c", code, "build"]

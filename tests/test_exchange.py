@@ -18,7 +18,6 @@ from scipy.spatial import cKDTree
 
 from hetbuild.analyse.labels import model_of
 from hetbuild.analyse.report import inspect
-from hetbuild.build import build
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchange.etch import etch
 from hetbuild.exchange.molecules import read_molecule, replace_molecules, whole_molecules
@@ -27,7 +26,8 @@ from hetbuild.exchange.selection import depth, select, share
 from hetbuild.exchange.topotactic import HoleFloors, exchange_cations, shell_misfit, topotaxies
 from hetbuild.library import find_recipe
 from hetbuild.model import Model, Role
-from hetbuild.recipe import (
+from hetbuild.recipe.run import build
+from hetbuild.recipe.schema import (
     EtchSpec,
     ReplaceSpec,
     TopotacticSpec,
@@ -35,7 +35,7 @@ from hetbuild.recipe import (
     parse_step,
     read_recipe,
 )
-from hetbuild.steps import run_step
+from hetbuild.recipe.steps import run_step
 
 SLOW_BUILD = settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

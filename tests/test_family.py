@@ -34,7 +34,7 @@ from hetbuild.formats.vesta import write_vesta
 from hetbuild.formats.xyz import read_xyz, write_xyz
 from hetbuild.library import find_recipe
 from hetbuild.model import Domain, Model, Role
-from hetbuild.recipe import parse_recipe, read_recipe
+from hetbuild.recipe.schema import parse_recipe, read_recipe
 
 PUBLISHED = {
     "pb3s2cl2-sphere": ("Pb560S373Cl374", 0),
@@ -205,7 +205,7 @@ def periodic_recipe(**join: object) -> dict[str, object]:
 
 
 def test_strain_goes_to_the_named_side() -> None:
-    from hetbuild.build import build
+    from hetbuild.recipe.run import build
 
     free = [load("CsPbCl3").cell_parameters[0] * np.sqrt(2), load("CsPb2Cl5").cell_parameters[0]]
     widths = {}
@@ -225,7 +225,7 @@ def test_strain_goes_to_the_named_side() -> None:
 @pytest.mark.parametrize("vacuum", [None, 15])
 def test_tilted_stacking_stays_in_its_cell(vacuum: float | None) -> None:
     """Layers of (1 0 1) follow each other at a slant; each cell has the same model whichever."""
-    from hetbuild.build import build
+    from hetbuild.recipe.run import build
 
     models = []
     for first in (0, 8):
@@ -273,7 +273,7 @@ def test_strain_is_that_of_the_stretch() -> None:
 
 
 def test_superlattice_has_no_vacuum_and_no_clash() -> None:
-    from hetbuild.build import build
+    from hetbuild.recipe.run import build
 
     model = build(parse_recipe(periodic_recipe(vacuum=None)))
     assert model.periodic == (True, True, True)
@@ -306,7 +306,7 @@ def test_finite_piece_repeats_the_cell() -> None:
     ],
 )
 def test_periodic_errors(change: dict[str, object], message: str) -> None:
-    from hetbuild.build import build
+    from hetbuild.recipe.run import build
 
     with pytest.raises((ImpossibleError, InputError), match=message):
         build(parse_recipe(periodic_recipe(**change)))

@@ -22,7 +22,6 @@ from pymatgen.core import Lattice, Structure
 from scipy.spatial.distance import cdist
 from test_cli import run
 
-from hetbuild.build import stages
 from hetbuild.crystal import lattice
 from hetbuild.crystal.layers import stacking
 from hetbuild.crystal.planes import distinct_pairs, plane_net
@@ -48,7 +47,8 @@ from hetbuild.match.registry import (
     terminations_of,
 )
 from hetbuild.match.search import Match, match, nearest_miss
-from hetbuild.recipe import read_recipe
+from hetbuild.recipe.run import stages
+from hetbuild.recipe.schema import read_recipe
 
 MAIN = ((-2, 1, 0), (-4, -4, 2))
 

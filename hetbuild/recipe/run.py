@@ -30,7 +30,7 @@ from hetbuild.elements import parse_formula
 from hetbuild.geometry.contacts import Floors
 from hetbuild.library import find_structure
 from hetbuild.model import Domain, Model
-from hetbuild.recipe import (
+from hetbuild.recipe.schema import (
     DomainSpec,
     FacetSpec,
     FloorsSpec,
@@ -39,7 +39,7 @@ from hetbuild.recipe import (
     Recipe,
     RegistrySpec,
 )
-from hetbuild.steps import run_step, stage_name
+from hetbuild.recipe.steps import run_step, stage_name
 
 Stage = tuple[str, Model]
 Progress = Callable[[float], None] | None

@@ -19,7 +19,7 @@ from hetbuild.exchange.same_site import product_crystal, reduced, replace_ions
 from hetbuild.exchange.topotactic import HoleFloors, exchange_cations
 from hetbuild.library import find_structure, structures
 from hetbuild.model import Model
-from hetbuild.recipe import EtchSpec, ReplaceSpec, TopotacticSpec, parse_step
+from hetbuild.recipe.schema import EtchSpec, ReplaceSpec, TopotacticSpec, parse_step
 
 HALIDES = frozenset(["F", "Cl", "Br", "I"])
 CHALCOGENS = frozenset(["O", "S", "Se", "Te"])

@@ -15,7 +15,7 @@ from hetbuild.formats.cp2k import Cp2kOptions
 from hetbuild.formats.vesta import write_vesta
 from hetbuild.formats.xyz import write_plain_xyz, write_xyz
 from hetbuild.model import Model
-from hetbuild.recipe import VACUUM, Cp2kSpec, OutputSpec
+from hetbuild.recipe.schema import VACUUM, Cp2kSpec, OutputSpec
 
 
 def paths(folder: Path, name: str, spec: OutputSpec | None = None) -> list[Path]:
