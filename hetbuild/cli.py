@@ -363,7 +363,7 @@ def _exported(
     options: dict[str, Any],
 ) -> dict[Path, Callable[[TextIO], None]]:
     """Path and writer of each file that `export` makes."""
-    from hetbuild.export import CP2K, cp2k_files, format_named
+    from hetbuild.formats.catalogue import CP2K, cp2k_files, format_named
     from hetbuild.library import structures
 
     given = {k: v for k, v in options.items() if v is not None}

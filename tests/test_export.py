@@ -24,7 +24,7 @@ from vestacrystparser.parser import VestaFile, load_elements_data
 
 from hetbuild.elements import symbol
 from hetbuild.errors import InputError
-from hetbuild.export import CP2K, FORMATS
+from hetbuild.formats.catalogue import CP2K, FORMATS
 from hetbuild.formats.cif import box, write_cif, write_crystal_cif
 from hetbuild.formats.vesta import bond_limits, read_vesta, view, write_vesta
 from hetbuild.formats.xyz import write_plain_xyz, write_xyz

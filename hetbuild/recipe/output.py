@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from hetbuild.analyse.report import Report
-from hetbuild.export import Writer, cp2k_files
+from hetbuild.formats.catalogue import Writer, cp2k_files
 from hetbuild.formats.cif import write_cif
 from hetbuild.formats.cp2k import Cp2kOptions
 from hetbuild.formats.vesta import write_vesta
