@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,6 +19,22 @@ INDICES = {"ignore_unknown_options": True}
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 force = click.option("--force", is_flag=True, help="Overwrite files that are in the way.")
 quiet = click.option("-q", "--quiet", is_flag=True, help="Print paths only.")
+
+
+MODEL = click.Path(path_type=Path)
+"""A model file, as an argument."""
+
+crystals_option = click.option(
+    "--crystals", metavar="A,B", help="Crystals an unlabelled file is made of."
+)
+compensate_option = click.option(
+    "--compensate", multiple=True, metavar="MOVE", help="As 'remove Cl in sulfide'; repeatable."
+)
+allow_charge = click.option("--allow-charge", is_flag=True, help="Accept a charged model.")
+verbose_option = click.option("-v", "--verbose", is_flag=True, help="List every ion and place.")
+folder_option = click.option(
+    "-o", "--output", type=MODEL, help="Folder; default: the name of the product."
+)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from hetbuild.console import as_json, emit, force, numbers, progress_bar
+from hetbuild.cli.console import as_json, emit, force, numbers, progress_bar
 from hetbuild.errors import ImpossibleError, InputError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def match(
 
     `--recipe K` prints a recipe for row K: `hetbuild match CsPbCl3 PbS --recipe 1 > new.toml`.
     """
-    from hetbuild import fits
+    from hetbuild.cli import match_table as fits
     from hetbuild.crystal.crystal import read_crystal
     from hetbuild.library import find_structure
     from hetbuild.match.search import match as search
@@ -135,7 +135,7 @@ def _registry(
     as_json: bool,
     force: bool,
 ) -> None:
-    from hetbuild import fits
+    from hetbuild.cli import match_table as fits
     from hetbuild.formats.files import write_all
     from hetbuild.match.registry import scan
 

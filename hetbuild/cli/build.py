@@ -1,0 +1,102 @@
+"""`hetbuild build`: a recipe becomes files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hetbuild.cli.models import DEFAULT_RECIPE
+
+if TYPE_CHECKING:
+    from hetbuild.recipe.schema import Recipe
+import click
+
+from hetbuild.cli.console import as_json, emit, force, progress_bar, quiet
+from hetbuild.errors import CheckError
+
+
+@click.command()
+@click.argument("recipe", default=DEFAULT_RECIPE)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder; default: the name.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a recipe key."
+)
+@click.option("--dry-run", is_flag=True, help="Validate and print the plan, build nothing.")
+@click.option("--stages", "each_stage", is_flag=True, help="Write each stage as well.")
+@as_json
+@force
+@quiet
+@click.option("-v", "--verbose", is_flag=True, help="List every ion of the ledger.")
+def build(
+    recipe: str,
+    output: Path | None,
+    settings: tuple[str, ...],
+    dry_run: bool,
+    each_stage: bool,
+    as_json: bool,
+    force: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Build the model of RECIPE, a shipped name or a TOML file (default: cspbcl3-pbs)."""
+    from hetbuild.library import find_recipe
+    from hetbuild.recipe.schema import read_recipe
+
+    path = find_recipe(recipe)
+    read = read_recipe(path, settings)
+    if dry_run:
+        emit(read.model_dump(mode="json"), "\n".join(_plan(read)), as_json)
+        return
+    _build(read, path.parent, output or Path(read.name), each_stage, as_json, force, quiet, verbose)
+
+
+def _build(
+    recipe: Recipe,
+    beside: Path,
+    folder: Path,
+    each_stage: bool,
+    as_json: bool,
+    force: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    from hetbuild.analyse.report import inspect
+    from hetbuild.cli.report_text import report_lines, verdict
+    from hetbuild.formats.files import refuse_existing, write_all
+    from hetbuild.recipe.output import model_files, paths, stage_files
+    from hetbuild.recipe.run import stages
+
+    refuse_existing(paths(folder, recipe.name, recipe.output), force)
+    with progress_bar("balancing") as progress:
+        history = list(stages(recipe, beside=beside, progress=progress))
+    model = history[-1][1]
+    report = inspect(model)
+    checks = verdict(model, report, recipe)
+    files = model_files(
+        folder, recipe.name, model, report, vacuum=recipe.vacuum, spec=recipe.output
+    )
+    files |= stage_files(folder, history) if each_stage else {}
+    write_all(files, force)
+    written = [str(p) for p in files]
+    record: dict[str, Any] = {"files": written, "report": report.as_dict(), "failed": checks}
+    record["stages"] = [{"stage": s, "formula": m.formula, "charge": m.charge} for s, m in history]
+    table = report_lines(model, report, history, verbose)
+    lines = written if quiet else [*table, "", *written]
+    emit(record, "\n".join(lines), as_json)
+    if checks:
+        raise CheckError("Built, but: " + "; ".join(checks))
+
+
+def _plan(recipe: Recipe) -> Iterator[str]:
+    yield f"{recipe.name}: {recipe.title}"
+    for name, spec in recipe.domains.items():
+        yield f"carve {name} out of {spec.crystal}"
+        if spec.cut is not None:
+            sign = ">=" if spec.cut.keep == "above" else "<="
+            yield f"cut {name}, keep planes {sign} {spec.cut.at:g} of {spec.cut.plane}"
+    if recipe.join is not None:
+        how = "searched" if recipe.join.registry.gap is None else "given"
+        yield f"join, registry {how}"
+    for move in recipe.balance.moves if recipe.balance else ():
+        yield f"balance: may {move.action} {move.element} in {move.domain}"

@@ -1,0 +1,60 @@
+"""`hetbuild etch`: a domain dissolves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hetbuild.cli.console import (
+    MODEL,
+    allow_charge,
+    as_json,
+    compensate_option,
+    crystals_option,
+    folder_option,
+    force,
+    quiet,
+    verbose_option,
+)
+from hetbuild.cli.models import read_model
+from hetbuild.cli.step import default_model, run_and_write
+
+
+@click.command()
+@click.argument("model", type=MODEL, required=False)
+@click.option("--remove", "domain", required=True, metavar="DOMAIN", help="What dissolves.")
+@click.option(
+    "--shared",
+    type=click.Choice(["bonded", "keep", "drop"]),
+    default="bonded",
+    help="Shared cations that stay: with 3 anions of the rest, all, none.",
+)
+@compensate_option
+@allow_charge
+@crystals_option
+@folder_option
+@as_json
+@force
+@quiet
+@verbose_option
+def etch(
+    model: Path | None,
+    domain: str,
+    shared: str,
+    compensate: tuple[str, ...],
+    allow_charge: bool,
+    crystals: str | None,
+    output: Path | None,
+    as_json: bool,
+    force: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Dissolve a domain of MODEL and balance what is left, by its halide unless told otherwise."""
+    from hetbuild.recipe.schema import EtchSpec, parse_step
+
+    parent = read_model(model, crystals) if model is not None else default_model()
+    given = {"domain": domain, "shared": shared, "compensate": compensate}
+    spec = parse_step(EtchSpec, given | {"allow_charge": allow_charge})
+    run_and_write(model, parent, spec, output, as_json, force, quiet, verbose)

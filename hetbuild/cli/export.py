@@ -1,0 +1,112 @@
+"""`hetbuild export`: a model for another program."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+
+from hetbuild.cli.console import MODEL, as_json, crystals_option, emit, force, numbers
+from hetbuild.cli.models import read_model
+from hetbuild.errors import InputError
+
+FORMAT_NAMES = (
+    "vesta", "cif", "xyz", "plain-xyz", "poscar", "lammps", "gromacs", "xsf", "cp2k"
+)  # fmt: skip
+
+
+@click.command()
+@click.argument("model", type=MODEL)
+@click.option("--to", "to", required=True, metavar="FORMAT", help=f"{', '.join(FORMAT_NAMES)}.")
+@click.option("-o", "--output", help="File, or a folder for it; for cp2k a folder.")
+@click.option("--vacuum", type=float, default=10.0, help="Å around the particle in its box [10].")
+@click.option("--run", type=click.Choice(["energy", "geo_opt", "md", "none"]), help="cp2k: what.")
+@click.option("--method", type=click.Choice(["pbe", "xtb"]), help="cp2k: PBE or GFN1-xTB.")
+@click.option("--cutoff", type=float, metavar="RY", help="cp2k: plane-wave cutoff [400].")
+@click.option("--poisson", type=click.Choice(["wavelet", "mt"]), help="cp2k: Poisson solver.")
+@click.option("--box", metavar='"A B C"', help="cp2k: edges in Å [smallest for the solver].")
+@click.option("--fixed-core", type=float, metavar="Å", help="cp2k: fix atoms deeper than this.")
+@click.option("--pdos", is_flag=True, default=None, help="cp2k: densities of states by domain.")
+@click.option("--allow-charge", is_flag=True, default=None, help="cp2k: accept a charged model.")
+@crystals_option
+@as_json
+@force
+def export(
+    model: Path,
+    to: str,
+    output: str | None,
+    vacuum: float,
+    crystals: str | None,
+    as_json: bool,
+    force: bool,
+    **options: Any,
+) -> None:
+    """Write MODEL, or a crystal as CIF with its symmetry, for another program.
+
+    \b
+    hetbuild export cspbcl3-pbs/cspbcl3-pbs.xyz --to vesta
+    hetbuild export cspbcl3-pbs/cspbcl3-pbs.xyz --to cp2k --run geo_opt
+    hetbuild export PbS --to cif
+    """
+    from hetbuild.formats.files import write_all
+
+    files = _exported(model, to, output, vacuum, crystals, options)
+    write_all(files, force)
+    emit({"files": [str(p) for p in files]}, "\n".join(str(p) for p in files), as_json)
+
+
+def _exported(
+    model: Path,
+    to: str,
+    output: str | None,
+    vacuum: float,
+    crystals: str | None,
+    options: dict[str, Any],
+) -> dict[Path, Callable[[TextIO], None]]:
+    """Path and writer of each file that `export` makes."""
+    from hetbuild.formats.catalogue import CP2K, cp2k_files, format_named
+    from hetbuild.library import structures
+
+    given = {k: v for k, v in options.items() if v is not None}
+    if vacuum < 0:
+        raise InputError(f"--vacuum {vacuum:g}: the room around the particle cannot be negative.")
+    if to != CP2K:
+        chosen = format_named(to)
+        if given:
+            named = ", ".join("--" + k.replace("_", "-") for k in given)
+            raise InputError(f"{named} belongs to --to cp2k, not to --to {to}.")
+    if str(model) in structures() and not model.exists():
+        return {_file(output, f"{model}.cif"): _crystal_writer(str(model), to)}
+    read = read_model(model, crystals)
+    if to == CP2K:
+        from hetbuild.recipe.output import cp2k_options
+        from hetbuild.recipe.schema import Cp2kSpec, parse_step
+
+        if "box" in given:
+            given["box"] = tuple(numbers(given["box"], 3, "--box"))
+        folder = Path(output or f"{model.stem}-cp2k")
+        settings = cp2k_options(parse_step(Cp2kSpec, given))
+        return cp2k_files(read, folder, model.stem, *settings)
+    path = _file(output, f"{model.stem}{chosen.ending}")
+    return {path: lambda s: chosen.write(read, s, vacuum)}
+
+
+def _file(output: str | None, name: str) -> Path:
+    """The file asked for; inside it, where that is a folder."""
+    if output is None:
+        return Path(name)
+    folder = output.endswith("/") or Path(output).is_dir()
+    return Path(output) / name if folder else Path(output)
+
+
+def _crystal_writer(name: str, to: str) -> Callable[[TextIO], None]:
+    from hetbuild.crystal.crystal import read_crystal
+    from hetbuild.formats.cif import write_crystal_cif
+    from hetbuild.library import find_structure
+
+    if to != "cif":
+        raise InputError(f"{name} is a crystal, which goes to cif; a particle goes to {to}.")
+    crystal = read_crystal(find_structure(name))
+    return lambda stream: write_crystal_cif(crystal, stream)
