@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import gemmi
 import numpy as np
 
-from hetbuild.crystal.lattice import IntArray
+from hetbuild.arrays import IntArray
 from hetbuild.errors import InputError
 
 USUAL_CHARGES: Mapping[str, int] = (

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from hetbuild.arrays import BoolArray, FloatArray, IntArray, Plane
 from hetbuild.crystal.crystal import Crystal
-from hetbuild.crystal.lattice import Coincidence, FloatArray, IntArray
+from hetbuild.crystal.lattice import Coincidence
 from hetbuild.elements import counts, formula
 from hetbuild.errors import InputError
 
@@ -19,10 +20,16 @@ if TYPE_CHECKING:
     from ase import Atoms
     from pymatgen.core import Molecule
 
-BoolArray = npt.NDArray[np.bool_]
 
 DECIMALS = 8
 """Positions are kept to 1e-8 Å, the precision of extended XYZ, so that files lose nothing."""
+
+
+SAME_SITE = 0.3
+"""Å within which a position is a lattice site; far below any distance between two sites."""
+
+PER_ATOM = ("numbers", "positions", "charges", "domain", "role", "site", "site_cell")
+"""Fields of Model with one row for each atom."""
 
 
 class Role(IntEnum):
@@ -73,9 +80,33 @@ class Domain:
         """Å in the model's axes, shape (N, 3), of coordinates counted from the datum."""
         return np.asarray(fractional @ self.vectors + self.origin)
 
-    def plane_index(
-        self, hkl: tuple[int, int, int] | IntArray, positions: FloatArray
-    ) -> FloatArray:
+    def site_positions(self, site: IntArray, cell: IntArray) -> FloatArray:
+        """Where lattice sites are in the model's axes, Å, shape (N, 3).
+
+        site: index of each in the crystal, shape (N,); cell: conventional cells from the datum's,
+        shape (N, 3).
+        """
+        return self.cartesian(self.sites[site] + cell)
+
+    def nearest_sites(self, positions: FloatArray) -> tuple[IntArray, IntArray, FloatArray]:
+        """The lattice site nearest to each position, whatever ion it is for.
+
+        positions: Å, shape (N, 3). Returns the site's index (N,), its cell (N, 3) and how far off
+        the position is in Å, shape (N,).
+        """
+        fractional = self.fractional(positions)
+        site = np.zeros(len(positions), dtype=np.int64)
+        cell = np.zeros((len(positions), 3), dtype=np.int64)
+        best = np.full(len(positions), np.inf)
+        for i, place in enumerate(self.sites):
+            whole = np.rint(fractional - place)
+            off = np.linalg.norm((fractional - place - whole) @ self.vectors, axis=1)
+            nearer = off < best - 1e-9
+            site[nearer], best[nearer] = i, off[nearer]
+            cell[nearer] = whole[nearer].astype(np.int64)
+        return site, cell, best
+
+    def plane_index(self, hkl: Plane | IntArray, positions: FloatArray) -> FloatArray:
         """On which plane of (hkl), counted from the datum, atoms lie; shape (N,)."""
         return self.fractional(positions) @ np.asarray(hkl, dtype=float)
 
@@ -92,7 +123,7 @@ class Interface:
 
     domains: tuple[str, str]
     """Names; the first lies on the growing side of the planes and owns the shared layer."""
-    planes: tuple[tuple[int, int, int], tuple[int, int, int]]
+    planes: tuple[Plane, Plane]
     """Parallel planes (hkl), one of each domain."""
     along: Coincidence
     """Parallel in-plane lattice directions that fix the orientation."""
@@ -135,6 +166,11 @@ class Model:
     role: IntArray
     """Values of `Role`, shape (N,)."""
     domains: tuple[Domain, ...]
+    site: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int16))
+    """Lattice site of each atom: index into the sites of its domain's crystal, -1 where it has
+    none (an added atom, a molecule); shape (N,). Left out: none has."""
+    site_cell: IntArray = field(default_factory=lambda: np.empty((0, 3), dtype=np.int16))
+    """Conventional cell of that site, counted from the cell of the domain's datum, shape (N, 3)."""
     interface: Interface | None = None
     ledger: tuple[LedgerEntry, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -146,12 +182,16 @@ class Model:
 
     def __post_init__(self) -> None:
         n = len(self.numbers)
-        shapes = {"positions": (n, 3), "charges": (n,), "domain": (n,), "role": (n,)}
-        for name, shape in shapes.items():
-            given = getattr(self, name).shape
-            if given != shape:
-                raise InputError(f"Model of {n} atoms: {name} has shape {given}, must be {shape}.")
-        for array in (self.numbers, self.positions, self.charges, self.domain, self.role):
+        if n and not len(self.site):
+            object.__setattr__(self, "site", np.full(n, -1, dtype=np.int16))
+            object.__setattr__(self, "site_cell", np.zeros((n, 3), dtype=np.int16))
+        for name in PER_ATOM:
+            array = getattr(self, name)
+            shape = (n, 3) if name in ("positions", "site_cell") else (n,)
+            if array.shape != shape:
+                raise InputError(
+                    f"Model of {n} atoms: {name} has shape {array.shape}, must be {shape}."
+                )
             array.flags.writeable = False
 
     def __len__(self) -> int:
@@ -190,14 +230,68 @@ class Model:
 
     def where(self, mask: BoolArray) -> Model:
         """The atoms where mask, shape (N,), is true."""
-        return replace(
-            self,
-            numbers=self.numbers[mask],
-            positions=self.positions[mask],
-            charges=self.charges[mask],
-            domain=self.domain[mask],
-            role=self.role[mask],
-        )
+        return replace(self, **{name: getattr(self, name)[mask] for name in PER_ATOM})
+
+    def extended(
+        self,
+        *,
+        numbers: IntArray,
+        positions: FloatArray,
+        charges: IntArray,
+        domain: IntArray,
+        role: IntArray,
+        on_sites: bool = True,
+    ) -> Model:
+        """With M more atoms at the end, on the sites of their domains that are there.
+
+        positions: Å, shape (M, 3); the others as the fields of the same name, shape (M,).
+        on_sites: False for atoms that stand on none, as those of a molecule.
+        """
+        site, cell = self._sites_at(positions, domain, SAME_SITE if on_sites else 0.0)
+        more = {
+            "numbers": numbers,
+            "positions": positions,
+            "charges": charges,
+            "domain": domain,
+            "role": role,
+            "site": site,
+            "site_cell": cell,
+        }
+        joined: dict[str, Any] = {
+            name: np.concatenate([getattr(self, name), values.astype(getattr(self, name).dtype)])
+            for name, values in more.items()
+        }
+        return replace(self, **joined)
+
+    def with_domain(self, index: int, domain: Domain) -> Model:
+        """With one domain described anew, as another crystal or in another frame of the same one.
+
+        Atoms keep their positions; their sites are looked up in the new description by the sites
+        they had, so that displaced atoms are not mistaken.
+        """
+        domains = list(self.domains)
+        old, domains[index] = domains[index], domain
+        changed = replace(self, domains=tuple(domains))
+        if domain.crystal is old.crystal:
+            return changed
+        mine = np.flatnonzero((self.domain == index) & (self.site >= 0))
+        ideal = old.site_positions(self.site[mine], self.site_cell[mine])
+        site, cell = self.site.copy(), self.site_cell.copy()
+        site[mine], cell[mine] = changed._sites_at(ideal, self.domain[mine], SAME_SITE)
+        return replace(changed, site=site, site_cell=cell)
+
+    def _sites_at(
+        self, positions: FloatArray, domain: IntArray, within: float
+    ) -> tuple[IntArray, IntArray]:
+        """Sites of each position's domain that are there within so many Å, else -1; cells."""
+        site = np.full(len(positions), -1, dtype=np.int64)
+        cell = np.zeros((len(positions), 3), dtype=np.int64)
+        for i in np.unique(domain):
+            mine = np.flatnonzero(domain == i)
+            found, cells, off = self.domains[i].nearest_sites(positions[mine])
+            here = off < within
+            site[mine[here]], cell[mine[here]] = found[here], cells[here]
+        return site, cell
 
     def moved(self, rotation: FloatArray, shift: FloatArray) -> Model:
         """After x -> rotation @ x + shift, domain frames included."""
@@ -210,9 +304,7 @@ class Model:
 
     def to_ase(self) -> Atoms:
         """ASE Atoms that carry everything; `from_ase` gives the same model back."""
-        from hetbuild.formats.ase import to_ase
-
-        return to_ase(self)
+        return _format("ase").to_ase(self)
 
     @classmethod
     def from_ase(cls, atoms: Atoms) -> Model:
@@ -223,12 +315,13 @@ class Model:
         InputError
             The Atoms carry no hetbuild record.
         """
-        from hetbuild.formats.ase import from_ase
-
-        return from_ase(atoms)
+        return _format("ase").from_ase(atoms)
 
     def to_pymatgen(self) -> Molecule:
         """pymatgen Molecule with domain, role and formal charge as site properties."""
-        from hetbuild.formats.pymatgen import to_pymatgen
+        return _format("pymatgen").to_pymatgen(self)
 
-        return to_pymatgen(self)
+
+def _format(name: str) -> Any:
+    """A module of the formats, found by name when asked for: models import no format."""
+    return import_module(f"hetbuild.formats.{name}")

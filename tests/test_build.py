@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
 from hetbuild.analyse.report import inspect
+from hetbuild.arrays import Plane
 from hetbuild.assemble.carve import Facet, carve
 from hetbuild.assemble.cut import cut
 from hetbuild.assemble.join import (
@@ -225,7 +226,7 @@ def test_cut_that_leaves_nothing(main_stages: dict[str, Model]) -> None:
 
 @given(st.integers(-1, 1), st.sampled_from([(1, 0, 0), (-2, 1, 0), (1, 1, 1)]))
 @settings(max_examples=15, deadline=None)
-def test_the_two_sides_of_a_cut_make_the_whole(at: int, hkl: tuple[int, int, int]) -> None:
+def test_the_two_sides_of_a_cut_make_the_whole(at: int, hkl: Plane) -> None:
     cube = history("cspbcl3-cube-5")["perovskite-carved"]
     above = cut(cube, hkl, keep="above", at=at)
     below = cut(cube, hkl, keep="below", at=at - 1e-2)

@@ -10,6 +10,7 @@ from conftest import load
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hetbuild.arrays import Plane
 from hetbuild.assemble.carve import Facet, carve
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.elements import counts
@@ -37,7 +38,7 @@ def brute(crystal: Crystal, facets: list[Facet], centre: tuple[float, ...]) -> d
 @given(names, st.lists(st.sampled_from(FORMS), min_size=1, max_size=2, unique=True), offsets)
 @settings(max_examples=30, deadline=None)
 def test_same_atoms_as_a_masked_supercell(
-    name: str, forms: list[tuple[int, int, int]], centre: tuple[float, float, float]
+    name: str, forms: list[Plane], centre: tuple[float, float, float]
 ) -> None:
     crystal = load(name)
     box = [tuple(int(i) for i in sign * row) for row in np.eye(3) for sign in (-1, 1)]

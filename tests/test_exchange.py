@@ -22,8 +22,9 @@ from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchange.etch import etch
 from hetbuild.exchange.molecules import read_molecule, replace_molecules, whole_molecules
 from hetbuild.exchange.same_site import replace_ions
-from hetbuild.exchange.selection import depth, select, share
+from hetbuild.exchange.selection import select, share
 from hetbuild.exchange.topotactic import HoleFloors, exchange_cations, shell_misfit, topotaxies
+from hetbuild.geometry.depth import depth
 from hetbuild.library import find_recipe
 from hetbuild.model import Model, Role
 from hetbuild.recipe.run import build

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymatgen.core import Lattice
 
+from hetbuild.arrays import Plane
 from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import CENTRING
 from hetbuild.crystal.lattice import Direction
@@ -19,13 +20,13 @@ planes = st.tuples(*3 * [st.integers(-5, 5)]).filter(any)
 
 
 @given(st.sampled_from(CRYSTALS), planes)
-def test_spacing_is_that_of_pymatgen(name: str, hkl: tuple[int, int, int]) -> None:
+def test_spacing_is_that_of_pymatgen(name: str, hkl: Plane) -> None:
     crystal = load(name)
     assert crystal.spacing(hkl) == pytest.approx(Lattice(crystal.vectors).d_hkl(hkl), rel=1e-10)
 
 
 @given(st.sampled_from(CRYSTALS), planes)
-def test_surface_net_is_primitive(name: str, hkl: tuple[int, int, int]) -> None:
+def test_surface_net_is_primitive(name: str, hkl: Plane) -> None:
     """Area of the net times the spacing of lattice planes is the primitive volume."""
     crystal = load(name)
     u, v = (d.vector for d in crystal.surface_net(hkl))
@@ -39,7 +40,7 @@ def test_surface_net_is_primitive(name: str, hkl: tuple[int, int, int]) -> None:
 
 
 @given(st.sampled_from(CRYSTALS), planes)
-def test_net_vectors_are_lattice_vectors(name: str, hkl: tuple[int, int, int]) -> None:
+def test_net_vectors_are_lattice_vectors(name: str, hkl: Plane) -> None:
     crystal = load(name)
     for direction in crystal.surface_net(hkl):
         cells = np.linalg.solve(crystal.primitive.T, direction.vector)
@@ -55,7 +56,7 @@ def test_net_vectors_are_lattice_vectors(name: str, hkl: tuple[int, int, int]) -
     st.tuples(*3 * [st.integers(-60, 60)]).filter(any),
 )
 def test_surface_net_of_every_centring_in_skewed_cells(
-    centring: str, skew: list[float], hkl: tuple[int, int, int]
+    centring: str, skew: list[float], hkl: Plane
 ) -> None:
     """Also A, which no shipped crystal has, and high indices."""
     primitive = CENTRING[centring]
@@ -88,7 +89,7 @@ def test_coincidence_takes_the_smallest_multiple() -> None:
 
 @given(st.tuples(*3 * [st.integers(-6, 6)]).filter(any), st.sampled_from([1, 2, 3, 4]))
 @settings(max_examples=50)
-def test_direction_keeps_its_vector(uvw: tuple[int, int, int], denominator: int) -> None:
+def test_direction_keeps_its_vector(uvw: Plane, denominator: int) -> None:
     vector = np.array(uvw) / denominator
     direction = Direction.of(vector)
     np.testing.assert_allclose(direction.vector, vector, atol=1e-12)

@@ -22,6 +22,7 @@ from pymatgen.core import Lattice, Structure
 from scipy.spatial.distance import cdist
 from test_cli import run
 
+from hetbuild.arrays import Plane
 from hetbuild.crystal import lattice
 from hetbuild.crystal.layers import stacking
 from hetbuild.crystal.planes import distinct_pairs, plane_net
@@ -338,7 +339,7 @@ def test_bad_searches() -> None:
     ],
 )
 def test_stairs(
-    crystal: str, plane: tuple[int, int, int], cation: str | None, terrace: str, step: str,
+    crystal: str, plane: Plane, cation: str | None, terrace: str, step: str,
     period: str,
 ) -> None:  # fmt: skip
     found = stair(load(crystal), plane, cation)
@@ -361,7 +362,7 @@ def test_low_planes_are_flat() -> None:
 
 
 @pytest.mark.parametrize("plane", [(1, 0, 0), (1, 1, 0), (1, 1, 1), (2, 1, 0), (2, 2, 1)])
-def test_a_crystal_continues_itself(plane: tuple[int, int, int]) -> None:
+def test_a_crystal_continues_itself(plane: Plane) -> None:
     crystal = load("PbS")
     found = match(crystal, crystal, planes=(plane, plane), max_area=60.0)
     same = [m for m in found if m.misorientation < 1e-3 and m.largest_strain < 1e-9]
@@ -441,9 +442,7 @@ def test_layers_hold_the_whole_crystal() -> None:
     ("name", "plane", "gap"), [("PbS", (1, 0, 0), 2.968), ("PbS", (1, 1, 1), 1.714),
                                ("PbS", (1, 1, 0), 2.099), ("CsPbCl3", (1, 0, 0), 2.803)],
 )  # fmt: skip
-def test_a_crystal_lies_on_itself_as_in_bulk(
-    name: str, plane: tuple[int, int, int], gap: float
-) -> None:
+def test_a_crystal_lies_on_itself_as_in_bulk(name: str, plane: Plane, gap: float) -> None:
     crystal = load(name)
     found = match(crystal, crystal, planes=(plane, plane), max_area=40.0)
     same = next(m for m in found if m.misorientation < 1e-3 and m.largest_strain < 1e-9)
@@ -465,9 +464,7 @@ def test_a_crystal_lies_on_itself_as_in_bulk(
 @pytest.mark.parametrize(
     ("first", "second"), [((1, 0, 0), (1, 0, 0)), ((2, 1, 0), (2, 1, 0)), ((1, 1, 0), (1, 1, 0))]
 )
-def test_energy_against_ewald_and_a_direct_sum(
-    first: tuple[int, int, int], second: tuple[int, int, int]
-) -> None:
+def test_energy_against_ewald_and_a_direct_sum(first: Plane, second: Plane) -> None:
     """Two slabs in vacuum by pymatgen's Ewald sum, repulsion atom by atom.
 
     The lattice planes of (2 1 0) and (1 1 0) follow each other at a slant.

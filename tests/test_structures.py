@@ -12,9 +12,8 @@ from typing import Any
 import gemmi
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from hetbuild.arrays import FloatArray
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted((ROOT / "structures").glob("*.cif"))

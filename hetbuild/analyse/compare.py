@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hetbuild.crystal.lattice import FloatArray, IntArray
+from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.elements import counts, symbol
 from hetbuild.errors import ImpossibleError, InputError
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hetbuild.arrays import FloatArray, IntArray, Plane
 from hetbuild.crystal import lattice
-from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import symbol
 from hetbuild.model import Domain, Model
 
@@ -46,7 +46,7 @@ class Continuation:
 
 def continuity(
     model: Model,
-    planes: tuple[tuple[int, int, int], tuple[int, int, int]],
+    planes: tuple[Plane, Plane],
     domains: tuple[Domain, Domain] | None = None,
 ) -> tuple[Continuation, ...]:
     """Which outermost cations of each domain continue the sites of the other, and how far off.

@@ -13,9 +13,9 @@ from itertools import product
 
 import numpy as np
 
+from hetbuild.arrays import BoolArray, FloatArray, IntArray
 from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal
-from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import symbol, usual_charge
 from hetbuild.errors import ImpossibleError
 
@@ -309,7 +309,7 @@ def _nearest_site(
 
 def _by_residual(
     numbers: IntArray, crystals: Sequence[Crystal], residual: FloatArray
-) -> tuple[IntArray, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+) -> tuple[IntArray, BoolArray]:
     """Domain by the nearer lattice; cations go only where their element belongs."""
     cost = residual.copy()
     for i, crystal in enumerate(crystals):
@@ -322,9 +322,7 @@ def _by_residual(
     return domain, np.asarray(ranked[:, 1] - ranked[:, 0] < UNDECIDED)
 
 
-def _by_neighbours(
-    positions: FloatArray, domain: IntArray, unsure: np.ndarray[tuple[int], np.dtype[np.bool_]]
-) -> IntArray:
+def _by_neighbours(positions: FloatArray, domain: IntArray, unsure: BoolArray) -> IntArray:
     """Undecided atoms, and decided ones alone among others, join what surrounds them."""
     from scipy.spatial import cKDTree
 

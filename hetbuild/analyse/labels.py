@@ -9,8 +9,8 @@ import numpy as np
 
 from hetbuild.analyse.frames import origin_of, recognise
 from hetbuild.analyse.report import measure_interface
+from hetbuild.arrays import FloatArray, IntArray, Plane
 from hetbuild.crystal.crystal import Crystal
-from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import symbol, usual_charge
 from hetbuild.errors import InputError
 from hetbuild.model import Domain, Model, Role
@@ -119,7 +119,7 @@ def _conventionally_labelled(model: Model) -> Model:
     return replace(model, domains=domains)
 
 
-def _plainest(domain: Domain, plane: tuple[int, int, int]) -> Domain:
+def _plainest(domain: Domain, plane: Plane) -> Domain:
     proper = domain.crystal.rotations[np.linalg.det(domain.crystal.rotations) > 0]
     labels = np.array(plane) @ proper
     best = max(range(len(proper)), key=lambda i: (_plainness(labels[i]), -i))

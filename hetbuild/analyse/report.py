@@ -11,6 +11,7 @@ import numpy as np
 
 from hetbuild.analyse.continuity import Continuation, continuity
 from hetbuild.analyse.frames import closest_setting, fit_frame
+from hetbuild.arrays import BoolArray, IntArray, Plane
 from hetbuild.assemble.coherent import finite, strain_of
 from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal
@@ -19,7 +20,7 @@ from hetbuild.elements import number
 from hetbuild.errors import ImpossibleError
 from hetbuild.geometry.contacts import KINDS, Contact, closest_contacts, coordination
 from hetbuild.geometry.point_group import point_group_symbol
-from hetbuild.model import BoolArray, Domain, Model, Role
+from hetbuild.model import Domain, Model, Role
 
 REPEATED = 14.0
 """Å beyond the cell to which a periodic model is repeated to be measured like a particle."""
@@ -32,8 +33,8 @@ COORDINATION_CUTOFF = 3.6
 class Tilt:
     """Angle between the nearest cell axes of two domains that are not parallel."""
 
-    first: tuple[int, int, int]
-    second: tuple[int, int, int]
+    first: Plane
+    second: Plane
     angle: float
     """Degrees."""
 
@@ -42,7 +43,7 @@ class Tilt:
 class MeasuredInterface:
     """An interface as the atoms show it."""
 
-    planes: tuple[tuple[int, int, int], tuple[int, int, int]]
+    planes: tuple[Plane, Plane]
     misalignment: float
     """Angle between the two plane normals, degrees."""
     coincidences: tuple[Coincidence, ...]
@@ -287,7 +288,7 @@ def _measured(model: Model, index: int) -> tuple[Domain, float]:
 
 def _parting_planes(
     model: Model, first: Domain, second: Domain
-) -> tuple[tuple[tuple[int, int, int], tuple[int, int, int]], float]:
+) -> tuple[tuple[Plane, Plane], float]:
     planes = _low_index_planes(6)
     normals = planes @ lattice.reciprocal(first.vectors)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
@@ -306,19 +307,19 @@ def _parting_planes(
     return labels, float(off[partner])
 
 
-def _low_index_planes(highest: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _low_index_planes(highest: int) -> IntArray:
     axis = np.arange(-highest, highest + 1)
     grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
     return np.asarray(grid[np.gcd.reduce(grid, axis=1) == 1])
 
 
-def _as_spaced(domain: Domain, hkl: Any) -> tuple[int, int, int]:
+def _as_spaced(domain: Domain, hkl: Any) -> Plane:
     """Indices of the lattice's own spacing: (-4 -4 2), not (-2 -2 1), of an F lattice."""
     return lattice.primitive_plane(domain.crystal.primitive, [int(i) for i in hkl])
 
 
 def _coincidences(
-    first: Domain, second: Domain, planes: tuple[tuple[int, int, int], tuple[int, int, int]]
+    first: Domain, second: Domain, planes: tuple[Plane, Plane]
 ) -> tuple[Coincidence, ...]:
     """Two in-plane coincidences, at right angles where there are such, else as near to it.
 
@@ -350,7 +351,7 @@ def _coincidences(
     return tuple(parallel[:1] + (best(parallel) or best([c for _, c in found])))
 
 
-def _net_vectors(domain: Domain, plane: tuple[int, int, int]) -> list[Direction]:
+def _net_vectors(domain: Domain, plane: Plane) -> list[Direction]:
     """Short primitive vectors of the plane's net, both senses."""
     u, v = (d.vector for d in domain.crystal.surface_net(plane))
     steps = [(m, n) for m, n in product(range(3, -4, -1), repeat=2) if np.gcd(m, n) == 1]

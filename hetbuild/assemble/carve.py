@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hetbuild.arrays import FloatArray, IntArray, Plane
 from hetbuild.crystal.crystal import Crystal
-from hetbuild.crystal.lattice import FloatArray, IntArray, check_plane, plane_label
+from hetbuild.crystal.lattice import check_plane, plane_label
 from hetbuild.elements import counts, formula, number, symbol
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.model import DECIMALS, Domain, Model, Role
@@ -17,7 +18,7 @@ from hetbuild.model import DECIMALS, Domain, Model, Role
 ON_PLANE = 1e-6
 """Plane indices closer than this are the same plane; ions exactly at a facet are inside."""
 
-BYTES_PER_ATOM = 100
+BYTES_PER_ATOM = 120
 """Peak memory of carving: positions three times over and a handful of small integers."""
 
 BYTES_PER_COLUMN = 60
@@ -28,7 +29,7 @@ BYTES_PER_COLUMN = 60
 class Facet:
     """A form {hkl}, or one facet (hkl), at a distance from the particle's centre."""
 
-    hkl: tuple[int, int, int]
+    hkl: Plane
     planes: float
     """Distance from the centre in units of d(hkl), of the indices as given."""
     single: bool = False
@@ -249,13 +250,16 @@ def _fill(
 ) -> Model:
     """Write the atoms of every column into arrays made once."""
     positions = np.empty((total, 3))
+    cells = np.empty((total, 3), dtype=np.int16)
     sizes = [int(count.sum()) for _, _, count in columns]
     end = 0
     for site, (foot, start, count) in zip(domain.sites, columns, strict=True):
-        part = positions[end : (end := end + int(count.sum()))]
+        begin, end = end, end + int(count.sum())
+        part, cell = positions[begin:end], cells[begin:end]
         part[:, :2] = np.repeat(foot, count, axis=0)
         rank = np.arange(len(part)) - np.repeat(np.cumsum(count) - count, count)
         part[:, 2] = site[2] + rank + np.repeat(start, count)
+        cell[:] = np.rint(part - site)
         np.round(part @ domain.vectors, DECIMALS, out=part)
     return Model(
         numbers=np.repeat(domain.crystal.numbers.astype(np.int16), sizes),
@@ -263,6 +267,8 @@ def _fill(
         charges=np.repeat(domain.crystal.charges.astype(np.int8), sizes),
         domain=np.zeros(total, dtype=np.int8),
         role=np.full(total, Role.LATTICE, dtype=np.int8),
+        site=np.repeat(np.arange(len(sizes), dtype=np.int16), sizes),
+        site_cell=cells,
         domains=(domain,),
     )
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from hetbuild.arrays import FloatArray
 from hetbuild.assemble.join import (
     Orientation,
     Registry,
@@ -19,11 +20,11 @@ from hetbuild.assemble.join import (
 )
 from hetbuild.assemble.slab import slab
 from hetbuild.crystal import lattice
-from hetbuild.crystal.lattice import Coincidence, Direction, FloatArray
+from hetbuild.crystal.lattice import Coincidence, Direction
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.contacts import Floors, closest_contacts
 from hetbuild.geometry.electrostatics import REACH
-from hetbuild.model import DECIMALS, Domain, Model
+from hetbuild.model import DECIMALS, PER_ATOM, Domain, Model
 
 Strained = Literal["first", "second", "shared"]
 
@@ -168,15 +169,13 @@ def images(model: Model, vectors: FloatArray, reach: float) -> Model:
     shifts = steps[np.argsort(np.abs(steps).sum(axis=1), kind="stable")] @ vectors
 
     def tiled(values: Any) -> Any:
-        return np.tile(values, len(shifts))
+        return np.tile(values, (len(shifts),) + (1,) * (values.ndim - 1))
 
+    repeated = {name: tiled(getattr(model, name)) for name in PER_ATOM}
+    repeated["positions"] = (shifts[:, None] + model.positions).reshape(-1, 3)
     return replace(
         model,
-        numbers=tiled(model.numbers),
-        positions=(shifts[:, None] + model.positions).reshape(-1, 3),
-        charges=tiled(model.charges),
-        domain=tiled(model.domain),
-        role=tiled(model.role),
+        **repeated,
         cell=None,
         periodic=(False, False, False),
     )

@@ -7,12 +7,13 @@ from typing import Literal
 
 import numpy as np
 
+from hetbuild.arrays import BoolArray, Plane
 from hetbuild.crystal.crystal import BOND_FACTOR
 from hetbuild.crystal.lattice import check_plane, plane_label
 from hetbuild.elements import number
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.contacts import coordination
-from hetbuild.model import BoolArray, Domain, Model
+from hetbuild.model import Domain, Model
 
 Side = Literal["above", "below"]
 ON_PLANE = 1e-4
@@ -21,7 +22,7 @@ ON_PLANE = 1e-4
 
 def cut(
     model: Model,
-    hkl: tuple[int, int, int],
+    hkl: Plane,
     *,
     keep: Side,
     at: float,

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hetbuild.arrays import FloatArray, Plane
 from hetbuild.crystal import lattice
-from hetbuild.crystal.lattice import Coincidence, Direction, FloatArray, plane_label
+from hetbuild.crystal.lattice import Coincidence, Direction, plane_label
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.contacts import Floors, closest_contacts
 from hetbuild.geometry.electrostatics import REACH, contact_energy
 from hetbuild.model import DECIMALS, Domain, Interface, Model, Role
 
-Plane = tuple[int, int, int]
 COARSE = 0.2
 """Å, spacing of the grid on which registry is searched."""
 FINE = 0.05
@@ -117,6 +117,8 @@ def join(
         charges=np.concatenate([first.charges, placed.charges]),
         domain=np.repeat(np.arange(2, dtype=np.int8), [len(first), len(placed)]),
         role=np.concatenate([first.role, placed.role]),
+        site=np.concatenate([first.site, placed.site]),
+        site_cell=np.concatenate([first.site_cell, placed.site_cell]),
         domains=first.domains + placed.domains,
         interface=interface_of(first.domains[0], placed.domains[0], orientation, registry),
         ledger=first.ledger + placed.ledger,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from hetbuild.arrays import FloatArray, Plane
 from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal
-from hetbuild.crystal.lattice import FloatArray, plane_label
+from hetbuild.crystal.lattice import plane_label
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.model import DECIMALS, Domain, Model, Role
 
@@ -16,7 +17,7 @@ EDGE = 1e-4
 
 def slab(
     crystal: Crystal,
-    hkl: tuple[int, int, int],
+    hkl: Plane,
     net: FloatArray,
     limits: tuple[float, float],
     *,
@@ -67,5 +68,7 @@ def slab(
         charges=crystal.charges[which].astype(np.int8),
         domain=np.zeros(len(which), dtype=np.int8),
         role=np.full(len(which), Role.LATTICE, dtype=np.int8),
+        site=which.astype(np.int16),
+        site_cell=np.rint(points[inside][order] - sites[which]).astype(np.int16),
         domains=(Domain(name, crystal, crystal.vectors.copy(), np.zeros(3), datum),),
     )

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hetbuild.crystal.lattice import FloatArray, IntArray
+from hetbuild.arrays import BoolArray, FloatArray, IntArray
 from hetbuild.errors import ImpossibleError
-from hetbuild.model import BoolArray
 
 REPLICAS = 48
 """Anneals run side by side; the best of them counts."""

@@ -6,22 +6,21 @@ Candidates come from the crystals (vacant sites of a domain's own lattice) and f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from hetbuild.arrays import BoolArray, FloatArray, IntArray, Progress
 from hetbuild.balance.anneal import class_counts, ground_state, nearest_reachable
 from hetbuild.balance.candidates import ADDED_FLOORS, Candidates, Move, apply, candidates
-from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import counts
 from hetbuild.errors import ImpossibleError
 from hetbuild.geometry.contacts import Floors
 from hetbuild.geometry.electrostatics import pair_coulomb, potential
 from hetbuild.geometry.point_group import orbits, point_group, subgroups
-from hetbuild.model import BoolArray, Model
+from hetbuild.model import Model
 
-Progress = Callable[[float], None] | None
 Column = tuple[int, str]
 """What a target counts: (domain index or -1 for all, element or "charge")."""
 

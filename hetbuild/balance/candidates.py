@@ -8,12 +8,12 @@ from typing import Literal
 
 import numpy as np
 
+from hetbuild.arrays import BoolArray, FloatArray, IntArray, Plane
 from hetbuild.crystal.crystal import BOND_FACTOR
-from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import number, symbol, usual_charge
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.contacts import Floors, clear_of, coordination
-from hetbuild.model import DECIMALS, BoolArray, LedgerEntry, Model, Role
+from hetbuild.model import DECIMALS, LedgerEntry, Model, Role
 
 Action = Literal["add", "remove", "swap"]
 SAME_SITE = 0.05
@@ -32,7 +32,7 @@ class Move:
     """Element swapped in."""
     bonded_to: tuple[str, ...] = ()
     """add: only sites bonded to such a cation of the domain; default: any cation."""
-    facet: tuple[int, int, int] | None = None
+    facet: Plane | None = None
     """remove, swap: only ions on the outermost planes of this form; default: all at the surface."""
     role: str = ""
     """remove, swap: only ions of this role, as ``ligand``."""
@@ -177,13 +177,12 @@ def _with_added(model: Model, moves: Sequence[Move], added: Candidates) -> Model
     elements = np.array([number(m.element) for m in moves])[added.move]
     domains = np.array([model.domain_named(m.domain) for m in moves])[added.move]
     roles = np.full(len(elements), Role.COMPENSATION)
-    return replace(
-        model,
-        numbers=np.concatenate([model.numbers, elements.astype(model.numbers.dtype)]),
-        positions=np.concatenate([model.positions, added.positions]),
-        charges=np.concatenate([model.charges, added.change.astype(model.charges.dtype)]),
-        domain=np.concatenate([model.domain, domains.astype(model.domain.dtype)]),
-        role=np.concatenate([model.role, roles.astype(model.role.dtype)]),
+    return model.extended(
+        numbers=elements,
+        positions=added.positions,
+        charges=added.change,
+        domain=domains,
+        role=roles,
     )
 
 
@@ -313,7 +312,7 @@ def _bulk_coordination(model: Model, domain: int, element: str) -> int:
     return int(number_of[here].max()) if here.any() else int(number_of.max()) + 1
 
 
-def _on_outermost(model: Model, domain: int, form: tuple[int, int, int]) -> BoolArray:
+def _on_outermost(model: Model, domain: int, form: Plane) -> BoolArray:
     """Atoms on the outermost plane of any facet of the form, shape (N,)."""
     d = model.domains[domain]
     mine = model.domain == domain

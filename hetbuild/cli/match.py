@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from hetbuild.arrays import Plane
 from hetbuild.cli.console import as_json, emit, force, numbers, progress_bar
 from hetbuild.errors import ImpossibleError, InputError
 
 if TYPE_CHECKING:
     from hetbuild.crystal.crystal import Crystal
-    from hetbuild.crystal.planes import Indices
     from hetbuild.match.search import Match
 
 ORDERS = ("score", "area", "strain", "cations")
@@ -173,7 +173,7 @@ def _check_map(path: Path | None, registry: int | None, force: bool) -> None:
 
 def _nothing(
     crystals: tuple[Crystal, Crystal],
-    planes: tuple[Indices, Indices] | None,
+    planes: tuple[Plane, Plane] | None,
     max_index: int,
     max_strain: float,
     max_area: float,
@@ -210,7 +210,7 @@ def _rounded_up(strain: float) -> str:
     return f"{int(1000 * strain + 1) / 10:g}"
 
 
-def _planes(text: str | None) -> tuple[Indices, Indices] | None:
+def _planes(text: str | None) -> tuple[Plane, Plane] | None:
     """ "h k l/h k l"."""
     if text is None:
         return None
@@ -226,7 +226,7 @@ def _planes(text: str | None) -> tuple[Indices, Indices] | None:
     return first, second
 
 
-def _indices(text: str) -> Indices:
+def _indices(text: str) -> Plane:
     h, k, l = (int(part) for part in text.strip("() ").replace(",", " ").split())  # noqa: E741
     return h, k, l
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, TextIO
 
 import numpy as np
 
+from hetbuild.arrays import Progress
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import Coincidence
 from hetbuild.crystal.planes import PlaneLabel
@@ -19,7 +20,6 @@ from hetbuild.match.search import Match
 
 Order = Literal["score", "area", "strain", "cations"]
 Row = tuple[Match, Fit]
-Progress = Callable[[float], None] | None
 
 POLAR = {(False, False): "-", (True, False): "1st", (False, True): "2nd", (True, True): "both"}
 """Which of the planes is polar whatever its termination."""

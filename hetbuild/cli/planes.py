@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from hetbuild.arrays import Plane
 from hetbuild.cli.console import INDICES, as_json, emit
 
 
@@ -11,7 +12,7 @@ from hetbuild.cli.console import INDICES, as_json, emit
 @click.argument("crystal")
 @click.argument("hkl", nargs=3, type=int)
 @as_json
-def planes(crystal: str, hkl: tuple[int, int, int], as_json: bool) -> None:
+def planes(crystal: str, hkl: Plane, as_json: bool) -> None:
     """Print the stacking of the planes (H K L) of CRYSTAL, to choose a cut by."""
     from hetbuild.crystal.crystal import read_crystal
     from hetbuild.crystal.layers import stacking

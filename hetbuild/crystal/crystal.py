@@ -7,6 +7,7 @@ nothing built from it depends on the cell, the origin or the axes its CIF happen
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hetbuild.arrays import FloatArray, Index, IntArray
 from hetbuild.crystal import lattice
-from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import counts, formula, symbol, usual_charge
 from hetbuild.errors import InputError
 
@@ -100,6 +101,11 @@ class Crystal:
         """a, b, c in Å, alpha, beta, gamma in degrees."""
         return lattice.parameters(self.vectors)
 
+    @cached_property
+    def site_names(self) -> tuple[str, ...]:
+        """A name for each site of the cell: its label, numbered where others share it."""
+        return numbered(self.labels)
+
     def datum(self, name: str | None) -> int:
         """Index of the site called `name`, an element or a CIF label; None: the first cation.
 
@@ -122,16 +128,16 @@ class Crystal:
             raise InputError(f"{name!r} {what} {self.name}; name one of its sites: {known}.")
         return found[0]
 
-    def spacing(self, hkl: lattice.Index) -> float:
+    def spacing(self, hkl: Index) -> float:
         """d(hkl) in Å of the indices as given."""
         return lattice.spacing(self.vectors, hkl)
 
-    def equivalent_planes(self, hkl: lattice.Index) -> IntArray:
+    def equivalent_planes(self, hkl: Index) -> IntArray:
         """All facets (hkl) of the form {hkl}, sorted, shape (m, 3)."""
         h = lattice.check_plane(hkl)
         return np.unique(np.einsum("j,mji->mi", h, self.rotations), axis=0)[::-1]
 
-    def surface_net(self, hkl: lattice.Index) -> tuple[lattice.Direction, ...]:
+    def surface_net(self, hkl: Index) -> tuple[lattice.Direction, ...]:
         """The two shortest primitive lattice vectors in (hkl)."""
         return lattice.surface_net(self.vectors, self.primitive, hkl)
 
@@ -139,6 +145,16 @@ class Crystal:
     def bonds(self) -> Bonds:
         """First-shell bonds: up to 1.25 times the shortest distance of each element pair."""
         return _first_shell(self)
+
+
+def numbered(labels: Sequence[str]) -> tuple[str, ...]:
+    """Labels made unique: those that occur more than once get a number, as ``Pb1.3``."""
+    total, seen = Counter(labels), Counter[str]()
+    names = []
+    for label in labels:
+        seen[label] += 1
+        names.append(f"{label}.{seen[label]}" if total[label] > 1 else label)
+    return tuple(names)
 
 
 def read_crystal(

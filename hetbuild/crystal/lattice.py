@@ -12,16 +12,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce
 from math import gcd, lcm
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from hetbuild.arrays import FloatArray, Index, IntArray, Plane
 from hetbuild.errors import InputError
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.integer[Any]]
-Index = Sequence[int]
 
 MAX_DENOMINATOR = 24
 """Centring translations and in-plane vectors of conventional cells are multiples of 1/24."""
@@ -33,7 +28,7 @@ class Direction:
 
     multiplier: Fraction
     """How many times [uvw], dimensionless; fractions come from centring."""
-    uvw: tuple[int, int, int]
+    uvw: Plane
     """Coprime indices in conventional axes."""
 
     @property
@@ -108,7 +103,7 @@ def spacing(vectors: FloatArray, hkl: Index) -> float:
     return 1.0 / float(np.linalg.norm(g))
 
 
-def primitive_plane(primitive: FloatArray, hkl: Index) -> tuple[int, int, int]:
+def primitive_plane(primitive: FloatArray, hkl: Index) -> Plane:
     """The indices along hkl whose spacing is that of successive lattice planes.
 
     primitive: rows are primitive vectors in conventional axes, shape (3, 3). For the F lattice of

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hetbuild.arrays import Plane
 from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import plane_label
@@ -72,7 +73,7 @@ class Stacking:
             yield f"{layer.index:9.4f} {layer.height:9.4f} {layer.charge:+6d}  {layer.formula}"
 
 
-def stacking(crystal: Crystal, hkl: tuple[int, int, int], site: str | None = None) -> Stacking:
+def stacking(crystal: Crystal, hkl: Plane, site: str | None = None) -> Stacking:
     """Layers of ions along the normal of (hkl), with their contents and charge.
 
     Raises
@@ -103,7 +104,7 @@ def stacking(crystal: Crystal, hkl: tuple[int, int, int], site: str | None = Non
 
 
 def _layers(
-    crystal: Crystal, hkl: tuple[int, int, int], datum: int, repeat: float, spacing: float
+    crystal: Crystal, hkl: Plane, datum: int, repeat: float, spacing: float
 ) -> Iterator[Layer]:
     index = (crystal.fractional - crystal.fractional[datum]) @ np.array(hkl, dtype=float) % repeat
     order = np.argsort(index, kind="stable")

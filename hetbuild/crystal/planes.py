@@ -9,25 +9,24 @@ from math import gcd
 
 import numpy as np
 
+from hetbuild.arrays import FloatArray, IntArray, Plane
 from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal
-from hetbuild.crystal.lattice import Direction, FloatArray, IntArray, plane_label
+from hetbuild.crystal.lattice import Direction, plane_label
 from hetbuild.errors import InputError
-
-Indices = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class PlaneLabel:
     """One plane by all the names it goes by."""
 
-    asked: Indices
+    asked: Plane
     """As the user wrote it."""
-    lattice: Indices
+    lattice: Plane
     """Along `asked`, with the spacing of successive lattice planes: (4 4 2) of an F lattice."""
-    reduced: Indices
+    reduced: Plane
     """Along `asked`, coprime: (2 2 1)."""
-    representative: Indices
+    representative: Plane
     """The symmetry-equivalent plane that stands for the form in a list, as `lattice`."""
 
     def __str__(self) -> str:
@@ -113,7 +112,7 @@ def number_of_planes(crystal: Crystal, max_index: int) -> float:
 
 def distinct_pairs(
     first: Crystal, second: Crystal, max_index: int
-) -> tuple[tuple[Indices, Indices], ...]:
+) -> tuple[tuple[Plane, Plane], ...]:
     """All plane pairs with coprime indices up to `max_index` that no symmetry maps on each other.
 
     Each crystal may be relabelled by a rotation of its own point group; both at once by a rotary
@@ -139,7 +138,7 @@ class _Forms:
     twin: IntArray
 
 
-def _pairs(a: _Forms, b: _Forms, mirrored: bool) -> Iterator[tuple[Indices, Indices]]:
+def _pairs(a: _Forms, b: _Forms, mirrored: bool) -> Iterator[tuple[Plane, Plane]]:
     for i, p in enumerate(a.planes):
         for j, q in enumerate(b.planes):
             # Of a pair and its mirror image, the one that comes first is listed.
@@ -181,6 +180,6 @@ def _has_improper(crystal: Crystal) -> bool:
     return bool((np.linalg.det(crystal.rotations) < 0).any())
 
 
-def _indices(row: Sequence[int] | IntArray) -> Indices:
+def _indices(row: Sequence[int] | IntArray) -> Plane:
     h, k, l = (int(x) for x in row)  # noqa: E741 (Miller index)
     return h, k, l

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from hetbuild.arrays import Plane
 from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.layers import stacking
-from hetbuild.crystal.planes import Indices
 
 NO_DIPOLE = 1e-3
 """e Å per surface cell below which a repeat has no dipole."""
@@ -47,7 +47,7 @@ class Termination:
         }
 
 
-def terminations(crystal: Crystal, hkl: Indices, *, upward: bool) -> tuple[Termination, ...]:
+def terminations(crystal: Crystal, hkl: Plane, *, upward: bool) -> tuple[Termination, ...]:
     """All terminations of a half crystal, by growing plane index from the datum.
 
     upward: the outward normal is that of (hkl); otherwise the opposite one.

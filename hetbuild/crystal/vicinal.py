@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from hetbuild.arrays import FloatArray, IntArray, Plane
 from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import SYMPREC, Crystal
-from hetbuild.crystal.lattice import Direction, FloatArray, IntArray, plane_label
-from hetbuild.crystal.planes import Indices
+from hetbuild.crystal.lattice import Direction, plane_label
 from hetbuild.elements import number, symbol
 from hetbuild.errors import InputError
 
@@ -26,7 +26,7 @@ class Stretch:
 
     vector: Direction
     """From its first to its last cation row."""
-    plane: Indices
+    plane: Plane
     """The facet it is part of, with the sublattice's own spacing."""
     rows: int
     """How many spacings of cation rows it is wide."""
@@ -36,7 +36,7 @@ class Stretch:
 class Stair:
     """The cation rows a plane leaves, from one step edge to the next."""
 
-    plane: Indices
+    plane: Plane
     """As asked."""
     cation: str
     edge: Direction
@@ -72,7 +72,7 @@ class Stair:
 
 
 @lru_cache(maxsize=512)
-def stair(crystal: Crystal, hkl: Indices, cation: str | None = None) -> Stair:
+def stair(crystal: Crystal, hkl: Plane, cation: str | None = None) -> Stair:
     """Describe (hkl) as terrace + step of the sublattice of one cation (default: the heaviest).
 
     Seen along the densest row in the plane, the cations are a 2D lattice, and the way from one step
@@ -220,12 +220,12 @@ def _upright(vector: FloatArray, edge: FloatArray, metric: FloatArray) -> FloatA
     return np.asarray(vector - np.rint(shift) * edge)
 
 
-def _facet(primitive: FloatArray, edge: FloatArray, vector: FloatArray) -> Indices:
+def _facet(primitive: FloatArray, edge: FloatArray, vector: FloatArray) -> Plane:
     """The plane through both directions, normal on the side of edge x vector."""
     normal = np.rint(np.cross(edge, vector) * lattice.MAX_DENOMINATOR**2).astype(np.int64)
     return lattice.primitive_plane(primitive, _coprime(normal))
 
 
-def _coprime(hkl: IntArray) -> Indices:
+def _coprime(hkl: IntArray) -> Plane:
     h, k, l = (int(i) for i in hkl // np.gcd.reduce(hkl))  # noqa: E741 (Miller index)
     return h, k, l

@@ -7,10 +7,11 @@ from typing import Literal
 
 import numpy as np
 
+from hetbuild.arrays import BoolArray
 from hetbuild.elements import counts, formula, symbol
 from hetbuild.errors import ImpossibleError
 from hetbuild.geometry.contacts import coordination
-from hetbuild.model import BoolArray, LedgerEntry, Model, Role
+from hetbuild.model import LedgerEntry, Model, Role
 
 Shared = Literal["bonded", "keep", "drop"]
 
@@ -65,6 +66,8 @@ def etch(model: Model, domain: str, *, shared: Shared = "bonded") -> tuple[Model
         domains=(model.domains[1 - index],),
         interface=None,
         ledger=(*model.ledger, *entries),
+        # Sites of the domain that is gone are none of the one that is left.
+        site=np.where(model.domain[~gone] == index, -1, left.site),
     )
     return left, Etching(
         removed=formula(counts(model.numbers[gone])),

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
-from hetbuild.crystal.lattice import FloatArray, IntArray
+from hetbuild.arrays import BoolArray, FloatArray, IntArray
 from hetbuild.elements import number
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchange.same_site import Exchange, ionic_charge, principal_strains, swap_entries
 from hetbuild.exchange.selection import Where, select, share
 from hetbuild.library import molecules
-from hetbuild.model import DECIMALS, BoolArray, Model
+from hetbuild.model import DECIMALS, Model
 
 ALIASES: Mapping[str, str] = {
     "CH3NH3": "MA",
@@ -184,16 +183,13 @@ def _with_groups(
     """Ions of one kind added. places: Å, shape (count, atoms of one, 3); role: shape (count,)."""
     count, size = places.shape[:2]
 
-    def longer(values: Any, more: Any) -> Any:
-        return np.concatenate([values, np.asarray(more).astype(values.dtype)])
-
-    return replace(
-        model,
-        numbers=longer(model.numbers, np.tile(numbers, count)),
-        positions=longer(model.positions, places.reshape(-1, 3)),
-        charges=longer(model.charges, np.tile(charges, count)),
-        domain=longer(model.domain, np.full(count * size, index)),
-        role=longer(model.role, np.repeat(role, size)),
+    return model.extended(
+        numbers=np.tile(numbers, count),
+        positions=places.reshape(-1, 3),
+        charges=np.tile(charges, count),
+        domain=np.full(count * size, index),
+        role=np.repeat(role, size),
+        on_sites=size == 1,
     )
 
 

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.crystal.crystal import Crystal
-from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import counts, number, usual_charge
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchange.selection import Where, select, share
@@ -90,7 +90,7 @@ def replace_ions(
             )
         changed = strained(changed, index, crystal, _progress(changed, index, ions))
     if done and any(taken.values()):
-        changed = with_domain(changed, index, _of_crystal(changed.domains[index], crystal))
+        changed = changed.with_domain(index, _of_crystal(changed.domains[index], crystal))
     report = Exchange(
         domain=domain,
         product=changed.domains[index].crystal.name,
@@ -230,7 +230,7 @@ def on_lattice(model: Model, index: int, vectors: FloatArray) -> Model:
     positions[mine] = np.round((positions[mine] - fixed) @ deformation + fixed, DECIMALS)
     origin = (domain.origin - fixed) @ deformation + fixed
     moved = replace(domain, vectors=vectors, origin=origin)
-    return with_domain(replace(model, positions=positions), index, moved)
+    return replace(model, positions=positions).with_domain(index, moved)
 
 
 def principal_strains(domain: Domain, crystal: Crystal) -> tuple[float, ...]:
@@ -240,13 +240,6 @@ def principal_strains(domain: Domain, crystal: Crystal) -> tuple[float, ...]:
     """
     stretch = np.linalg.svd(np.linalg.inv(crystal.vectors) @ domain.vectors, compute_uv=False)
     return tuple(float(round(s - 1.0, 9)) + 0.0 for s in stretch)
-
-
-def with_domain(model: Model, index: int, domain: Domain) -> Model:
-    """The model with one of its domains described anew."""
-    domains = list(model.domains)
-    domains[index] = domain
-    return replace(model, domains=tuple(domains))
 
 
 def _of_crystal(domain: Domain, crystal: Crystal) -> Domain:

@@ -6,8 +6,9 @@ from typing import Literal
 
 import numpy as np
 
-from hetbuild.crystal.lattice import FloatArray, IntArray
+from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.errors import InputError
+from hetbuild.geometry.depth import depth
 from hetbuild.model import Model, Role
 
 Where = Literal["surface", "interface", "random", "even"]
@@ -47,18 +48,6 @@ def select(model: Model, atoms: IntArray, count: int, where: Where, seed: int = 
     rank = ways[where](model, atoms) if where in ways else np.zeros(len(atoms))
     order = np.lexsort((chance, np.rint(rank / TIE)))
     return np.sort(atoms[order[:count]])
-
-
-def depth(model: Model, atoms: IntArray) -> FloatArray:
-    """Å below the convex hull of the particle, shape (A,)."""
-    from scipy.spatial import ConvexHull, QhullError
-
-    try:
-        planes = ConvexHull(model.positions).equations
-    except QhullError:  # a handful of atoms in a plane has no inside
-        return np.zeros(len(atoms))
-    heights = model.positions[atoms] @ planes[:, :3].T + planes[:, 3]
-    return np.asarray(-heights.max(axis=1))
 
 
 def interface_distance(model: Model, atoms: IntArray) -> FloatArray:

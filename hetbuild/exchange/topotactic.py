@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from hetbuild.analyse.report import measure_interface
+from hetbuild.arrays import BoolArray, FloatArray, IntArray, Plane
 from hetbuild.balance.anneal import ground_state
 from hetbuild.crystal.crystal import Crystal
-from hetbuild.crystal.lattice import Coincidence, Direction, FloatArray, IntArray
+from hetbuild.crystal.lattice import Coincidence, Direction
 from hetbuild.elements import number, symbol
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchange.same_site import (
@@ -23,12 +24,11 @@ from hetbuild.exchange.same_site import (
     on_lattice,
     oriented,
     principal_strains,
-    with_domain,
 )
 from hetbuild.exchange.selection import Where, select, share, spread_evenly
 from hetbuild.geometry.contacts import coordination
 from hetbuild.geometry.electrostatics import pair_coulomb, potential
-from hetbuild.model import DECIMALS, BoolArray, Domain, Interface, LedgerEntry, Model, Role
+from hetbuild.model import DECIMALS, Domain, Interface, LedgerEntry, Model, Role
 
 KEPT_PLANES = 5
 """Planes left at an interface: the PbS monolayer of the published CsPbCl3/Cu2S model."""
@@ -165,16 +165,17 @@ def exchange_cations(
     best = min(range(len(ways)), key=lambda i: (-filled[i][1].sum(), filled[i][2]))
     places, around, _ = filled[best]
     kept = _without(places, deficit / per_unit, seed)
-    changed = _with_cations(model.where(rest), index, (element, charge), places[kept])
+    described = _described(parent, product, ways[best])
+    # As the product first: the cations that come in stand on its sites.
+    changed = model.where(rest).with_domain(index, described)
+    changed = _with_cations(changed, index, (element, charge), places[kept])
     removed = [
         _entry("remove", symbol(z), domain, r, "exchanged")
         for z, r in zip(model.numbers[atoms], model.positions[atoms], strict=True)
     ]
     added = [_entry("add", element, domain, r, "hole of the anions") for r in places[kept]]
     changed = replace(changed, ledger=(*model.ledger, *removed, *added))
-    described = _described(parent, product, ways[best])
     strain = principal_strains(described, product)
-    changed = with_domain(changed, index, described)
     changed = _relabelled(changed, index, ways[best])
     if lattice == "product":
         changed = on_lattice(changed, index, oriented(product.vectors, described.vectors))
@@ -220,7 +221,7 @@ def kept_layer(
     return np.array(height > _outermost(height) - limit, dtype=np.bool_)
 
 
-def interface_plane(model: Model, index: int) -> tuple[tuple[int, int, int], Domain]:
+def interface_plane(model: Model, index: int) -> tuple[Plane, Domain]:
     """(hkl) of a domain at the interface and the frame it refers to.
 
     Raises
@@ -236,7 +237,7 @@ def interface_plane(model: Model, index: int) -> tuple[tuple[int, int, int], Dom
     return found.planes[index], found.domains[index]
 
 
-def _spacing(domain: Domain, hkl: tuple[int, int, int]) -> float:
+def _spacing(domain: Domain, hkl: Plane) -> float:
     return float(1.0 / np.linalg.norm(np.linalg.inv(domain.vectors) @ np.asarray(hkl, float)))
 
 
@@ -514,17 +515,12 @@ def _without(places: FloatArray, missing: float, seed: int) -> IntArray:
 
 def _with_cations(model: Model, index: int, cation: tuple[str, int], places: FloatArray) -> Model:
     n = len(places)
-
-    def longer(values: Any, more: object) -> Any:
-        return np.concatenate([values, np.full(n, more, dtype=values.dtype)])
-
-    return replace(
-        model,
-        numbers=longer(model.numbers, number(cation[0])),
-        positions=np.concatenate([model.positions, places]),
-        charges=longer(model.charges, cation[1]),
-        domain=longer(model.domain, index),
-        role=longer(model.role, Role.LATTICE),
+    return model.extended(
+        numbers=np.full(n, number(cation[0])),
+        positions=places,
+        charges=np.full(n, cation[1]),
+        domain=np.full(n, index),
+        role=np.full(n, Role.LATTICE),
     )
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hetbuild.arrays import IntArray
+from hetbuild.crystal.crystal import numbered
 from hetbuild.errors import InputError
 from hetbuild.formats.record import from_record, to_record
 from hetbuild.model import Model, Role
@@ -14,12 +16,15 @@ from hetbuild.model import Model, Role
 if TYPE_CHECKING:
     from ase import Atoms
 
+NO_SITE = "-"
+"""What stands for the site of an atom that has none."""
+
 KEY = "hetbuild"
 """Where the record is kept in Atoms.info."""
 
 
 def to_ase(model: Model) -> Atoms:
-    """Atoms with arrays formal_charge (e), domain and role, and the record in info."""
+    """Atoms with arrays formal_charge (e), domain, role, site and site_cell; the record in info."""
     from ase import Atoms
 
     atoms = Atoms(numbers=model.numbers.astype(int), positions=model.positions)
@@ -28,6 +33,8 @@ def to_ase(model: Model) -> Atoms:
     atoms.set_array("formal_charge", model.charges.astype(int))
     atoms.set_array("domain", names[model.domain])
     atoms.set_array("role", labels[model.role])
+    atoms.set_array("site", _site_names(model))
+    atoms.set_array("site_cell", model.site_cell.astype(int))
     if model.cell is not None:
         atoms.set_cell(model.cell)
         atoms.pbc = model.periodic
@@ -48,17 +55,40 @@ def from_ase(atoms: Atoms) -> Model:
         raise InputError("The hetbuild record is damaged: it names no domains.")
     names = [d["name"] for d in record["domains"]]
     try:
-        columns = {
+        columns: dict[str, Any] = {
             "charges": np.asarray(atoms.get_array("formal_charge")).astype(np.int8),
             "domain": np.array([names.index(n) for n in atoms.get_array("domain")], dtype=np.int8),
             "role": np.array([Role[r.upper()] for r in atoms.get_array("role")], dtype=np.int8),
         }
+        if atoms.has("site"):
+            columns["site"] = _sites(record["domains"], columns["domain"], atoms.get_array("site"))
+            columns["site_cell"] = np.asarray(atoms.get_array("site_cell")).astype(np.int16)
     except (KeyError, ValueError) as error:
         raise InputError(f"Atoms with a hetbuild record, but labels are wrong: {error}.") from None
     return from_record(
         record,
         {"numbers": atoms.numbers.astype(np.int16), "positions": atoms.positions.copy(), **columns},
     )
+
+
+def _site_names(model: Model) -> np.ndarray[Any, Any]:
+    """Name of each atom's site in its crystal, NO_SITE where it has none; shape (N,)."""
+    tables = [np.array([*d.crystal.site_names, NO_SITE]) for d in model.domains]
+    first = np.cumsum([0, *(len(t) for t in tables)])
+    # Index -1 is the last of each table.
+    index = np.where(model.site < 0, first[1:][model.domain] - 1, first[model.domain] + model.site)
+    return np.concatenate(tables)[index] if len(model) else np.array([], dtype=str)
+
+
+def _sites(domains: list[dict[str, Any]], domain: IntArray, names: Any) -> IntArray:
+    """Site indices of such names, shape (N,)."""
+    site = np.full(len(names), -1, dtype=np.int16)
+    for i, record in enumerate(domains):
+        known = {name: k for k, name in enumerate(numbered(record["crystal"]["labels"]))}
+        mine = np.flatnonzero(domain == i)
+        kinds, which = np.unique(np.asarray(names)[mine], return_inverse=True)
+        site[mine] = np.array([-1 if k == NO_SITE else known[k] for k in kinds], int)[which]
+    return site
 
 
 def _record(atoms: Atoms) -> dict[str, Any]:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from hetbuild.crystal.lattice import IntArray
+from hetbuild.arrays import IntArray
 from hetbuild.errors import InputError, nearest
-from hetbuild.exchange.selection import depth
 from hetbuild.formats.cif import box, write_cif
 from hetbuild.formats.cp2k import Cp2kOptions, deck
 from hetbuild.formats.vesta import write_vesta
 from hetbuild.formats.xyz import write_plain_xyz, write_xyz
+from hetbuild.geometry.depth import depth
 from hetbuild.model import Model
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TextIO
 import gemmi
 import numpy as np
 
+from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import SYMPREC, Crystal
-from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import counts, symbol
 from hetbuild.model import Model, Role
 

@@ -17,8 +17,8 @@ from typing import TextIO
 import gemmi
 import numpy as np
 
+from hetbuild.arrays import FloatArray, IntArray, Plane
 from hetbuild.crystal import lattice
-from hetbuild.crystal.lattice import FloatArray, IntArray
 from hetbuild.elements import A_CATIONS, number, symbol
 from hetbuild.errors import InputError
 from hetbuild.formats.cif import box, in_cell, labels
@@ -210,7 +210,7 @@ def _bonds(model: Model) -> Iterator[str]:
     yield "  0 0 0 0\n"
 
 
-def style(element: str, role: Role = Role.LATTICE) -> tuple[float, tuple[int, int, int]]:
+def style(element: str, role: Role = Role.LATTICE) -> tuple[float, Plane]:
     """Radius in Å and colour of a site by its element and role."""
     radius, colour = PALETTE.get(element) or _jmol(element)
     r, g, b = colour >> 16, colour >> 8 & 255, colour & 255

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
-from hetbuild.crystal.lattice import FloatArray, IntArray
+from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.elements import symbol
 from hetbuild.errors import HetbuildError, InputError
 from hetbuild.formats.ase import from_ase, to_ase
@@ -16,12 +16,12 @@ from hetbuild.model import Model
 if TYPE_CHECKING:
     from ase import Atoms
 
-COLUMNS = ["symbols", "positions", "formal_charge", "domain", "role"]
+COLUMNS = ["symbols", "positions", "formal_charge", "domain", "role", "site", "site_cell"]
 """Positions right after the symbol, so that CP2K reads the same file."""
 
 
 def write_xyz(model: Model, stream: TextIO) -> None:
-    """Extended XYZ; columns: species, position (Å), formal charge (e), domain, role."""
+    """Extended XYZ; columns: species, position (Å), formal charge (e), domain, role, site."""
     from ase.io.extxyz import write_extxyz
 
     write_extxyz(stream, [to_ase(model)], columns=COLUMNS, write_results=False)

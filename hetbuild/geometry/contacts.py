@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hetbuild.crystal.lattice import FloatArray, IntArray
+from hetbuild.arrays import BoolArray, FloatArray, IntArray
 
 KINDS = ("anion-anion", "cation-anion", "cation-cation")
 """Kinds of contact, in the order every triple of this module uses."""
@@ -77,7 +77,7 @@ def coordination(centres: FloatArray, neighbours: FloatArray, cutoff: float) -> 
 
 def clear_of(
     candidates: FloatArray, charge: int, positions: FloatArray, charges: IntArray, floors: Floors
-) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+) -> BoolArray:
     """Which candidate positions, shape (C, 3), an ion of this charge may take: shape (C,)."""
     free = np.ones(len(candidates), dtype=bool)
     for sign in (-1, 1):

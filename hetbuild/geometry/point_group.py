@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from hetbuild.crystal.lattice import FloatArray, IntArray
+from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.model import Domain, Model
 
 TOLERANCE = 0.02

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hetbuild.arrays import FloatArray, IntArray, Plane
 from hetbuild.assemble.slab import slab
 from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal
-from hetbuild.crystal.lattice import FloatArray, IntArray
-from hetbuild.crystal.planes import Indices
 from hetbuild.match.search import Match
 
 
@@ -35,8 +34,8 @@ class Side:
     """One of the crystals. The second is strained in the plane to the cell of the first."""
 
     crystal: Crystal
-    plane: Indices
-    """Indices with the spacing of successive lattice planes."""
+    plane: Plane
+    """Plane with the spacing of successive lattice planes."""
     frame: FloatArray
     """Conventional vectors as rows in interface axes: x along the first cell vector, z normal."""
     cell: FloatArray

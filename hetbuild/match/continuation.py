@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from hetbuild.analyse.continuity import LAYER, ON_SITE
+from hetbuild.arrays import FloatArray
 from hetbuild.crystal.crystal import Crystal
-from hetbuild.crystal.lattice import FloatArray
 from hetbuild.crystal.vicinal import Stair, stair
 from hetbuild.match.bicrystal import Side, bicrystal
 from hetbuild.match.search import Match

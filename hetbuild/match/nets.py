@@ -14,7 +14,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from hetbuild.crystal.lattice import FloatArray, IntArray
+from hetbuild.arrays import BoolArray, FloatArray, IntArray
 from hetbuild.crystal.planes import PlaneNet
 
 LARGEST_STRAIN = 0.15
@@ -43,7 +43,7 @@ class CoincidenceCells:
     """The matching basis in the second net, shape (k, 2, 2)."""
     deformation: FloatArray
     """g with (second vectors) = (first vectors) g, rows in the planes' axes, shape (k, 2, 2)."""
-    turned: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    turned: BoolArray
     """Turning the second crystal by 180 degrees about the normal gives another bicrystal, (k,)."""
 
 
@@ -196,7 +196,7 @@ def _pluecker(m: IntArray, n: IntArray) -> tuple[IntArray, IntArray]:
 
 def _distinct(
     index: IntArray, cross: IntArray, nets: tuple[PlaneNet, PlaneNet]
-) -> tuple[IntArray, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+) -> tuple[IntArray, BoolArray]:
     """First of each set of symmetry-equivalent cells, and whether a half turn is another one."""
     p, q, sign = _joint_symmetries(nets)
     images = np.einsum("g,gij,kil,glm->kgjm", sign, p, cross, q, optimize=True)

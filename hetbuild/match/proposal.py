@@ -11,10 +11,11 @@ from math import gcd
 
 import numpy as np
 
+from hetbuild.arrays import FloatArray, Plane
 from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal
-from hetbuild.crystal.lattice import Coincidence, FloatArray, plane_label
-from hetbuild.crystal.planes import Indices, PlaneLabel
+from hetbuild.crystal.lattice import Coincidence, plane_label
+from hetbuild.crystal.planes import PlaneLabel
 from hetbuild.crystal.terminations import Termination
 from hetbuild.elements import counts, symbol
 from hetbuild.errors import InputError
@@ -207,7 +208,7 @@ def _balance(p: Proposal, names: tuple[str, str]) -> Iterator[str]:
     yield "]"
 
 
-def morphology(crystal: Crystal, size: float) -> list[tuple[Indices, float]]:
+def morphology(crystal: Crystal, size: float) -> list[tuple[Plane, float]]:
     """Forms of a free particle and their distances from its centre, Å.
 
     After Bravais, Friedel, Donnay and Harker (Am. Mineral. 22, 446 (1937)): the wider the spacing
@@ -228,7 +229,7 @@ def morphology(crystal: Crystal, size: float) -> list[tuple[Indices, float]]:
     return [(h, scale * distance[h]) for h in ordered]
 
 
-def _reflecting_spacing(crystal: Crystal, hkl: Indices) -> float:
+def _reflecting_spacing(crystal: Crystal, hkl: Plane) -> float:
     """d of the lowest order of (hkl) that centring, glide planes and screw axes leave, Å."""
     labels = np.array(crystal.labels)
     for order in range(1, 7):
@@ -238,8 +239,8 @@ def _reflecting_spacing(crystal: Crystal, hkl: Indices) -> float:
     return crystal.spacing(lattice.primitive_plane(crystal.primitive, hkl))
 
 
-def _low_forms(crystal: Crystal) -> list[Indices]:
-    found: dict[Indices, None] = {}
+def _low_forms(crystal: Crystal) -> list[Plane]:
+    found: dict[Plane, None] = {}
     for hkl in product((-1, 0, 1), repeat=3):
         if any(hkl):
             a, b, c = max(map(tuple, crystal.equivalent_planes(hkl).tolist()))
@@ -248,8 +249,8 @@ def _low_forms(crystal: Crystal) -> list[Indices]:
 
 
 def _polyhedron(
-    crystal: Crystal, distance: dict[Indices, float]
-) -> tuple[list[tuple[Indices, FloatArray]], FloatArray]:
+    crystal: Crystal, distance: dict[Plane, float]
+) -> tuple[list[tuple[Plane, FloatArray]], FloatArray]:
     """Form and unit normal of every facet, and all corners, shape (c, 3)."""
     from scipy.spatial import HalfspaceIntersection
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from hetbuild.arrays import BoolArray, ComplexArray, FloatArray, IntArray
 from hetbuild.crystal.crystal import Crystal
-from hetbuild.crystal.lattice import FloatArray, IntArray, gauss_reduced
+from hetbuild.crystal.lattice import gauss_reduced
 from hetbuild.crystal.terminations import Termination, terminations
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.contacts import Contact, closest_contacts
@@ -44,7 +44,6 @@ SAME = 2e-4
 """Of the range of the map: minima whose energies differ by less are images of each other."""
 
 Pair = tuple[Termination, Termination]
-ComplexArray = npt.NDArray[np.complex128]
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +272,7 @@ class _Half:
         self.repeat = side.repeat
         self.offset = _lean(side) * (1.0 if up else -1.0)
 
-    def phases(self, chosen: npt.NDArray[np.bool_], waves: FloatArray) -> ComplexArray:
+    def phases(self, chosen: BoolArray, waves: FloatArray) -> ComplexArray:
         """exp(-i G r) of ions, shape (k, n, m)."""
         return np.asarray(np.exp(-1j * np.einsum("ki,nmi->knm", self.flat[chosen], waves)))
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
+from hetbuild.arrays import FloatArray, IntArray, Plane, Progress
 from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal
-from hetbuild.crystal.lattice import Coincidence, Direction, FloatArray, IntArray
+from hetbuild.crystal.lattice import Coincidence, Direction
 from hetbuild.crystal.planes import (
-    Indices,
     PlaneLabel,
     PlaneNet,
     distinct_pairs,
@@ -44,8 +44,6 @@ SCALE = 0.01
 
 LONGEST = 3600.0
 """Seconds of estimated time above which a search is refused."""
-
-Progress = Callable[[float], None] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +124,7 @@ class Match:
         }
 
 
-def _opposite(uvw: Indices) -> Indices:
+def _opposite(uvw: Plane) -> Plane:
     u, v, w = uvw
     return -u, -v, -w
 
@@ -138,8 +136,8 @@ class _Side:
     crystal: Crystal
     rotations: FloatArray
     """Proper point group in Cartesian axes, shape (g, 3, 3)."""
-    net: dict[Indices, PlaneNet]
-    cells: dict[Indices, Supercells]
+    net: dict[Plane, PlaneNet]
+    cells: dict[Plane, Supercells]
 
 
 def match(
@@ -167,7 +165,7 @@ def match(
     """
     _check_limits(max_strain, max_area)
     sides = _side(first), _side(second)
-    pairs: Sequence[tuple[Indices, Indices]]
+    pairs: Sequence[tuple[Plane, Plane]]
     if planes is None:
         _refuse_if_long(estimate(first, second, max_index, max_strain, max_area))
         pairs = [
@@ -226,7 +224,7 @@ def _seconds(first: float, second: float, max_strain: float, max_area: float) ->
     return 1e-3 + 2e-6 * (a + 4 * b) + 2e-6 * a * b * (4 * max_strain) ** 2
 
 
-def _area(crystal: Crystal, hkl: Indices) -> float:
+def _area(crystal: Crystal, hkl: Plane) -> float:
     plane = lattice.primitive_plane(crystal.primitive, hkl)
     volume = abs(float(np.linalg.det(crystal.primitive @ crystal.vectors)))
     return volume / crystal.spacing(plane)
@@ -258,7 +256,7 @@ def _side(crystal: Crystal) -> _Side:
 
 
 def _matches(
-    sides: tuple[_Side, _Side], pair: tuple[Indices, Indices], limit: float, max_area: float
+    sides: tuple[_Side, _Side], pair: tuple[Plane, Plane], limit: float, max_area: float
 ) -> Iterator[Match]:
     for side, hkl in zip(sides, pair, strict=True):
         if hkl not in side.net:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hetbuild import __version__
+from hetbuild.arrays import Plane, Progress
 from hetbuild.assemble.carve import Facet, carve
 from hetbuild.assemble.coherent import Strained, coincidence_cell, join_slabs, slabs
 from hetbuild.assemble.cut import cut
@@ -42,7 +43,6 @@ from hetbuild.recipe.schema import (
 from hetbuild.recipe.steps import run_step, stage_name
 
 Stage = tuple[str, Model]
-Progress = Callable[[float], None] | None
 
 
 def build(recipe: Recipe, *, beside: Path | None = None, progress: Progress = None) -> Model:
@@ -161,9 +161,7 @@ def _frame(name: str, spec: DomainSpec, beside: Path | None) -> Domain:
     return Domain(name, crystal, crystal.vectors.copy(), np.zeros(3), datum)
 
 
-def _orientation(
-    spec: JoinSpec, names: list[str], planes: tuple[tuple[int, int, int], tuple[int, int, int]]
-) -> Orientation:
+def _orientation(spec: JoinSpec, names: list[str], planes: tuple[Plane, Plane]) -> Orientation:
     across = None if spec.across is None else (spec.across[names[0]], spec.across[names[1]])
     return Orientation(planes, (spec.along[names[0]], spec.along[names[1]]), across)
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from hetbuild.arrays import Plane
 from hetbuild.elements import parse_formula
 from hetbuild.errors import HetbuildError, InputError, nearest
 
@@ -41,7 +42,6 @@ VACUUM = 10.0
 
 Number = Annotated[float, BeforeValidator(_number, json_schema_input_type=float | str)]
 Vector = tuple[Number, Number, Number]
-Plane = tuple[int, int, int]
 FormulaText = Annotated[str, BeforeValidator(_formula)]
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from hetbuild.arrays import IntArray, Progress
 from hetbuild.balance.balance import Target, balance
 from hetbuild.balance.candidates import Action, Move
 from hetbuild.crystal.crystal import Crystal, read_crystal
-from hetbuild.crystal.lattice import IntArray
 from hetbuild.elements import counts, number, parse_formula, usual_charge
 from hetbuild.errors import HetbuildError, ImpossibleError, InputError
 from hetbuild.exchange.etch import etch
@@ -25,7 +25,6 @@ HALIDES = frozenset(["F", "Cl", "Br", "I"])
 CHALCOGENS = frozenset(["O", "S", "Se", "Te"])
 
 Step = ReplaceSpec | TopotacticSpec | EtchSpec
-Progress = Callable[[float], None] | None
 Done = list[dict[str, Any]]
 """What a step did, as plain values."""
 
