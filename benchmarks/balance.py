@@ -11,9 +11,9 @@ import time
 import numpy as np
 from anneal import anneal
 
-from hetbuild.balance.anneal import ground_state
-from hetbuild.balance.balance import prepared
-from hetbuild.balance.candidates import Move
+from hetbuild.balancing.anneal import ground_state
+from hetbuild.balancing.balance import prepared
+from hetbuild.balancing.candidates import Move
 from hetbuild.library import find_recipe
 from hetbuild.recipe.run import stages
 from hetbuild.recipe.schema import read_recipe

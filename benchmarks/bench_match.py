@@ -11,8 +11,8 @@ from pymatgen.core import Structure
 from hetbuild.crystal.crystal import Crystal, read_crystal
 from hetbuild.crystal.planes import distinct_pairs, plane_net
 from hetbuild.library import find_structure
-from hetbuild.match.registry import scan
-from hetbuild.match.search import match
+from hetbuild.matching.registry import scan
+from hetbuild.matching.search import match
 
 MAIN = ((-2, 1, 0), (-4, -4, 2))
 

@@ -24,9 +24,9 @@ from hetbuild.assemble.join import (
     join,
     search_registry,
 )
-from hetbuild.balance.anneal import ground_state
-from hetbuild.balance.balance import Target, balance, prepared
-from hetbuild.balance.candidates import Move, bonded_neighbours, candidates, trim
+from hetbuild.balancing.anneal import ground_state
+from hetbuild.balancing.balance import Target, balance, prepared
+from hetbuild.balancing.candidates import Move, bonded_neighbours, candidates, trim
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.contacts import Floors
 from hetbuild.geometry.electrostatics import coulomb_energy

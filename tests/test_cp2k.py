@@ -15,7 +15,7 @@ from conftest import history
 
 from hetbuild.elements import USUAL_CHARGES, number
 from hetbuild.errors import ImpossibleError, InputError
-from hetbuild.exchange.molecules import replace_molecules
+from hetbuild.exchanging.molecules import replace_molecules
 from hetbuild.formats.catalogue import core, cp2k_files
 from hetbuild.formats.cp2k import VALENCE, Cp2kOptions, cell, deck, electrons, ranges
 from hetbuild.formats.files import write_all

@@ -19,11 +19,11 @@ from scipy.spatial import cKDTree
 from hetbuild.analyse.labels import model_of
 from hetbuild.analyse.report import inspect
 from hetbuild.errors import ImpossibleError, InputError
-from hetbuild.exchange.etch import etch
-from hetbuild.exchange.molecules import read_molecule, replace_molecules, whole_molecules
-from hetbuild.exchange.same_site import replace_ions
-from hetbuild.exchange.selection import select, share
-from hetbuild.exchange.topotactic import HoleFloors, exchange_cations, shell_misfit, topotaxies
+from hetbuild.exchanging.etch import etch
+from hetbuild.exchanging.molecules import read_molecule, replace_molecules, whole_molecules
+from hetbuild.exchanging.same_site import replace_ions
+from hetbuild.exchanging.selection import select, share
+from hetbuild.exchanging.topotactic import HoleFloors, exchange_cations, shell_misfit, topotaxies
 from hetbuild.geometry.depth import depth
 from hetbuild.library import find_recipe
 from hetbuild.model import Model, Role

@@ -31,23 +31,23 @@ from hetbuild.crystal.vicinal import stair
 from hetbuild.elements import counts, parse_formula
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.electrostatics import COULOMB, SHANNON_RADII, SOFTNESS, radii
-from hetbuild.match.bicrystal import bicrystal
-from hetbuild.match.continuation import cation_fit
-from hetbuild.match.nets import (
+from hetbuild.matching.bicrystal import bicrystal
+from hetbuild.matching.continuation import cation_fit
+from hetbuild.matching.nets import (
     coincidence_cells,
     reduced_supercells,
     strained_supercells,
     stretches,
 )
-from hetbuild.match.proposal import morphology, propose, recipe_text
-from hetbuild.match.registry import (
+from hetbuild.matching.proposal import morphology, propose, recipe_text
+from hetbuild.matching.registry import (
     common_displacements,
     energy_maps,
     registries,
     scan,
     terminations_of,
 )
-from hetbuild.match.search import Match, match, nearest_miss
+from hetbuild.matching.search import Match, match, nearest_miss
 from hetbuild.recipe.run import stages
 from hetbuild.recipe.schema import read_recipe
 

@@ -60,7 +60,7 @@ def test_sites_survive_extended_xyz(main_model: Model) -> None:
 def test_sites_do_not_depend_on_where_displaced_ions_went(main_model: Model) -> None:
     from dataclasses import replace
 
-    from hetbuild.exchange.same_site import replace_ions
+    from hetbuild.exchanging.same_site import replace_ions
 
     noise = np.random.default_rng(1).normal(scale=0.4, size=main_model.positions.shape)
     moved = replace(main_model, positions=main_model.positions + noise)

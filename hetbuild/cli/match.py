@@ -13,7 +13,7 @@ from hetbuild.errors import ImpossibleError, InputError
 
 if TYPE_CHECKING:
     from hetbuild.crystal.crystal import Crystal
-    from hetbuild.match.search import Match
+    from hetbuild.matching.search import Match
 
 ORDERS = ("score", "area", "strain", "cations")
 
@@ -66,7 +66,7 @@ def match(
     from hetbuild.cli import match_table as fits
     from hetbuild.crystal.crystal import read_crystal
     from hetbuild.library import find_structure
-    from hetbuild.match.search import match as search
+    from hetbuild.matching.search import match as search
 
     if recipe_row is not None and (as_json or registry is not None):
         raise InputError("--recipe prints TOML; leave --json and --registry out.")
@@ -121,7 +121,7 @@ def _recipe(
     sizes: tuple[float, float],
     terminations: tuple[int, int] | None,
 ) -> None:
-    from hetbuild.match.proposal import propose, recipe_text
+    from hetbuild.matching.proposal import propose, recipe_text
 
     proposal = propose(chosen, crystals, sources, sizes=sizes, chosen=terminations)
     click.echo(recipe_text(proposal), nl=False)
@@ -137,7 +137,7 @@ def _registry(
 ) -> None:
     from hetbuild.cli import match_table as fits
     from hetbuild.formats.files import write_all
-    from hetbuild.match.registry import scan
+    from hetbuild.matching.registry import scan
 
     both, found = scan(chosen, crystals, terminations)
     names = (crystals[0].name, crystals[1].name)
@@ -179,7 +179,7 @@ def _nothing(
     max_area: float,
 ) -> str:
     from hetbuild.crystal.planes import plane_net
-    from hetbuild.match.search import nearest_miss
+    from hetbuild.matching.search import nearest_miss
 
     what = f"planes up to index {max_index}" if planes is None else "these planes"
     text = (

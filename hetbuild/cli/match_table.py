@@ -14,9 +14,9 @@ from hetbuild.crystal.planes import PlaneLabel
 from hetbuild.crystal.terminations import Termination
 from hetbuild.crystal.vicinal import Stair, stair
 from hetbuild.errors import InputError
-from hetbuild.match.continuation import Fit, cation_fit
-from hetbuild.match.registry import Registries, terminations_of
-from hetbuild.match.search import Match
+from hetbuild.matching.continuation import Fit, cation_fit
+from hetbuild.matching.registry import Registries, terminations_of
+from hetbuild.matching.search import Match
 
 Order = Literal["score", "area", "strain", "cations"]
 Row = tuple[Match, Fit]

@@ -24,8 +24,8 @@ from hetbuild.assemble.join import (
     join,
     search_registry,
 )
-from hetbuild.balance.balance import Target, balance
-from hetbuild.balance.candidates import Move, trim
+from hetbuild.balancing.balance import Target, balance
+from hetbuild.balancing.candidates import Move, trim
 from hetbuild.crystal.crystal import Crystal, read_crystal
 from hetbuild.elements import parse_formula
 from hetbuild.geometry.contacts import Floors

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from hetbuild.arrays import IntArray, Progress
-from hetbuild.balance.balance import Target, balance
-from hetbuild.balance.candidates import Action, Move
+from hetbuild.balancing.balance import Target, balance
+from hetbuild.balancing.candidates import Action, Move
 from hetbuild.crystal.crystal import Crystal, read_crystal
 from hetbuild.elements import counts, number, parse_formula, usual_charge
 from hetbuild.errors import HetbuildError, ImpossibleError, InputError
-from hetbuild.exchange.etch import etch
-from hetbuild.exchange.molecules import is_molecule, replace_molecules
-from hetbuild.exchange.same_site import product_crystal, reduced, replace_ions
-from hetbuild.exchange.topotactic import HoleFloors, exchange_cations
+from hetbuild.exchanging.etch import etch
+from hetbuild.exchanging.molecules import is_molecule, replace_molecules
+from hetbuild.exchanging.same_site import product_crystal, reduced, replace_ions
+from hetbuild.exchanging.topotactic import HoleFloors, exchange_cations
 from hetbuild.library import find_structure, structures
 from hetbuild.model import Model
 from hetbuild.recipe.schema import EtchSpec, ReplaceSpec, TopotacticSpec, parse_step

@@ -10,8 +10,8 @@ import numpy as np
 from hetbuild.arrays import BoolArray, FloatArray, IntArray
 from hetbuild.elements import number
 from hetbuild.errors import ImpossibleError, InputError
-from hetbuild.exchange.same_site import Exchange, ionic_charge, principal_strains, swap_entries
-from hetbuild.exchange.selection import Where, select, share
+from hetbuild.exchanging.same_site import Exchange, ionic_charge, principal_strains, swap_entries
+from hetbuild.exchanging.selection import Where, select, share
 from hetbuild.library import molecules
 from hetbuild.model import DECIMALS, Model
 

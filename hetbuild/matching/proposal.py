@@ -19,9 +19,9 @@ from hetbuild.crystal.planes import PlaneLabel
 from hetbuild.crystal.terminations import Termination
 from hetbuild.elements import counts, symbol
 from hetbuild.errors import InputError
-from hetbuild.match.bicrystal import bicrystal
-from hetbuild.match.registry import Minimum, scan
-from hetbuild.match.search import Match
+from hetbuild.matching.bicrystal import bicrystal
+from hetbuild.matching.registry import Minimum, scan
+from hetbuild.matching.search import Match
 
 SLACK = 0.4
 """Å by which the build may shift from the registry found, in the plane."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hetbuild.arrays import BoolArray, FloatArray, IntArray, Progress
-from hetbuild.balance.anneal import class_counts, ground_state, nearest_reachable
-from hetbuild.balance.candidates import ADDED_FLOORS, Candidates, Move, apply, candidates
+from hetbuild.balancing.anneal import class_counts, ground_state, nearest_reachable
+from hetbuild.balancing.candidates import ADDED_FLOORS, Candidates, Move, apply, candidates
 from hetbuild.elements import counts
 from hetbuild.errors import ImpossibleError
 from hetbuild.geometry.contacts import Floors

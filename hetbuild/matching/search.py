@@ -21,7 +21,7 @@ from hetbuild.crystal.planes import (
     plane_net,
 )
 from hetbuild.errors import ImpossibleError, InputError
-from hetbuild.match.nets import (
+from hetbuild.matching.nets import (
     LARGEST_STRAIN,
     CoincidenceCells,
     Supercells,

@@ -24,8 +24,8 @@ from hetbuild.crystal.terminations import Termination, terminations
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.contacts import Contact, closest_contacts
 from hetbuild.geometry.electrostatics import COULOMB, SOFTNESS, radii
-from hetbuild.match.bicrystal import Side, Sites, bicrystal
-from hetbuild.match.search import Match
+from hetbuild.matching.bicrystal import Side, Sites, bicrystal
+from hetbuild.matching.search import Match
 
 GRID = 0.1
 """Å between points of the map."""

@@ -13,19 +13,19 @@ import numpy as np
 
 from hetbuild.analyse.report import measure_interface
 from hetbuild.arrays import BoolArray, FloatArray, IntArray, Plane
-from hetbuild.balance.anneal import ground_state
+from hetbuild.balancing.anneal import ground_state
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import Coincidence, Direction
 from hetbuild.elements import number, symbol
 from hetbuild.errors import ImpossibleError, InputError
-from hetbuild.exchange.same_site import (
+from hetbuild.exchanging.same_site import (
     Exchange,
     Lattice,
     on_lattice,
     oriented,
     principal_strains,
 )
-from hetbuild.exchange.selection import Where, select, share, spread_evenly
+from hetbuild.exchanging.selection import Where, select, share, spread_evenly
 from hetbuild.geometry.contacts import coordination
 from hetbuild.geometry.electrostatics import pair_coulomb, potential
 from hetbuild.model import DECIMALS, Domain, Interface, LedgerEntry, Model, Role

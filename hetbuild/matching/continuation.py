@@ -16,8 +16,8 @@ from hetbuild.analyse.continuity import LAYER, ON_SITE
 from hetbuild.arrays import FloatArray
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.vicinal import Stair, stair
-from hetbuild.match.bicrystal import Side, bicrystal
-from hetbuild.match.search import Match
+from hetbuild.matching.bicrystal import Side, bicrystal
+from hetbuild.matching.search import Match
 
 ROUNDS = 4
 """Of shifting to the mean displacement; the coincident set settles within these."""

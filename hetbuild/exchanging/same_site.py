@@ -16,7 +16,7 @@ from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.elements import counts, number, usual_charge
 from hetbuild.errors import ImpossibleError, InputError
-from hetbuild.exchange.selection import Where, select, share
+from hetbuild.exchanging.selection import Where, select, share
 from hetbuild.model import DECIMALS, Domain, LedgerEntry, Model, Role
 
 Lattice = Literal["keep", "product"]
