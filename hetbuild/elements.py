@@ -14,10 +14,11 @@ USUAL_CHARGES: Mapping[str, int] = (
     dict.fromkeys(["Li", "Na", "K", "Rb", "Cs", "Cu", "Ag", "Tl"], 1)
     | dict.fromkeys(["Mg", "Ca", "Sr", "Ba", "Zn", "Cd", "Hg", "Sn", "Pb", "Ge", "Mn"], 2)
     | dict.fromkeys(["Al", "Ga", "In", "Sb", "Bi"], 3)
+    | dict.fromkeys(["P", "As"], -3)
     | dict.fromkeys(["O", "S", "Se", "Te"], -2)
     | dict.fromkeys(["F", "Cl", "Br", "I"], -1)
 )
-"""Formal charge in e of an element in the halides and chalcogenides this package builds."""
+"""Formal charge in e of an element in halides, chalcogenides, phosphides and arsenides."""
 
 A_CATIONS = frozenset(["Li", "Na", "K", "Rb", "Cs"])
 """Written first in a perovskite's formula."""
@@ -55,6 +56,12 @@ def counts(numbers: IntArray) -> dict[str, int]:
     z, n = np.unique(numbers, return_counts=True)
     found = {symbol(a): int(b) for a, b in zip(z, n, strict=True)}
     return {e: found[e] for e in sorted(found, key=_formula_rank)}
+
+
+def reduced(count: Mapping[str, int]) -> dict[str, int]:
+    """Atoms of one formula unit."""
+    divisor = int(np.gcd.reduce(list(count.values())))
+    return {e: n // divisor for e, n in count.items()}
 
 
 def formula(count: Mapping[str, int]) -> str:

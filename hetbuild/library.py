@@ -65,4 +65,4 @@ def _folder(name: str, source: Path) -> Path:
 
 
 def _named(folder: Path, suffix: str) -> dict[str, Path]:
-    return {p.stem: p for p in sorted(folder.glob(f"*{suffix}"))}
+    return {p.stem: p for p in sorted(folder.glob(f"*{suffix}"), key=lambda p: p.stem)}

@@ -18,6 +18,7 @@ from hetbuild.errors import HetbuildError
 VERBS = (
     "build",
     "recipes",
+    "crystals",
     "exchange",
     "etch",
     "export",

@@ -79,6 +79,8 @@ class Crystal:
     """Point group: integer matrices acting on fractional columns, shape (m, 3, 3)."""
     source: str = ""
     """Citation given by the CIF."""
+    status: str = field(default="", compare=False)
+    """What the CIF says of its numbers: published, derived or idealised, and what is unchecked."""
     sha256: str = field(default="", compare=False)
     """Digest of the CIF's bytes."""
 
@@ -186,6 +188,7 @@ def read_crystal(
         charges=_charges(file, numbers, stated),
         name=name or file.stem,
         source=_citation(block, content),
+        status=_comment(content, "Status"),
         sha256=hashlib.sha256(content).hexdigest(),
     )
 
@@ -248,11 +251,18 @@ def _charges(file: Path, numbers: IntArray, stated: Mapping[str, int]) -> IntArr
 
 def _citation(block: gemmi.cif.Block, content: bytes) -> str:
     """The comment line 'Source: ...' of the file, else its DOI item."""
-    for line in content.decode().splitlines():
-        if line.startswith("# Source:"):
-            return line.removeprefix("# Source:").strip()
+    if source := _comment(content, "Source"):
+        return source
     doi = block.find_value("_journal_paper_doi") or block.find_value("_citation_doi")
     return f"doi {doi}" if doi else ""
+
+
+def _comment(content: bytes, key: str) -> str:
+    """The rest of the first comment line '# key: ...', empty where there is none."""
+    for line in content.decode().splitlines():
+        if line.startswith(f"# {key}:"):
+            return line.removeprefix(f"# {key}:").strip()
+    return ""
 
 
 def _standardise(
@@ -262,6 +272,7 @@ def _standardise(
     charges: IntArray,
     name: str,
     source: str,
+    status: str,
     sha256: str,
 ) -> Crystal:
     """Standardised cell by spglib (doi 10.1080/27660400.2024.2384822), then made canonical."""
@@ -290,6 +301,7 @@ def _standardise(
         space_group_number=int(data.number),
         rotations=_conjugated(operations[0], axes),
         source=source,
+        status=status,
         sha256=sha256,
     )
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.crystal.crystal import Crystal
-from hetbuild.elements import counts, number, usual_charge
+from hetbuild.elements import counts, number, reduced, usual_charge
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchanging.selection import Where, select, share
 from hetbuild.model import DECIMALS, Domain, LedgerEntry, Model, Role
@@ -173,12 +173,6 @@ def product_crystal(
             "product in the same structure type, or leave product out."
         )
     return product
-
-
-def reduced(count: Mapping[str, int]) -> dict[str, int]:
-    """Atoms of one formula unit."""
-    divisor = int(np.gcd.reduce(list(count.values())))
-    return {e: n // divisor for e, n in count.items()}
 
 
 def same_sites(parent: Crystal, numbers: IntArray, product: Crystal) -> IntArray | None:

@@ -11,11 +11,11 @@ from hetbuild.arrays import IntArray, Progress
 from hetbuild.balancing.balance import Target, balance
 from hetbuild.balancing.candidates import Action, Move
 from hetbuild.crystal.crystal import Crystal, read_crystal
-from hetbuild.elements import counts, number, parse_formula, usual_charge
+from hetbuild.elements import counts, number, parse_formula, reduced, usual_charge
 from hetbuild.errors import HetbuildError, ImpossibleError, InputError
 from hetbuild.exchanging.etch import etch
 from hetbuild.exchanging.molecules import is_molecule, replace_molecules
-from hetbuild.exchanging.same_site import product_crystal, reduced, replace_ions
+from hetbuild.exchanging.same_site import product_crystal, replace_ions
 from hetbuild.exchanging.topotactic import HoleFloors, exchange_cations
 from hetbuild.library import find_structure, structures
 from hetbuild.model import Model
