@@ -21,6 +21,7 @@ from scipy.spatial import ConvexHull, cKDTree
 from hetbuild.elements import symbol
 from hetbuild.formats.vesta import read_sections, read_vesta, write_vesta
 from hetbuild.library import find_recipe
+from hetbuild.model import Model
 from hetbuild.recipe.run import build
 from hetbuild.recipe.schema import read_recipe
 
@@ -225,17 +226,21 @@ def draw_key(axis: Axes, scene: Scene) -> None:
     axis.text(right - 5, bottom + 0.6, "1 nm", ha="center", fontsize=9, color=INK)
 
 
+def draw_model(model: Model, picture: Path) -> None:
+    """Draw a model as its VESTA file opens."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "model.vesta"
+        with source.open("w", encoding="utf-8") as stream:
+            write_vesta(model, stream)
+        draw(source, picture)
+
+
 def main(words: list[str]) -> None:
     """Draw the file named, or the model of the default recipe."""
     if words:
         draw(Path(words[0]), Path(words[1]))
         return
-    model = build(read_recipe(find_recipe("cspbcl3-pbs")))
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "model.vesta"
-        with source.open("w", encoding="utf-8") as stream:
-            write_vesta(model, stream)
-        draw(source, Path("cspbcl3-pbs.png"))
+    draw_model(build(read_recipe(find_recipe("cspbcl3-pbs"))), Path("cspbcl3-pbs.png"))
 
 
 if __name__ == "__main__":

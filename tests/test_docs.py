@@ -1,0 +1,115 @@
+"""Every block of the README and of the documentation, run as a reader would, in a new folder.
+
+A fenced ``sh`` block is run by bash; where a ``text`` block follows it, its lines must come out in
+this order (a line ``...`` stands for any). ``python`` blocks of a page are one program. A block
+under ``<!-- file: NAME -->`` is written to that file. A block under ``<!-- not run: WHY -->`` is
+left alone, and so are the README's two set-up commands, which CI runs word for word.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [p for p in PAGES if "extensions" not in p.parts and "_build" not in p.parts]
+FENCE = re.compile(
+    r"(?:^<!-- (?P<mark>file|not run|ci): (?P<note>[^>]*) -->\n)?"
+    r"^```(?P<kind>\w*)\n(?P<body>.*?)^```$",
+    re.M | re.S,
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    kind: str
+    body: str
+    mark: str
+    note: str
+
+
+def blocks(page: Path) -> list[Block]:
+    """The fenced blocks of a page in order."""
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(m["kind"], m["body"], m["mark"] or "", (m["note"] or "").strip())
+        for m in FENCE.finditer(text)
+    ]
+
+
+def missing(wanted: str, output: str) -> str | None:
+    """The first line of a page's output block that did not come out in this order."""
+    lines = iter(" ".join(line.split()) for line in output.splitlines())
+    for line in wanted.splitlines():
+        asked = " ".join(line.split())
+        if asked and asked != "..." and not any(asked == got for got in lines):
+            return line
+    return None
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> dict[str, str]:
+    """An environment in which `hetbuild` and `python` are those under test."""
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    program = bin_ / "hetbuild"
+    program.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.argv[0] = 'hetbuild'\n"
+        "from hetbuild.cli import main\nmain()\n"
+    )
+    program.chmod(0o755)
+    (bin_ / "python").symlink_to(sys.executable)
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}", "PYTHONPATH": path, "COLUMNS": "100"}
+
+
+@pytest.mark.docs
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_every_block_of_a_page_runs_as_printed(
+    page: Path, tmp_path: Path, shell: dict[str, str]
+) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    output, program = "", ""
+    for block in blocks(page):
+        if block.mark == "file":
+            (folder / block.note).write_text(block.body, encoding="utf-8")
+        elif block.mark in ("not run", "ci"):
+            assert block.note
+        elif block.kind == "sh":
+            done = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", block.body],
+                cwd=folder, env=shell, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, f"{block.body}\n{done.stdout}\n{done.stderr}"
+            output = done.stdout + done.stderr
+        elif block.kind == "python":
+            program += block.body
+        elif block.kind == "text" and output:
+            line = missing(block.body, output)
+            assert line is None, f"not printed: {line!r}\nprinted:\n{output}"
+            output = ""
+    if program:
+        (folder / "page.py").write_text(program, encoding="utf-8")
+        command = [sys.executable, "page.py"]
+        done = subprocess.run(
+            command, cwd=folder, env=shell, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+            if "://" not in target and not target.startswith("gallery/"):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
