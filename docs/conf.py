@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
 project = "hetbuild"
 author = "The hetbuild developers"
-copyright = "The hetbuild developers, MIT licence"  # noqa: A001 (Sphinx's own name)
+copyright = "The hetbuild developers, MIT licence"
 release = version = __version__
 extensions = [
     "myst_nb",

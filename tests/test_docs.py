@@ -69,7 +69,12 @@ def shell(tmp_path: Path) -> dict[str, str]:
     program.chmod(0o755)
     (bin_ / "python").symlink_to(sys.executable)
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}", "PYTHONPATH": path, "COLUMNS": "100"}
+    return {
+        **os.environ,
+        "PATH": f"{bin_}:{os.environ['PATH']}",
+        "PYTHONPATH": path,
+        "COLUMNS": "100",
+    }
 
 
 @pytest.mark.docs
@@ -107,6 +112,7 @@ def test_every_block_of_a_page_runs_as_printed(
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.docs
 def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
         text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
