@@ -15,6 +15,7 @@ from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import Coincidence
 from hetbuild.elements import counts, formula
 from hetbuild.errors import InputError
+from hetbuild.names import check_name
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -64,6 +65,7 @@ class Domain:
     """Index of the crystal site that planes and offsets are counted from."""
 
     def __post_init__(self) -> None:
+        check_name(self.name, "domain")
         for array in (self.vectors, self.origin):
             array.flags.writeable = False
 

@@ -27,6 +27,7 @@ from hetbuild.errors import CheckError
 @as_json
 @force
 @quiet
+@click.option("--trust", is_flag=True, help="Let RECIPE name CIF files outside its folder.")
 @click.option("-v", "--verbose", is_flag=True, help="List every ion of the ledger.")
 def build(
     recipe: str,
@@ -37,6 +38,7 @@ def build(
     as_json: bool,
     force: bool,
     quiet: bool,
+    trust: bool,
     verbose: bool,
 ) -> None:
     """Build the model of RECIPE, a shipped name or a TOML file (default: cspbcl3-pbs)."""
@@ -44,7 +46,7 @@ def build(
     from hetbuild.recipe.schema import read_recipe
 
     path = find_recipe(recipe)
-    read = read_recipe(path, settings)
+    read = read_recipe(path, settings, trust=trust)
     if dry_run:
         emit(read.model_dump(mode="json"), "\n".join(_plan(read)), as_json)
         return

@@ -68,6 +68,7 @@ def _exported(
     """Path and writer of each file that `export` makes."""
     from hetbuild.formats.catalogue import CP2K, cp2k_files, format_named
     from hetbuild.library import structures
+    from hetbuild.names import safe_name
 
     given = {k: v for k, v in options.items() if v is not None}
     if vacuum < 0:
@@ -80,16 +81,17 @@ def _exported(
     if str(model) in structures() and not model.exists():
         return {_file(output, f"{model}.cif"): _crystal_writer(str(model), to)}
     read = read_model(model, crystals)
+    name = safe_name(model.stem)
     if to == CP2K:
         from hetbuild.recipe.output import cp2k_options
         from hetbuild.recipe.schema import Cp2kSpec, parse_step
 
         if "box" in given:
             given["box"] = tuple(numbers(given["box"], 3, "--box"))
-        folder = Path(output or f"{model.stem}-cp2k")
+        folder = Path(output or f"{name}-cp2k")
         settings = cp2k_options(parse_step(Cp2kSpec, given))
-        return cp2k_files(read, folder, model.stem, *settings)
-    path = _file(output, f"{model.stem}{chosen.ending}")
+        return cp2k_files(read, folder, name, *settings)
+    path = _file(output, f"{name}{chosen.ending}")
     return {path: lambda s: chosen.write(read, s, vacuum)}
 
 

@@ -90,7 +90,11 @@ def _steps(model: Model, verbose: bool) -> Iterator[str]:
     """What exchange and etching did."""
     for step in model.provenance["steps"]:
         for done in step["done"]:
-            yield from _etched(done) if "removed" in done else _exchanged(done, verbose)
+            try:
+                lines = list(_etched(done) if "removed" in done else _exchanged(done, verbose))
+            except (AttributeError, KeyError, TypeError, ValueError):
+                lines = [f"{'step':14s} what it did cannot be read from this file"]
+            yield from lines
 
 
 def _etched(done: Mapping[str, Any]) -> Iterator[str]:

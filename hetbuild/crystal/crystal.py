@@ -20,6 +20,7 @@ from hetbuild.arrays import FloatArray, Index, IntArray
 from hetbuild.crystal import lattice
 from hetbuild.elements import counts, formula, symbol, usual_charge
 from hetbuild.errors import InputError
+from hetbuild.names import check_label, check_name, safe_name
 
 if TYPE_CHECKING:
     import gemmi
@@ -60,7 +61,7 @@ class Crystal:
     """A neutral bulk phase in its canonical standardised conventional cell."""
 
     name: str
-    """What the user calls it: the stem of the CIF."""
+    """What the user calls it: the stem of the CIF, by the rule of `hetbuild.names`."""
     vectors: FloatArray
     """Conventional lattice vectors a, b, c as rows, Å, shape (3, 3), right-handed."""
     numbers: IntArray
@@ -85,6 +86,9 @@ class Crystal:
     """Digest of the CIF's bytes."""
 
     def __post_init__(self) -> None:
+        check_name(self.name, "crystal")
+        for label in self.labels:
+            check_label(label, self.name)
         for array in (self.vectors, self.numbers, self.fractional, self.charges, self.rotations):
             array.flags.writeable = False
 
@@ -186,7 +190,7 @@ def read_crystal(
         (vectors, fractional, numbers),
         labels=[s.label for s in sites],
         charges=_charges(file, numbers, stated),
-        name=name or file.stem,
+        name=name or safe_name(file.stem, "crystal"),
         source=_citation(block, content),
         status=_comment(content, "Status"),
         sha256=hashlib.sha256(content).hexdigest(),
@@ -254,14 +258,19 @@ def _citation(block: gemmi.cif.Block, content: bytes) -> str:
     if source := _comment(content, "Source"):
         return source
     doi = block.find_value("_journal_paper_doi") or block.find_value("_citation_doi")
-    return f"doi {doi}" if doi else ""
+    return f"doi {_one_line(doi)}" if doi else ""
+
+
+def _one_line(text: str) -> str:
+    """Printed characters only: it goes into tables, and into the record of a model."""
+    return "".join(c for c in " ".join(text.split()) if c.isprintable())
 
 
 def _comment(content: bytes, key: str) -> str:
     """The rest of the first comment line '# key: ...', empty where there is none."""
     for line in content.decode().splitlines():
         if line.startswith(f"# {key}:"):
-            return line.removeprefix(f"# {key}:").strip()
+            return _one_line(line.removeprefix(f"# {key}:"))
     return ""
 
 

@@ -12,6 +12,7 @@ from hetbuild.crystal.crystal import numbered
 from hetbuild.errors import InputError
 from hetbuild.formats.record import from_record, to_record
 from hetbuild.model import Model, Role
+from hetbuild.names import check_name
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -51,9 +52,7 @@ def from_ase(atoms: Atoms) -> Model:
         They carry no hetbuild record, or a damaged one.
     """
     record = _record(atoms)
-    if not isinstance(record.get("domains"), list):
-        raise InputError("The hetbuild record is damaged: it names no domains.")
-    names = [d["name"] for d in record["domains"]]
+    names = _domain_names(record)
     try:
         columns: dict[str, Any] = {
             "charges": np.asarray(atoms.get_array("formal_charge")).astype(np.int8),
@@ -63,12 +62,22 @@ def from_ase(atoms: Atoms) -> Model:
         if atoms.has("site"):
             columns["site"] = _sites(record["domains"], columns["domain"], atoms.get_array("site"))
             columns["site_cell"] = np.asarray(atoms.get_array("site_cell")).astype(np.int16)
-    except (KeyError, ValueError) as error:
-        raise InputError(f"Atoms with a hetbuild record, but labels are wrong: {error}.") from None
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"Atoms with a hetbuild record, but the labels of atoms do not fit it: {error}. Write "
+            "the file anew with hetbuild, or name its crystals with --crystals A,B."
+        ) from None
     return from_record(
         record,
         {"numbers": atoms.numbers.astype(np.int16), "positions": atoms.positions.copy(), **columns},
     )
+
+
+def _domain_names(record: dict[str, Any]) -> list[str]:
+    try:
+        return [check_name(d["name"], "domain") for d in record["domains"]]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"The hetbuild record is damaged: its domains lack {error}.") from None
 
 
 def _site_names(model: Model) -> np.ndarray[Any, Any]:

@@ -36,8 +36,7 @@ def box(model: Model, vacuum: float) -> tuple[FloatArray, FloatArray]:
 def write_cif(model: Model, stream: TextIO, *, vacuum: float = 10.0) -> None:
     """P1 CIF with the model centred in an orthorhombic box. vacuum: Å on every side."""
     document = gemmi.cif.Document()
-    name = str(dict(model.provenance).get("recipe", {}).get("name", "model"))
-    block = document.add_new_block(name)
+    block = document.add_new_block(model.provenance.get("recipe", {}).get("name", "model"))
     cell, shift = box(model, vacuum)
     for tag, value in _items(model, cell):
         block.set_pair(tag, value)
@@ -79,7 +78,8 @@ def write_crystal_cif(crystal: Crystal, stream: TextIO) -> None:
     sites = block.init_loop("_atom_site_", list(SITE))
     for i in np.unique(orbits):
         place = [f"{x:.12f}" for x in np.round(crystal.fractional[i] + shift, 12) % 1.0]
-        sites.add_row([crystal.labels[i], symbol(crystal.numbers[i]), "1.0", *place])
+        label = gemmi.cif.quote(crystal.labels[i])
+        sites.add_row([label, symbol(crystal.numbers[i]), "1.0", *place])
     stream.write(document.as_string())
 
 

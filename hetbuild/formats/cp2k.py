@@ -23,6 +23,7 @@ from hetbuild.elements import number, symbol
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.formats.xyz import write_plain_xyz
 from hetbuild.model import Model, Role
+from hetbuild.names import check_name
 
 Run = Literal["energy", "geo_opt", "md", "none"]
 Method = Literal["pbe", "xtb"]
@@ -97,13 +98,15 @@ def deck(
     Raises
     ------
     InputError
-        An element without a basis set, a box that is too small or has the wrong shape.
+        An element without a basis set, a box that is too small or has the wrong shape, a name that
+        is no name.
     ImpossibleError
         The model is charged and that is not allowed.
     """
     from io import StringIO
 
     chosen = options or Cp2kOptions()
+    check_name(name, "deck")
     _check(model, chosen)
     coordinates = StringIO()
     write_plain_xyz(model, coordinates)
@@ -330,7 +333,7 @@ cd "$(dirname "$0")"
 if [ "$(id -u)" = 0 ]; then  # Open MPI refuses to start as root without these
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 fi
-input=NAME.inp
-if [ -e NAME-1.restart ]; then input=NAME-1.restart; fi
-exec "${@:-cp2k.psmp}" -i "$input" -o NAME.out
+input='NAME.inp'
+if [ -e 'NAME-1.restart' ]; then input='NAME-1.restart'; fi
+exec "${@:-cp2k.psmp}" -i "$input" -o 'NAME.out'
 """

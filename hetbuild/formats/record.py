@@ -10,12 +10,16 @@ from typing import Any
 import numpy as np
 
 from hetbuild.arrays import FloatArray, IntArray
-from hetbuild.crystal.crystal import Crystal
+from hetbuild.crystal.crystal import CENTRING, Crystal
 from hetbuild.crystal.lattice import Coincidence, Direction
 from hetbuild.errors import InputError
 from hetbuild.model import Domain, Interface, LedgerEntry, Model
+from hetbuild.names import check_name, shown
 
 VERSION = 1
+
+FAR = 1e6
+"""Å: no model reaches so far, and positions beyond are not exact to the 1e-8 Å of its files."""
 
 
 def to_record(model: Model) -> dict[str, Any]:
@@ -44,17 +48,63 @@ def from_record(record: Mapping[str, Any], atoms: Mapping[str, Any]) -> Model:
             f"Record of version {record.get('version')!r}; this hetbuild reads version {VERSION}."
         )
     try:
-        return Model(
+        model = Model(
             **atoms,
             domains=tuple(_to_domain(d) for d in record["domains"]),
             interface=None if record["interface"] is None else _to_interface(record["interface"]),
             ledger=tuple(_to_entry(e) for e in record["ledger"]),
-            provenance=record["provenance"],
-            cell=None if record.get("cell") is None else _floats(record["cell"]),
+            provenance=_provenance(record["provenance"]),
+            cell=None if record.get("cell") is None else _cell(record["cell"]),
             periodic=_periodic(record),
         )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise InputError(f"The hetbuild record is damaged: {error!r}.") from None
+        _check(model)
+    except (AttributeError, KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        raise InputError(
+            f"The hetbuild record is damaged ({_short(error)}): write the file anew with hetbuild, "
+            "or name the crystals it is made of with --crystals A,B."
+        ) from None
+    return model
+
+
+def _short(error: Exception) -> str:
+    """What is wrong, on one line: damaged files put anything into an exception."""
+    return " ".join(f"{type(error).__name__}: {str(error)[:200]}".split())
+
+
+def _check(model: Model) -> None:
+    """Refuse what no model can be: ValueError."""
+    names = [d.name for d in model.domains]
+    if len(set(names)) < len(names) or not names:
+        raise ValueError(f"domains {', '.join(names) or 'none'}")
+    if model.interface is not None and not set(model.interface.domains) <= set(names):
+        raise ValueError(f"the interface is between {', '.join(model.interface.domains)}")
+    if (model.cell is None) != (not any(model.periodic)):
+        raise ValueError("a cell goes with directions in which the model repeats")
+    if not np.isfinite(model.positions).all() or np.abs(model.positions).max(initial=0.0) > FAR:
+        raise ValueError(f"positions must be numbers, within {FAR:g} Å")
+
+
+def _provenance(record: Any) -> Mapping[str, Any]:
+    """Checked as far as anything relies on it."""
+    if not isinstance(record, dict):
+        raise TypeError("provenance is no mapping")
+    recipe, steps = record.get("recipe", {}), record.get("steps", [])
+    check_name(recipe.get("name", "model"), "recipe")
+    for text in (recipe.get("title", ""), *recipe.get("references", ())):
+        _text(text)
+    for step in steps:
+        asked, done = step["asked"], step["done"]
+        _text(asked["action"]), _text(asked["domain"])
+        if not all(isinstance(part, dict) for part in done):
+            raise TypeError("a step says not what it did")
+    return record
+
+
+def _text(value: Any) -> str:
+    """One line of text without control characters: it is printed, and put into other files."""
+    if not isinstance(value, str) or not value.isprintable():
+        raise ValueError(f"{shown(value)} is no line of text")
+    return value
 
 
 def _periodic(record: Mapping[str, Any]) -> tuple[bool, bool, bool]:
@@ -79,8 +129,25 @@ def _to_domain(record: Mapping[str, Any]) -> Domain:
     for key in ("vectors", "fractional"):
         crystal[key] = _floats(crystal[key])
     crystal["labels"] = tuple(crystal["labels"])
-    vectors, origin = _floats(record["vectors"]), _floats(record["origin"])
-    return Domain(record["name"], Crystal(**crystal), vectors, origin, record["datum"])
+    bulk = Crystal(**crystal)
+    n = len(bulk.numbers)
+    shapes = {
+        "fractional": (n, 3), "charges": (n,), "rotations": (len(bulk.rotations), 3, 3),
+        "vectors": (3, 3),
+    }  # fmt: skip
+    for name, shape in shapes.items():
+        if getattr(bulk, name).shape != shape:
+            raise ValueError(f"{name} of {bulk.name} have shape {getattr(bulk, name).shape}")
+    if len(bulk.labels) != n or bulk.space_group[0] not in CENTRING or not len(bulk.rotations):
+        raise ValueError(f"the sites and symmetry of {bulk.name} do not agree")
+    if not 0 < bulk.numbers.min() <= bulk.numbers.max() < 119:
+        raise ValueError(f"{bulk.name} has sites of no element")
+    _text(bulk.source), _text(bulk.sha256)
+    vectors, origin, datum = _cell(record["vectors"]), _floats(record["origin"]), record["datum"]
+    _cell(bulk.vectors)
+    if origin.shape != (3,) or not 0 <= datum < n or not np.isfinite(origin).all():
+        raise ValueError(f"the frame of {bulk.name} is none")
+    return Domain(record["name"], bulk, vectors, origin, int(datum))
 
 
 def _crystal(crystal: Crystal) -> dict[str, Any]:
@@ -123,7 +190,21 @@ def _to_coincidence(record: Mapping[str, Any]) -> Coincidence:
 
 def _to_entry(values: list[Any]) -> LedgerEntry:
     step, action, element, domain, position, reason = values
-    return LedgerEntry(step, action, element, domain, tuple(position), reason)
+    for text in (step, action, element, domain, reason):
+        _text(text)
+    x, y, z = map(float, position)
+    return LedgerEntry(step, action, element, domain, (x, y, z), reason)
+
+
+def _cell(values: Any) -> FloatArray:
+    """Three vectors as rows that span a volume, Å, shape (3, 3)."""
+    vectors = _floats(values)
+    size = np.abs(vectors).max(initial=0.0)
+    if vectors.shape != (3, 3) or not 0.1 < size < FAR:
+        raise ValueError("a cell takes three vectors")
+    if abs(np.linalg.det(vectors / size)) < 1e-6:
+        raise ValueError("the vectors of a cell lie in a plane")
+    return vectors
 
 
 def _floats(values: Any) -> FloatArray:

@@ -22,6 +22,7 @@ from hetbuild.errors import InputError
 from hetbuild.matching.bicrystal import bicrystal
 from hetbuild.matching.registry import Minimum, scan
 from hetbuild.matching.search import Match
+from hetbuild.names import safe_name
 
 SLACK = 0.4
 """Å by which the build may shift from the registry found, in the plane."""
@@ -107,7 +108,7 @@ def _lines(p: Proposal) -> Iterator[str]:
         yield f"# Registry of {energy:.4f} eV/Å², gap {gap:.2f} Å: formal charges, rigid crystals."
     else:
         yield "# The ionic energy of these rigid faces has no minimum: the build searches the gap."
-    yield f"name = {json.dumps('-'.join([*names, *map(_digits, planes)]))}"
+    yield f"name = {json.dumps(safe_name('-'.join([*names, *map(_digits, planes)])))}"
     yield f"title = {json.dumps(title, ensure_ascii=False)}"
     for i, name in enumerate(names):
         yield ""

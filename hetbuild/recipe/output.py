@@ -15,6 +15,7 @@ from hetbuild.formats.cp2k import Cp2kOptions
 from hetbuild.formats.vesta import write_vesta
 from hetbuild.formats.xyz import write_plain_xyz, write_xyz
 from hetbuild.model import Model
+from hetbuild.names import safe_name
 from hetbuild.recipe.schema import VACUUM, Cp2kSpec, OutputSpec
 
 
@@ -59,17 +60,19 @@ def daughter_name(stem: str, parent: Model, model: Model) -> str:
     """What the product of an exchange is called: its crystals in the parent's name.
 
     cspbcl3-pbs becomes cspbbr3-pbs; a name without the crystal's gets the product's at its end, and
-    one whose crystals stay is an ``-exchanged`` one.
+    one whose crystals stay is an ``-exchanged`` one. stem: that of the parent's file, whatever it
+    is called; the name made of it obeys the rule for names.
     """
+    stem = safe_name(stem)
     before = [d.crystal.name.lower() for d in parent.domains]
     after = [d.crystal.name.lower() for d in model.domains]
     if len(after) < len(before):
-        return "-".join(after)
+        return safe_name("-".join(after))
     name = stem
     for old, new in zip(before, after, strict=True):
         if old != new:
             name = name.replace(old, new) if old in name else f"{name}-{new}"
-    return name if name != stem else f"{stem}-exchanged"
+    return safe_name(name if name != stem else f"{stem}-exchanged")
 
 
 def stage_files(folder: Path, history: Sequence[tuple[str, Model]]) -> dict[Path, Writer]:

@@ -7,7 +7,7 @@ charges in e, plane distances in units of d(hkl).
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -17,6 +17,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from hetbuild.arrays import Plane
 from hetbuild.elements import parse_formula
 from hetbuild.errors import HetbuildError, InputError, nearest
+from hetbuild.library import structures
+from hetbuild.names import PATTERN, check_name, shown
 
 
 def _number(value: object) -> object:
@@ -37,11 +39,28 @@ def _formula(value: str) -> str:
     return value
 
 
+def _name(value: object) -> object:
+    try:
+        return check_name(value, "recipe or domain")
+    except InputError as error:
+        raise ValueError(str(error)) from None
+
+
+def _line(value: object) -> object:
+    """Titles and references may be wrapped in the recipe; they go into lines of other files."""
+    text = " ".join(value.split()) if isinstance(value, str) else value
+    if isinstance(text, str) and not text.isprintable():
+        raise ValueError("it has control characters; write plain text")
+    return text
+
+
 VACUUM = 10.0
 """Å around a particle in its box, unless the recipe says otherwise."""
 
 Number = Annotated[float, BeforeValidator(_number, json_schema_input_type=float | str)]
 Vector = tuple[Number, Number, Number]
+Name = Annotated[str, BeforeValidator(_name), Field(json_schema_extra={"pattern": PATTERN})]
+Line = Annotated[str, BeforeValidator(_line)]
 FormulaText = Annotated[str, BeforeValidator(_formula)]
 
 
@@ -394,11 +413,11 @@ STEPS: Mapping[str, type[_StepSpec]] = {
 class Recipe(_Spec):
     """A model, from bulk crystals to balanced particle."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")
+    name: Name
     """Names the files it writes."""
-    title: str = ""
-    references: tuple[str, ...] = ()
-    domains: Mapping[str, DomainSpec] = Field(min_length=1, max_length=2)
+    title: Line = ""
+    references: tuple[Line, ...] = ()
+    domains: Mapping[Name, DomainSpec] = Field(min_length=1, max_length=2)
     """By name, in order: the first lies above the interface."""
     join: JoinSpec | None = None
     balance: BalanceSpec | None = None
@@ -459,17 +478,21 @@ def _check_periodic(recipe: Recipe, spec: PeriodicSpec, names: list[str]) -> Non
         raise ValueError("a periodic interface is not balanced: choose neutral slabs")
 
 
-def read_recipe(path: Path, settings: tuple[str, ...] = ()) -> Recipe:
+def read_recipe(path: Path, settings: tuple[str, ...] = (), *, trust: bool = False) -> Recipe:
     """Read and validate a recipe file; settings: overrides ``key.path=value``.
 
-    `extends = "other"` at the top of a recipe starts from another recipe of the same folder.
+    `extends = "other"` at the top of a recipe starts from another recipe of the same folder. trust:
+    the recipe may name CIF files outside its folder; settings may in any case.
 
     Raises
     ------
     InputError
-        The file cannot be read, is no TOML, or is no valid recipe; the text lists every fault.
+        The file cannot be read, is no TOML, or is no valid recipe; the text lists every fault. It
+        names a CIF file outside its folder.
     """
     tree = _load(path)
+    if not trust:
+        _keep_inside(tree, path)
     for setting in settings:
         _override(tree, setting)
     return parse_recipe(tree, where=str(path))
@@ -517,7 +540,35 @@ def _load(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     base = tree.pop("extends", None)
     if base is None:
         return tree
+    base = check_name(base, f"recipe that {path} extends")
     return _merged(_load(path.with_name(f"{base}.toml"), (*seen, path)), tree)
+
+
+def _keep_inside(tree: Mapping[str, Any], path: Path) -> None:
+    """Refuse CIF files outside the folder of a recipe: it may come from anyone."""
+    folder = path.parent.resolve()
+    for name in _named_files(tree):
+        try:
+            inside = (folder / name).resolve().is_relative_to(folder)
+        except (OSError, ValueError):
+            inside = False
+        if not inside:
+            raise InputError(
+                f"{path} names the crystal file {shown(name)}, which is outside the folder of the "
+                "recipe. Copy it there, name it with --set, or accept all this recipe names with "
+                "--trust."
+            )
+
+
+def _named_files(tree: Mapping[str, Any]) -> Iterator[str]:
+    """What a recipe, not yet validated, says in the places where a CIF file may stand."""
+    domains, steps = tree.get("domains"), tree.get("steps")
+    places = [(d, "crystal") for d in domains.values()] if isinstance(domains, dict) else []
+    places += [(s, "product") for s in steps] if isinstance(steps, list) else []
+    for place, key in places:
+        name = place.get(key) if isinstance(place, dict) else None
+        if isinstance(name, str) and name not in structures():
+            yield name
 
 
 def _merged(base: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -562,7 +613,7 @@ def _descend(node: Any, key: str, setting: str) -> Any:
 
 def _fault(error: Mapping[str, Any], tree: Mapping[str, Any]) -> str:
     """One line: where, what is wrong, what is allowed."""
-    tags = ("float", "BondedTo", "function-wrap", *STEPS)
+    tags = ("float", "BondedTo", "function-wrap", "[key]", *STEPS)
     place = [str(p) for p in error["loc"] if p not in tags]
     where = ".".join(place) or "recipe"
     if error["type"] == "extra_forbidden":

@@ -19,6 +19,7 @@ from hetbuild.exchanging.same_site import product_crystal, replace_ions
 from hetbuild.exchanging.topotactic import HoleFloors, exchange_cations
 from hetbuild.library import find_structure, structures
 from hetbuild.model import Model
+from hetbuild.names import safe_name
 from hetbuild.recipe.schema import EtchSpec, ReplaceSpec, TopotacticSpec, parse_step
 
 HALIDES = frozenset(["F", "Cl", "Br", "I"])
@@ -136,7 +137,7 @@ def stage_name(spec: Step) -> str:
         case ReplaceSpec():
             return "-".join(f"{old}-to-{new}".lower() for old, new in spec.ions.items())
         case TopotacticSpec():
-            return f"{spec.domain}-to-{Path(spec.product).stem}".lower()
+            return f"{spec.domain}-to-{safe_name(Path(spec.product).stem, 'product')}".lower()
         case EtchSpec():
             return f"{spec.domain}-etched"
 

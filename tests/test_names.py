@@ -1,0 +1,187 @@
+"""Names from files never become paths, commands or lines of a deck.
+
+Every test tries what it forbids: if the guard were gone, a file would appear.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, called, load
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hetbuild.assemble.carve import carve
+from hetbuild.errors import InputError
+from hetbuild.formats.cp2k import Cp2kOptions, deck
+from hetbuild.formats.xyz import read_xyz, write_xyz
+from hetbuild.library import find_structure
+from hetbuild.model import Model
+from hetbuild.names import LONGEST, check_name, safe_name
+from hetbuild.recipe.output import daughter_name, paths
+
+HOSTILE = (
+    "a$(touch PWNED)", "a`touch PWNED`", "a; touch PWNED;", "a' ; touch PWNED ; '",
+    'a" ; touch PWNED ; "', "a b", "-rf", "..", "../../PWNED", "/tmp/PWNED", "a\nb", "a\0b", "",
+    "é",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def particle() -> Model:
+    return carve(load("PbS"), [], radius=5.0, site="Pb", name="dot")
+
+
+def text_of(model: Model, folder: Path) -> str:
+    path = folder / "model.xyz"
+    with path.open("w") as stream:
+        write_xyz(model, stream)
+    return path.read_text()
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_one_rule_refuses_and_mends(name: str) -> None:
+    with pytest.raises(InputError, match="names begin with a letter or digit"):
+        check_name(name, "domain")
+    assert check_name(safe_name(name), "domain")
+
+
+@given(st.text(max_size=300))
+def test_any_text_gives_a_name(text: str) -> None:
+    assert check_name(safe_name(text), "model") == safe_name(safe_name(text))
+
+
+@pytest.mark.parametrize("stem", ["a$(touch PWNED)", "a b'c", "-rf", "a\ntouch PWNED\n"])
+def test_a_model_file_runs_nothing(particle: Model, tmp_path: Path, stem: str) -> None:
+    (tmp_path / f"{stem}.xyz").write_text(text_of(particle, tmp_path))
+    done = called(
+        "export", f"./{stem}.xyz", "--to", "cp2k", "-o", "deck", "--allow-charge", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    # `echo` stands for CP2K: the script says which files it would run.
+    said = subprocess.run(
+        ["./deck/run.sh", "echo"], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+    assert said == f"-i {safe_name(stem)}.inp -o {safe_name(stem)}.out\n"
+    assert (tmp_path / "deck" / f"{safe_name(stem)}.inp").is_file()
+    assert not list(tmp_path.rglob("PWNED"))
+
+
+def test_a_deck_takes_no_other_name(particle: Model) -> None:
+    with pytest.raises(InputError, match="cannot be the name of a deck"):
+        deck(particle, "a b", Cp2kOptions(allow_charge=True))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('\\"name\\": \\"PbS\\"', '\\"name\\": \\"../../PWNED\\"'),
+        ('\\"name\\": \\"dot\\"', '\\"name\\": \\"x\\\\n&END\\\\n@INCLUDE PWNED\\"'),
+        ('\\"name\\": \\"dot\\"', '\\"name\\": \\"a b\\"'),
+        ("Pb1", "Pbé"),
+    ],
+)
+def test_a_record_names_no_path(particle: Model, tmp_path: Path, old: str, new: str) -> None:
+    text = text_of(particle, tmp_path)
+    assert old in text
+    folder = tmp_path / "deep" / "here"
+    folder.mkdir(parents=True)
+    (folder / "m.xyz").write_text(text.replace(old, new))
+    before = sorted(tmp_path.rglob("*"))
+    for words in (
+        ["exchange", "m.xyz", "--replace", "S=Se", "--in", "dot"],
+        ["export", "m.xyz", "--to", "cp2k", "--pdos", "--allow-charge"],
+    ):
+        done = called(*words, cwd=folder)
+        assert done.returncode == 2, done.stdout
+        assert "cannot be the" in done.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_daughters_are_named_inside_the_folder(particle: Model) -> None:
+    for stem in HOSTILE:
+        name = daughter_name(stem, particle, particle)
+        assert check_name(name, "model")
+        assert all(p.parent == Path("here") for p in paths(Path("here"), name))
+    assert len(daughter_name("a" * 300, particle, particle)) <= LONGEST
+
+
+@pytest.mark.parametrize("product", ["../../../PWNED/ZnS.cif", "x;touch PWNED/Zn S.cif"])
+def test_a_product_is_no_path(tmp_path: Path, product: str) -> None:
+    place = tmp_path / "a" / "b" / product
+    place.parent.mkdir(parents=True)
+    shutil.copy(find_structure("ZnS"), place)
+    folder = tmp_path / "a" / "b" / "c"
+    folder.mkdir()
+    model = carve(load("PbS"), [], radius=9.0, site="Pb", name="dot")
+    (folder / "dot.xyz").write_text(text_of(model, folder))
+    before = {p for p in tmp_path.rglob("*") if folder not in p.parents}
+    words = ("exchange", "dot.xyz", "--product", f"../{product}", "--in", "dot", "--allow-charge")
+    done = called(*words, "--contact", "2.0", cwd=folder)
+    assert done.returncode in (0, 1), done.stderr
+    assert {p for p in tmp_path.rglob("*") if folder not in p.parents} == before
+    for made in folder.iterdir():
+        assert made.suffix == ".xyz" or check_name(made.name, "folder")
+
+
+def test_a_crystal_is_called_by_its_file_within_the_rule(tmp_path: Path) -> None:
+    from hetbuild.crystal.crystal import read_crystal
+
+    path = tmp_path / "my PbS (2) $(touch PWNED).cif"
+    shutil.copy(ROOT / "structures" / "PbS.cif", path)
+    assert read_crystal(path).name == "my-PbS-2-touch-PWNED"
+
+
+RECIPE = 'name = "r"\n[domains.p]\ncrystal = {}\nradius = 6.0\ncentre = {{ site = "Pb" }}\n'
+
+
+@pytest.mark.parametrize("where", ["../secret.cif", "absolute", "link.cif", "sub/../../secret.cif"])
+def test_a_recipe_reads_no_file_outside_its_folder(tmp_path: Path, where: str) -> None:
+    secret = tmp_path / "secret.cif"
+    shutil.copy(ROOT / "structures" / "PbS.cif", secret)
+    folder = tmp_path / "given"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "link.cif").symlink_to(secret)
+    crystal = json.dumps(str(secret) if where == "absolute" else where)
+    (folder / "r.toml").write_text(RECIPE.format(crystal))
+    done = called("build", "r.toml", cwd=folder)
+    assert done.returncode == 2
+    assert "outside the folder of the recipe" in done.stderr
+    assert not (folder / "r").exists()
+    assert called("build", "r.toml", "--trust", "-q", "-o", "a", cwd=folder).returncode == 0
+    (folder / "r.toml").write_text(RECIPE.format('"PbS"'))
+    named = ("build", "r.toml", "-q", "-o", "b", "--set", f"domains.p.crystal={crystal}")
+    assert called(*named, cwd=folder).returncode == 0
+
+
+@pytest.mark.parametrize("base", ["../r", "/etc/passwd", "a\\u0000b", "..", ""])
+def test_a_recipe_extends_only_its_neighbours(tmp_path: Path, base: str) -> None:
+    (tmp_path / "r.toml").write_text(RECIPE.format('"PbS"'))
+    folder = tmp_path / "given"
+    folder.mkdir()
+    (folder / "s.toml").write_text(f'extends = "{base}"\nname = "s"\n')
+    done = called("build", "s.toml", cwd=folder)
+    assert done.returncode == 2
+    assert "cannot be the name of a recipe that s.toml extends" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["a b", "a\\nb", 'a\\"b', "../x"])
+def test_recipes_call_domains_by_the_rule(tmp_path: Path, name: str) -> None:
+    (tmp_path / "r.toml").write_text(
+        RECIPE.format('"PbS"').replace("domains.p", f'domains."{name}"')
+    )
+    done = called("build", "r.toml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "cannot be the name of a recipe or domain" in done.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["r.toml"]
+
+
+def test_labels_survive_the_files(particle: Model, tmp_path: Path) -> None:
+    (tmp_path / "m.xyz").write_text(text_of(particle, tmp_path))
+    assert (
+        read_xyz(tmp_path / "m.xyz").domains[0].crystal.labels == particle.domains[0].crystal.labels
+    )
