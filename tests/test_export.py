@@ -26,8 +26,9 @@ from hetbuild.elements import symbol
 from hetbuild.errors import InputError
 from hetbuild.formats.catalogue import CP2K, FORMATS
 from hetbuild.formats.cif import box, write_cif, write_crystal_cif
-from hetbuild.formats.vesta import bond_limits, read_vesta, view, write_vesta
+from hetbuild.formats.vesta import bond_limits, read_vesta, write_vesta
 from hetbuild.formats.xyz import write_plain_xyz, write_xyz
+from hetbuild.geometry.view import view
 from hetbuild.library import structures
 from hetbuild.model import Model, Role
 

@@ -21,7 +21,8 @@ from vestacrystparser.parser import VestaFile, load_elements_data
 
 from hetbuild.elements import number, symbol
 from hetbuild.errors import InputError
-from hetbuild.formats.vesta import PALETTE, bond_limits, read_vesta, style, view, write_vesta
+from hetbuild.formats.vesta import PALETTE, bond_limits, read_vesta, style, write_vesta
+from hetbuild.geometry.view import view
 from hetbuild.library import structures
 from hetbuild.model import Domain, Model, Role
 

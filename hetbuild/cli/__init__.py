@@ -24,6 +24,7 @@ VERBS = (
     "export",
     "inspect",
     "compare",
+    "image",
     "match",
     "planes",
     "carve",

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import TextIO
@@ -23,7 +22,8 @@ from hetbuild.elements import A_CATIONS, number, symbol
 from hetbuild.errors import InputError
 from hetbuild.formats.cif import box, in_cell, labels
 from hetbuild.geometry.electrostatics import SHANNON_RADII
-from hetbuild.model import Domain, Model, Role
+from hetbuild.geometry.view import View, view
+from hetbuild.model import Model, Role
 
 PALETTE: Mapping[str, tuple[float, int]] = {
     "H": (0.46, 0xffcccc), "Li": (1.57, 0x86e074), "C": (0.77, 0x804929), "N": (0.74, 0xb0b9e6),
@@ -72,16 +72,6 @@ PLANE_COLOUR = (255, 0, 255, 96)
 """Red, green, blue, opacity of the interface plane."""
 
 
-@dataclass(frozen=True, eq=False)
-class View:
-    """Where the model is looked at from."""
-
-    axes: FloatArray
-    """Screen axes as rows in the model's axes: right, up, towards the viewer; shape (3, 3)."""
-    plane: tuple[FloatArray, FloatArray] | None
-    """Unit normal of the interface and a point on it, Å, shapes (3,)."""
-
-
 def write_vesta(model: Model, stream: TextIO, *, vacuum: float = 10.0) -> None:
     """A .vesta file of the model in the box of its CIF. vacuum: Å on every side."""
     cell, shift = box(model, vacuum)
@@ -104,58 +94,6 @@ def write_vesta(model: Model, stream: TextIO, *, vacuum: float = 10.0) -> None:
     stream.writelines(_element_styles(model))
     stream.writelines(_scene(seen.axes @ standard))
     stream.write(STYLE)
-
-
-def view(model: Model) -> View:
-    """Down [001], or another in-plane axis, of the first domain, its side of the interface up.
-
-    That is the projection in which the interfaces of these heterostructures are drawn: an interface
-    stands upright on the screen and its steps are seen end on. A model without an interface is seen
-    down c.
-    """
-    first = model.domains[0]
-    if model.interface is None:
-        return View(_screen(first.vectors[1], first.vectors[2]), None)
-    normal = np.asarray(model.interface.planes[0], float) @ np.linalg.inv(first.vectors).T
-    normal /= np.linalg.norm(normal)
-    if _height(model, normal, 0) < _height(model, normal, 1):
-        normal = -normal
-    return View(_screen(normal, _towards(model, first, normal)), (normal, _middle(model, normal)))
-
-
-def _height(model: Model, normal: FloatArray, domain: int) -> float:
-    return float((model.positions[model.domain == domain] @ normal).mean())
-
-
-def _towards(model: Model, domain: Domain, normal: FloatArray) -> FloatArray:
-    """The in-plane direction to look down: the coincidence with the plainest indices, positive."""
-    assert model.interface is not None
-    pairs = [p for p in (model.interface.across, model.interface.along) if p is not None]
-    along = min((p.first.vector for p in pairs), key=lambda v: float(np.abs(v).sum()))
-    if along.sum() < 0:
-        along = -along
-    direction = along @ domain.vectors
-    return np.asarray(direction - (direction @ normal) * normal)
-
-
-def _screen(up: FloatArray, towards: FloatArray) -> FloatArray:
-    z = towards / np.linalg.norm(towards)
-    y = up - (up @ z) * z
-    y /= np.linalg.norm(y)
-    return np.array([np.cross(y, z), y, z])
-
-
-def _middle(model: Model, normal: FloatArray) -> FloatArray:
-    """A point on the interface: in the shared layer, else half-way between the domains' cations."""
-    shared = model.role == Role.SHARED
-    if shared.any():
-        return np.asarray(model.positions[shared].mean(axis=0))
-    cations = model.charges > 0
-    above = model.positions[cations & (model.domain == 0)]
-    below = model.positions[cations & (model.domain == 1)]
-    height = ((above @ normal).min() + (below @ normal).max()) / 2
-    centre = model.positions.mean(axis=0)
-    return np.asarray(centre + (height - centre @ normal) * normal)
 
 
 def _title(model: Model) -> str:

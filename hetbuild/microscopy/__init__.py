@@ -1,0 +1,1 @@
+"""Models as an electron microscope shows them: projected HAADF images and their FFTs."""
