@@ -1,0 +1,163 @@
+"""The Debye sum: what a particle scatters, averaged over all its orientations.
+
+I(q) = sum over i, j of f_i f_j* sin(q r_ij) / (q r_ij), with q = 4 pi sin(theta) / λ. Debye, Ann.
+Phys. 351, 809 (1915), doi 10.1002/andp.19153510606.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from hetbuild.arrays import ComplexArray, FloatArray, IntArray
+from hetbuild.diffraction.pairs import PairHistograms
+from hetbuild.diffraction.scattering import LARGEST_S, dispersion, form_factors
+from hetbuild.elements import number, symbol
+from hetbuild.errors import InputError
+
+OVERSAMPLING = 32
+"""Points of the transform per wave of the longest distance; a cubic spline between them is then
+within 2e-5 of that wave, and closer for all shorter distances."""
+
+
+@dataclass(frozen=True, eq=False)
+class Partials:
+    """A quantity of a particle that is a sum over pairs of domains."""
+
+    names: tuple[str, ...]
+    """``perovskite``, ``sulfide``, and ``perovskite x sulfide`` for their cross term, length K."""
+    values: FloatArray
+    """One curve for each, shape (K, X); their sum is that of the particle."""
+
+    def __post_init__(self) -> None:
+        self.values.flags.writeable = False
+
+    @property
+    def total(self) -> FloatArray:
+        """Of the whole particle, shape (X,)."""
+        return np.asarray(self.values.sum(axis=0))
+
+    def of(self, name: str) -> FloatArray:
+        """One curve by name, shape (X,).
+
+        Raises
+        ------
+        InputError
+            There is none of this name.
+        """
+        if name not in self.names:
+            raise InputError(f"No partial {name!r}; there are {', '.join(self.names)}.")
+        return np.asarray(self.values[self.names.index(name)])
+
+
+def intensity(
+    pairs: PairHistograms,
+    q: FloatArray,
+    *,
+    wavelength: float | None = None,
+    b_factors: Mapping[str, float] | None = None,
+) -> Partials:
+    """Coherent scattering of a particle in electrons², by pairs of domains.
+
+    q: 4 pi sin(theta) / λ in 1/Å, shape (X,). wavelength: Å, for f' and f''; None: far from edges,
+    both zero. b_factors: isotropic B in Å² by element, 0 where not given. Atoms are taken to move
+    independently, so pairs are damped by exp(-(B_i + B_j) s²), s = q / 4 pi, and the scattering of
+    each atom with itself is not. No Lorentz factor: the sum is over all orientations already.
+
+    Raises
+    ------
+    InputError
+        q beyond the tables of form factors, negative B factors or those of unknown elements.
+    """
+    s = np.asarray(q, dtype=float) / (4.0 * np.pi)
+    _check_range(s)
+    factors = _factors(pairs, s, wavelength)
+    damping = np.exp(-_b_of(pairs, b_factors or {})[:, None] * s**2)
+    first, second = pairs.pairs.T
+    product = (factors[first] * np.conj(factors[second])).real * damping[first] * damping[second]
+    curves = product * sine_transforms(pairs, q)
+    single = pairs.atoms[:, None] * np.abs(factors) ** 2
+    parts, names = parts_of(pairs)
+    values = np.zeros((len(parts), len(s)))
+    np.add.at(values, _place(parts, pairs.parts), curves)
+    own = pairs.species[:, 0]
+    np.add.at(values, _place(parts, np.stack([own, own], axis=1)), single)
+    return Partials(names, values)
+
+
+def sine_transforms(pairs: PairHistograms, q: FloatArray) -> FloatArray:
+    """Sum over the distances r of each histogram of count sin(qr) / (qr), shape (P, X).
+
+    q: 1/Å, shape (X,). By fast Fourier transform on a fine mesh of q and a spline through it.
+    """
+    from scipy.fft import next_fast_len, rfft
+    from scipy.interpolate import CubicSpline
+
+    r = pairs.distances
+    length = next_fast_len(OVERSAMPLING * len(r), real=True)
+    spacing = 2.0 * np.pi / (length * pairs.step)
+    low = max(int(np.min(q) / spacing) - 2, 0)
+    high = int(np.max(q) / spacing) + 4
+    mesh = np.arange(low, high) * spacing
+    result = np.empty((len(pairs.pairs), len(q)))
+    # A bin shared linearly is a triangle; its transform is known and divided out.
+    x = 0.5 * q * pairs.step
+    sharpened = np.sinc(x / np.pi) ** -2
+    for k, counts in enumerate(pairs.counts):
+        waves = np.zeros(len(r))
+        waves[1:] = counts[1:] / r[1:]
+        transform = -rfft(waves, n=length).imag[low:high]
+        # At q = 0 the transform is zero and its quotient by q the number of pairs.
+        values = np.divide(transform, mesh, out=np.full(len(mesh), counts.sum()), where=mesh > 0)
+        result[k] = CubicSpline(mesh, values)(q) * sharpened
+    return result
+
+
+def parts_of(pairs: PairHistograms) -> tuple[IntArray, tuple[str, ...]]:
+    """Pairs of domains that the particle has atoms of, shape (K, 2), and their names.
+
+    Each domain by itself first, then the cross terms.
+    """
+    present = np.unique(pairs.parts, axis=0)
+    cross = present[:, 0] != present[:, 1]
+    parts = np.concatenate([present[~cross], present[cross]])
+    names = [
+        pairs.domains[a] if a == b else f"{pairs.domains[a]} x {pairs.domains[b]}"
+        for a, b in parts.tolist()
+    ]
+    return parts, tuple(names)
+
+
+def _place(parts: IntArray, wanted: IntArray) -> IntArray:
+    """Row of `parts` that equals each row of `wanted`, shape (W,)."""
+    return np.asarray((parts[None] == wanted[:, None]).all(axis=2).argmax(axis=1))
+
+
+def _factors(pairs: PairHistograms, s: FloatArray, wavelength: float | None) -> ComplexArray:
+    numbers, which = np.unique(pairs.species[:, 1], return_inverse=True)
+    factors = form_factors(numbers, s).astype(np.complex128)
+    if wavelength is not None:
+        factors += dispersion(numbers, wavelength)[:, None]
+    return factors[which]
+
+
+def _b_of(pairs: PairHistograms, given: Mapping[str, float]) -> FloatArray:
+    """B of each species, Å², shape (S,)."""
+    for element, b in given.items():
+        number(element)
+        if not 0.0 <= b < np.inf:
+            raise InputError(f"B of {element} must be 0 Å² or more; given {b:g}.")
+    return np.array([given.get(symbol(int(z)), 0.0) for z in pairs.species[:, 1]])
+
+
+def _check_range(s: FloatArray) -> None:
+    largest = 4.0 * np.pi * LARGEST_S
+    if not len(s) or s.min() < 0.0 or s.max() > LARGEST_S + 1e-9:
+        raise InputError(
+            f"q must lie between 0 and {largest:.1f} 1/Å, where form factors are tabulated; given "
+            f"{4 * np.pi * s.min():.2f} to {4 * np.pi * s.max():.2f}."
+            if len(s)
+            else "A pattern needs at least one q."
+        )

@@ -1,0 +1,170 @@
+"""The powder pattern of a model with all that helps to read it: lines, maxima, sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hetbuild.arrays import FloatArray, Progress
+from hetbuild.crystal.crystal import Crystal
+from hetbuild.diffraction.bragg import BraggLines, bragg_lines
+from hetbuild.diffraction.pairs import PairHistograms, pair_histograms
+from hetbuild.diffraction.pattern import STEP, TUBE, Instrument, Pattern, angles, powder_pattern
+from hetbuild.diffraction.peaks import Peak, half_width, overlapped, peaks_of
+from hetbuild.diffraction.scattering import Radiation
+from hetbuild.diffraction.size import Shape, constant_of, scherrer_size, volume_size
+from hetbuild.model import Model
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TOTAL = "total"
+"""Name of the whole particle's curve."""
+
+RANGE = (10.0, 80.0)
+"""Degrees 2 theta of a pattern unless told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a domain is by its peaks and by its atoms; cube roots of the volume, Å."""
+
+    scherrer: float | None
+    """Median over the resolved maxima; None where there are none."""
+    peaks: int
+    """How many those are."""
+    known: float
+    """From the number of atoms and the volume each has in the bulk."""
+
+
+@dataclass(frozen=True, eq=False)
+class Xrd:
+    """A powder pattern, read."""
+
+    formula: str
+    pattern: Pattern
+    lines: Mapping[str, BraggLines]
+    """Bulk lines of each domain's crystal, by domain."""
+    peaks: Mapping[str, tuple[Peak, ...]]
+    """Maxima of the total and of each domain's own partial, by name."""
+    sizes: Mapping[str, Size]
+    """By domain."""
+    pairs: PairHistograms
+    """The distances it was made from."""
+
+    def plot(self) -> Figure:
+        """A matplotlib figure; the extra ``hetbuild[plot]`` has matplotlib."""
+        from hetbuild.diffraction.plot import plot_pattern
+
+        return plot_pattern(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, the curves included."""
+        source = self.pattern.instrument.radiation
+        return {
+            "formula": self.formula,
+            "radiation": {"name": source.name, "lines": [list(line) for line in source.lines]},
+            "peaks": {name: [p.as_dict() for p in found] for name, found in self.peaks.items()},
+            "sizes": {
+                name: {"scherrer": s.scherrer, "peaks": s.peaks, "known": s.known}
+                for name, s in self.sizes.items()
+            },
+            "lines": {name: lines.as_dict() for name, lines in self.lines.items()},
+            "two_theta": np.round(self.pattern.two_theta, 6).tolist(),
+            "intensity": {name: curve.tolist() for name, curve in self.curves.items()},
+        }
+
+    @property
+    def curves(self) -> dict[str, FloatArray]:
+        """The total, then each partial, shape (T,) each, by name."""
+        partials = self.pattern.partials
+        named = dict(zip(partials.names, partials.values, strict=True))
+        return {TOTAL: self.pattern.total} | (named if len(named) > 1 else {})
+
+
+def xrd(
+    model: Model,
+    *,
+    two_theta: tuple[float, float] = RANGE,
+    step: float = STEP,
+    instrument: Instrument = TUBE,
+    b_factors: Mapping[str, float] | None = None,
+    shape: Shape = "cube",
+    progress: Progress = None,
+) -> Xrd:
+    """The powder pattern of a particle by the Debye sum, with partials, lines and sizes.
+
+    Parameters
+    ----------
+    two_theta, step
+        First and last angle, and the distance of points, in degrees.
+    instrument
+        Radiation (Cu Kα1 and Kα2 by default), polarisation and profile.
+    b_factors
+        Isotropic B in Å² by element, 0 where not given.
+    shape
+        Whose Scherrer constants to use.
+
+    Raises
+    ------
+    InputError
+        Angles or B factors that are none.
+    ImpossibleError
+        The model repeats, or has fewer than two atoms.
+    """
+    mesh = angles(*two_theta, step)
+    pairs = pair_histograms(model, progress=progress)
+    pattern = powder_pattern(pairs, mesh, instrument=instrument, b_factors=b_factors)
+    crystals = {d.name: d.crystal for i, d in enumerate(model.domains) if (model.domain == i).any()}
+    source = instrument.radiation
+    lines = {
+        name: bragg_lines(
+            crystal,
+            source,
+            up_to=two_theta[1],
+            b_factors=b_factors,
+            polarisation=instrument.polarisation,
+        )
+        for name, crystal in crystals.items()
+    }
+    peaks = {TOTAL: peaks_of(mesh, pattern.total, list(lines.values()), source.mean)}
+    sizes = {}
+    for name, crystal in crystals.items():
+        found = peaks_of(mesh, pattern.partials.of(name), [lines[name]], source.mean)
+        peaks[name] = _measured(found, name, lines[name], crystal, pairs, pattern, shape)
+        own = [p.size for p in peaks[name] if p.size is not None]
+        atoms = int((model.domain == model.domain_named(name)).sum())
+        typical = float(np.median(own)) if own else None
+        sizes[name] = Size(typical, len(own), volume_size(atoms, crystal))
+    return Xrd(model.formula, pattern, lines, peaks, sizes, pairs)
+
+
+def _measured(
+    peaks: tuple[Peak, ...],
+    name: str,
+    lines: BraggLines,
+    crystal: Crystal,
+    pairs: PairHistograms,
+    pattern: Pattern,
+    shape: Shape,
+) -> tuple[Peak, ...]:
+    """The peaks of one domain with pure widths: one wavelength, no instrument, no motion."""
+    source = pattern.instrument.radiation
+    wavelength = source.lines[0][0]
+    single = replace(
+        pattern.instrument, radiation=Radiation(source.name, ((wavelength, 1.0),)), fwhm=0.0
+    )
+    pure = powder_pattern(pairs, pattern.two_theta, instrument=single)
+    curve = pure.partials.of(name)
+    result = []
+    for peak in peaks:
+        width = half_width(pattern.two_theta, curve, peak.two_theta)
+        if width and peak.line and not overlapped(lines, peak.line, width):
+            constant = constant_of(shape, crystal, peak.line.hkl)
+            size = scherrer_size(width, peak.two_theta, wavelength, constant)
+            peak = replace(peak, fwhm=width, size=size)
+        result.append(peak)
+    return tuple(result)
