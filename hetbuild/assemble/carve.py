@@ -283,20 +283,15 @@ def _with_ligands(model: Model, spaces: _HalfSpaces, centre: FloatArray) -> Mode
     offset = model.domains[0].fractional(model.positions) - centre
     for h, limit, facet in zip(spaces.hkl, spaces.limit, spaces.owner, strict=True):
         on_plane = np.abs(offset @ h - limit) < 1e-4
-        for element, ligand, charge in _substitutions(facet):
+        for element, ligand, charge in _substitutions(facet, model.domains[0].crystal):
             here = on_plane & (model.numbers == number(element))
             numbers[here], charges[here], role[here] = number(ligand), charge, Role.LIGAND
     return replace(model, numbers=numbers, charges=charges, role=role)
 
 
-def _substitutions(facet: Facet) -> Iterator[tuple[str, str, int]]:
-    from hetbuild.elements import usual_charge
-
+def _substitutions(facet: Facet, crystal: Crystal) -> Iterator[tuple[str, str, int]]:
     for element, ligand in facet.ligands:
-        charge = usual_charge(number(ligand))
-        if charge is None:
-            raise InputError(f"Ligand {ligand} of {facet} has no usual formal charge.")
-        yield element, ligand, charge
+        yield element, ligand, crystal.charge_of(ligand)
 
 
 def _refuse_if_tiny(crystal: Crystal, inside: list[int]) -> None:

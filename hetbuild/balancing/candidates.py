@@ -10,8 +10,8 @@ import numpy as np
 
 from hetbuild.arrays import BoolArray, FloatArray, IntArray, Plane
 from hetbuild.crystal.crystal import BOND_FACTOR
-from hetbuild.elements import number, symbol, usual_charge
-from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.elements import number, symbol
+from hetbuild.errors import ImpossibleError
 from hetbuild.geometry.contacts import Floors, clear_of, coordination
 from hetbuild.model import DECIMALS, LedgerEntry, Model, Role
 
@@ -91,7 +91,7 @@ def candidates(model: Model, moves: Sequence[Move], floors: Floors = ADDED_FLOOR
             atom = _surface_ions(model, domain, move)
             positions = model.positions[atom]
         change = _charge_change(model, move, atom)
-        around = _bonded(model, domain, positions, np.sign(_charge_of(move.element)))
+        around = _bonded(model, domain, positions, np.sign(_charge(model, move)))
         parts.append(Candidates(np.full(len(atom), i), positions, change, atom, around))
     names = ("move", "positions", "change", "atom", "neighbours")
     return Candidates(*(np.concatenate([getattr(p, n) for p in parts]) for n in names))
@@ -100,7 +100,7 @@ def candidates(model: Model, moves: Sequence[Move], floors: Floors = ADDED_FLOOR
 def vacancies(model: Model, domain: int, move: Move, floors: Floors) -> FloatArray:
     """Vacant sites of a domain's lattice for an ion, bonded to its cations; Å, shape (V, 3)."""
     d, bonds = model.domains[domain], model.domains[domain].crystal.bonds
-    sign = np.sign(_charge_of(move.element))
+    sign = np.sign(_charge(model, move))
     partners = _bond_partners(model, domain, move)
     site = _site_of(model, domain, partners)
     found = []
@@ -111,7 +111,7 @@ def vacancies(model: Model, domain: int, move: Move, floors: Floors) -> FloatArr
     if not found:
         return np.empty((0, 3))
     places = _distinct(np.concatenate(found))
-    free = clear_of(places, _charge_of(move.element), model.positions, model.charges, floors)
+    free = clear_of(places, _charge(model, move), model.positions, model.charges, floors)
     return np.round(places[free], DECIMALS)
 
 
@@ -165,7 +165,7 @@ def apply(model: Model, moves: Sequence[Move], found: Candidates, chosen: IntArr
         if move.action == "remove":
             keep[atoms] = False
         elif move.action == "swap":
-            numbers[atoms], charges[atoms] = number(move.to), _charge_of(move.to)
+            numbers[atoms], charges[atoms] = number(move.to), _charge(model, move, move.to)
             role[atoms] = Role.COMPENSATION
         entries += _entries(move, picked.positions[picked.move == i])
     changed = replace(model, numbers=numbers, charges=charges, role=role).where(keep)
@@ -206,17 +206,16 @@ def _entry(
     return LedgerEntry(step, action, element, domain, (x, y, z), reason)
 
 
-def _charge_of(element: str) -> int:
-    charge = usual_charge(number(element))
-    if charge is None:
-        raise InputError(f"{element} has no usual formal charge, so it cannot balance one.")
-    return charge
+def _charge(model: Model, move: Move, element: str = "") -> int:
+    """Formal charge in e that an element has in the move's domain; default: the one it acts on."""
+    crystal = model.domains[model.domain_named(move.domain)].crystal
+    return crystal.charge_of(element or move.element)
 
 
 def _charge_change(model: Model, move: Move, atom: IntArray) -> IntArray:
     if move.action == "add":
-        return np.full(len(atom), _charge_of(move.element))
-    after = _charge_of(move.to) if move.action == "swap" else 0
+        return np.full(len(atom), _charge(model, move))
+    after = _charge(model, move, move.to) if move.action == "swap" else 0
     return np.asarray(after - model.charges[atom].astype(np.int64))
 
 
@@ -263,7 +262,7 @@ def _own_radius(model: Model, positions: FloatArray, radii: dict[int, float]) ->
 
 def _bond_partners(model: Model, domain: int, move: Move) -> IntArray:
     """Atoms of the domain whose vacant neighbour sites the move may fill."""
-    mine = (model.domain == domain) & (model.charges * _charge_of(move.element) < 0)
+    mine = (model.domain == domain) & (model.charges * _charge(model, move) < 0)
     if move.bonded_to:
         mine &= np.isin(model.numbers, [number(e) for e in move.bonded_to])
     return np.flatnonzero(mine)

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hetbuild.cli.models import DEFAULT_RECIPE
+from hetbuild.cli.models import DEFAULT_RECIPE, guesses
 
 if TYPE_CHECKING:
+    from hetbuild.model import Model
     from hetbuild.recipe.schema import Recipe
 import click
 
-from hetbuild.cli.console import as_json, emit, force, progress_bar, quiet
+from hetbuild.cli.console import as_json, charge_option, emit, force, progress_bar, quiet
 from hetbuild.errors import CheckError
 
 
@@ -22,6 +23,7 @@ from hetbuild.errors import CheckError
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a recipe key."
 )
+@charge_option
 @click.option("--dry-run", is_flag=True, help="Validate and print the plan, build nothing.")
 @click.option("--stages", "each_stage", is_flag=True, help="Write each stage as well.")
 @as_json
@@ -33,6 +35,7 @@ def build(
     recipe: str,
     output: Path | None,
     settings: tuple[str, ...],
+    charges: tuple[str, ...],
     dry_run: bool,
     each_stage: bool,
     as_json: bool,
@@ -42,11 +45,12 @@ def build(
     verbose: bool,
 ) -> None:
     """Build the model of RECIPE, a shipped name or a TOML file (default: cspbcl3-pbs)."""
+    from hetbuild.crystal.charges import parse_charges
     from hetbuild.library import find_recipe
     from hetbuild.recipe.schema import read_recipe
 
     path = find_recipe(recipe)
-    read = read_recipe(path, settings, trust=trust)
+    read = read_recipe(path, settings, trust=trust).with_charges(parse_charges(charges))
     if dry_run:
         emit(read.model_dump(mode="json"), "\n".join(_plan(read)), as_json)
         return
@@ -80,6 +84,8 @@ def _build(
     )
     files |= stage_files(folder, history) if each_stage else {}
     write_all(files, force)
+    for line in (*guesses(*(d.crystal for d in model.domains)), *_charged(model, recipe)):
+        click.echo(line, err=True)
     written = [str(p) for p in files]
     record: dict[str, Any] = {"files": written, "report": report.as_dict(), "failed": checks}
     record["stages"] = [{"stage": s, "formula": m.formula, "charge": m.charge} for s, m in history]
@@ -88,6 +94,17 @@ def _build(
     emit(record, "\n".join(lines), as_json)
     if checks:
         raise CheckError("Built, but: " + "; ".join(checks))
+
+
+def _charged(model: Model, recipe: Recipe) -> Iterator[str]:
+    """A warning where nothing says what becomes of the charge."""
+    accepted = any(step.allow_charge for step in recipe.steps)
+    if model.charge and recipe.balance is None and not accepted:
+        yield (
+            f"hetbuild: warning: the model has formal charge {model.charge:+d} e. Add [balance] to "
+            "the recipe, with moves that may restore neutrality, as "
+            'moves = [{ action = "remove", ... }].'
+        )
 
 
 def _plan(recipe: Recipe) -> Iterator[str]:

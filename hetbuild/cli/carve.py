@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from hetbuild.cli.console import force, numbers
+from hetbuild.cli.console import charge_option, force, numbers
+from hetbuild.cli.models import read_bulk
 from hetbuild.errors import InputError
 
 
@@ -18,6 +19,7 @@ from hetbuild.errors import InputError
 @click.option("--radius", type=float, help="Radius of a sphere, Å.")
 @click.option("--site", help="Element or label of the site at the centre.")
 @click.option("--offset", default="0 0 0", help='Centre from that site, "x y z", fractional.')
+@charge_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="XYZ file.")
 @force
 def carve(
@@ -27,18 +29,17 @@ def carve(
     radius: float | None,
     site: str | None,
     offset: str,
+    charges: tuple[str, ...],
     output: Path,
     force: bool,
 ) -> None:
     """Carve a bare particle out of CRYSTAL, a shipped name or a CIF file."""
     from hetbuild.assemble.carve import Facet
     from hetbuild.assemble.carve import carve as cut_out
-    from hetbuild.crystal.crystal import read_crystal
     from hetbuild.formats.files import write_all
     from hetbuild.formats.xyz import write_xyz
-    from hetbuild.library import find_structure
 
-    bulk = read_crystal(find_structure(crystal))
+    bulk = read_bulk(crystal, charges)
     shapes = [_facet(text, bulk, Facet, single=False) for text in forms]
     shapes += [_facet(text, bulk, Facet, single=True) for text in facets]
     centre = numbers(offset, 3, "--offset")

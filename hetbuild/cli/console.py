@@ -30,6 +30,13 @@ crystals_option = click.option(
 compensate_option = click.option(
     "--compensate", multiple=True, metavar="MOVE", help="As 'remove Cl in sulfide'; repeatable."
 )
+charge_option = click.option(
+    "--charge",
+    "charges",
+    multiple=True,
+    metavar="ION=E",
+    help="Formal charge of an ion, as Ti=4; repeatable.",
+)
 allow_charge = click.option("--allow-charge", is_flag=True, help="Accept a charged model.")
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="List every ion and place.")
 folder_option = click.option(

@@ -23,7 +23,7 @@ def crystals(as_json: bool) -> None:
     from hetbuild.library import structures
 
     records = [_record(read_crystal(path)) for path in structures().values()]
-    rows = [(r["name"], r["formula"], r["space_group"], _cell(r), r["source"]) for r in records]
+    rows = [(r["name"], r["formula"], r["space_group"], free_cell(r), r["source"]) for r in records]
     widths = [max(len(row[k]) for row in rows) for k in range(4)]
     lines = [
         "  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[4]])
@@ -46,7 +46,7 @@ def _record(crystal: Crystal) -> dict[str, Any]:
     }
 
 
-def _cell(record: dict[str, Any]) -> str:
+def free_cell(record: dict[str, Any]) -> str:
     """Lengths that differ and angles that are free, as ``a 4.135 c 6.749``."""
     lengths, angles = record["cell"][:3], record["cell"][3:]
     text = [

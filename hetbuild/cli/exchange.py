@@ -17,6 +17,7 @@ from hetbuild.cli.console import (
     MODEL,
     allow_charge,
     as_json,
+    charge_option,
     compensate_option,
     crystals_option,
     folder_option,
@@ -65,6 +66,7 @@ def _shorthands(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--along", metavar='"U V W"', help="Direction molecules point along.")
 @compensate_option
 @allow_charge
+@charge_option
 @crystals_option
 @folder_option
 @as_json
@@ -96,8 +98,10 @@ def exchange(
     With --replace ions change on their sites. With --product alone cations of the domain leave and
     those of the product take the holes of its anions.
     """
+    from hetbuild.crystal.charges import parse_charges
     from hetbuild.recipe.steps import exchange_spec
 
+    options["charges"] = parse_charges(options["charges"])
     given = {k: v for k, v in options.items() if v is not None}
     if "along" in given:
         given["along"] = tuple(numbers(given["along"], 3, "--along"))

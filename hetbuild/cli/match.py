@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from hetbuild.arrays import Plane
-from hetbuild.cli.console import as_json, emit, force, numbers, progress_bar
+from hetbuild.cli.console import as_json, charge_option, emit, force, numbers, progress_bar
+from hetbuild.cli.models import read_bulk
 from hetbuild.errors import ImpossibleError, InputError
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ ORDERS = ("score", "area", "strain", "cations")
 @click.option("--size", metavar="Å[,Å]", help="Of the particles of a recipe.  [default: 30]")
 @click.option("--half-turn", is_flag=True, help="Second crystal turned by 180°: the other angle.")
 @click.option("--terminations", metavar="I,J", help="Which face each other, from --registry.")
+@charge_option
 @as_json
 @force
 def match(
@@ -52,6 +54,7 @@ def match(
     size: str | None,
     half_turn: bool,
     terminations: str | None,
+    charges: tuple[str, ...],
     as_json: bool,
     force: bool,
 ) -> None:
@@ -64,8 +67,6 @@ def match(
     `--recipe K` prints a recipe for row K: `hetbuild match CsPbCl3 PbS --recipe 1 > new.toml`.
     """
     from hetbuild.cli import match_table as fits
-    from hetbuild.crystal.crystal import read_crystal
-    from hetbuild.library import find_structure
     from hetbuild.matching.search import match as search
 
     if recipe_row is not None and (as_json or registry is not None):
@@ -80,7 +81,7 @@ def match(
         raise InputError(f"--rows takes 0 or more; given {rows}.")
     _check_map(map_file, registry, force)
     stepped, sizes, ends = _cations(cations), _sizes(size or "30"), _numbered(terminations)
-    crystals = (read_crystal(find_structure(first)), read_crystal(find_structure(second)))
+    crystals = (read_bulk(first, charges), read_bulk(second, charges))
     asked = _planes(planes)
     limits = {"max_index": max_index, "max_strain": max_strain / 100, "max_area": max_area}
     with progress_bar("search") as progress:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import click
 
 from hetbuild.arrays import Plane
-from hetbuild.cli.console import INDICES, as_json, emit
+from hetbuild.cli.console import INDICES, as_json, charge_option, emit
+from hetbuild.cli.models import read_bulk
 
 
 @click.command(context_settings=INDICES)
 @click.argument("crystal")
 @click.argument("hkl", nargs=3, type=int)
+@charge_option
 @as_json
-def planes(crystal: str, hkl: Plane, as_json: bool) -> None:
+def planes(crystal: str, hkl: Plane, charges: tuple[str, ...], as_json: bool) -> None:
     """Print the stacking of the planes (H K L) of CRYSTAL, to choose a cut by."""
-    from hetbuild.crystal.crystal import read_crystal
     from hetbuild.crystal.layers import stacking
-    from hetbuild.library import find_structure
 
-    found = stacking(read_crystal(find_structure(crystal)), hkl)
+    found = stacking(read_bulk(crystal, charges), hkl)
     emit(found.as_dict(), "\n".join(found.lines()), as_json)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,8 @@ import numpy as np
 
 from hetbuild.arrays import FloatArray, Index, IntArray
 from hetbuild.crystal import lattice
-from hetbuild.elements import counts, formula, symbol, usual_charge
+from hetbuild.crystal.charges import formal_charges, state
+from hetbuild.elements import counts, formula, number, symbol, usual_charge
 from hetbuild.errors import InputError
 from hetbuild.names import check_label, check_name, safe_name
 
@@ -84,6 +85,10 @@ class Crystal:
     """What the CIF says of its numbers: published, derived or idealised, and what is unchecked."""
     sha256: str = field(default="", compare=False)
     """Digest of the CIF's bytes."""
+    guessed: tuple[str, ...] = ()
+    """Elements whose formal charge is the only one that makes the formula neutral."""
+    foreign_charges: Mapping[str, int] = field(default_factory=dict)
+    """Formal charges in e stated for elements that are not the crystal's own: ligands, dopants."""
 
     def __post_init__(self) -> None:
         check_name(self.name, "crystal")
@@ -106,6 +111,23 @@ class Crystal:
     def cell_parameters(self) -> tuple[float, ...]:
         """a, b, c in Å, alpha, beta, gamma in degrees."""
         return lattice.parameters(self.vectors)
+
+    def charge_of(self, element: str) -> int:
+        """Formal charge in e of an ion of this element in or on the crystal.
+
+        Raises
+        ------
+        InputError
+            It is none of the crystal's, none was stated for it, and it has no usual one.
+        """
+        z = number(element)
+        here = np.flatnonzero(self.numbers == z)
+        if len(here):
+            return int(self.charges[here[0]])
+        charge = self.foreign_charges.get(element, usual_charge(z))
+        if charge is None:
+            raise InputError(f"No formal charge is known for {element}; {state(element)}.")
+        return charge
 
     @cached_property
     def site_names(self) -> tuple[str, ...]:
@@ -168,8 +190,8 @@ def read_crystal(
 ) -> Crystal:
     """Read a bulk phase from a CIF file.
 
-    charges: formal charge in e by element symbol. Elements not given take the CIF's
-    `_atom_type_oxidation_number`, else the element's usual charge.
+    charges: formal charge in e by element symbol, of ligands and dopants too. Elements not given
+    take the CIF's `_atom_type_oxidation_number`, else `formal_charges` says.
 
     Raises
     ------
@@ -186,15 +208,19 @@ def read_crystal(
     fractional = np.array([(s.fract.x, s.fract.y, s.fract.z) for s in sites])
     numbers = np.array([s.element.atomic_number for s in sites])
     stated = dict(_oxidation_numbers(block)) | dict(charges or {})
-    return _standardise(
+    by_site, guessed = _charges(file, numbers, stated)
+    crystal = _standardise(
         (vectors, fractional, numbers),
         labels=[s.label for s in sites],
-        charges=_charges(file, numbers, stated),
+        charges=by_site,
         name=name or safe_name(file.stem, "crystal"),
         source=_citation(block, content),
         status=_comment(content, "Status"),
         sha256=hashlib.sha256(content).hexdigest(),
     )
+    own = set(counts(numbers))
+    foreign = {e: q for e, q in (charges or {}).items() if e not in own}
+    return replace(crystal, guessed=guessed, foreign_charges=foreign)
 
 
 def _read_cif(file: Path) -> tuple[gemmi.cif.Block, gemmi.SmallStructure, bytes]:
@@ -234,23 +260,24 @@ def _oxidation_numbers(block: gemmi.cif.Block) -> list[tuple[str, int]]:
     return [(gemmi.Element(r.str(0)).name, round(float(r.str(1)))) for r in table]
 
 
-def _charges(file: Path, numbers: IntArray, stated: Mapping[str, int]) -> IntArray:
-    elements = {int(z): symbol(int(z)) for z in numbers}
-    by_number = {z: stated.get(e, usual_charge(z)) for z, e in elements.items()}
-    unknown = [elements[z] for z, q in by_number.items() if q is None]
-    if unknown:
-        raise InputError(
-            f"{file}: no formal charge known for {', '.join(unknown)}; state it, for example "
-            f"charges = {{ {unknown[0]} = 2 }}."
-        )
-    q = np.array([by_number[int(z)] for z in numbers], dtype=np.int64)
+def _charges(
+    file: Path, numbers: IntArray, stated: Mapping[str, int]
+) -> tuple[IntArray, tuple[str, ...]]:
+    """Formal charge of each site, and the elements whose charge was guessed."""
+    held = counts(numbers)
+    try:
+        by_element, guessed = formal_charges(held, stated)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
+    q = np.array([by_element[symbol(int(z))] for z in numbers], dtype=np.int64)
     if q.sum():
-        given = ", ".join(f"{elements[z]} {by_number[z]:+d}" for z in sorted(elements))
+        given = ", ".join(f"{e} {by_element[e]:+d}" for e in held)
         raise InputError(
-            f"{file}: the cell {formula(counts(numbers))} has formal charge {q.sum():+d} e with "
-            f"{given}; a bulk crystal must be neutral. State the right charges, or correct the CIF."
+            f"{file}: the cell {formula(held)} has formal charge {q.sum():+d} e with {given}; a "
+            "bulk crystal must be neutral. State the right charges, with `charges` in the recipe's "
+            "domain or --charge, or correct the CIF."
         )
-    return q
+    return q, guessed
 
 
 def _citation(block: gemmi.cif.Block, content: bytes) -> str:

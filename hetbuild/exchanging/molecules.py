@@ -10,7 +10,7 @@ import numpy as np
 from hetbuild.arrays import BoolArray, FloatArray, IntArray
 from hetbuild.elements import number
 from hetbuild.errors import ImpossibleError, InputError
-from hetbuild.exchanging.same_site import Exchange, ionic_charge, principal_strains, swap_entries
+from hetbuild.exchanging.same_site import Exchange, principal_strains, swap_entries
 from hetbuild.exchanging.selection import Where, select, share
 from hetbuild.library import molecules
 from hetbuild.model import DECIMALS, Model
@@ -148,7 +148,8 @@ def replace_molecules(
         places = _placed(left, index, sites, molecule, seed, along)
         changed = _with_groups(left, index, molecule.numbers, molecule.charges, places, role)
     else:
-        ion = (np.array([number(new)]), np.array([ionic_charge(new)]))
+        charge = model.domains[index].crystal.charge_of(new)
+        ion = (np.array([number(new)]), np.array([charge]))
         changed = _with_groups(left, index, *ion, sites[:, None], role)
     entries = swap_entries(sites, f"{old}>{new}", domain)
     changed = replace(changed, ledger=(*model.ledger, *entries))

@@ -14,7 +14,7 @@ import numpy as np
 
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.crystal.crystal import Crystal
-from hetbuild.elements import counts, number, reduced, usual_charge
+from hetbuild.elements import counts, number, reduced
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchanging.selection import Where, select, share
 from hetbuild.model import DECIMALS, Domain, LedgerEntry, Model, Role
@@ -73,15 +73,16 @@ def replace_ions(
         without a product.
     """
     index = model.domain_named(domain)
+    parent = model.domains[index].crystal
     numbers, charges = model.numbers.copy(), model.charges.copy()
     taken, put, entries = {}, {}, []
     for old, new in ions.items():
         atoms = exchanged_atoms(model, index, old, new, fraction, where, seed)
-        numbers[atoms], charges[atoms] = number(new), ionic_charge(new)
+        numbers[atoms], charges[atoms] = number(new), parent.charge_of(new)
         taken[old], put[new] = len(atoms), len(atoms)
         entries += swap_entries(model.positions[atoms], f"{old}>{new}", domain)
     changed = replace(model, numbers=numbers, charges=charges, ledger=(*model.ledger, *entries))
-    crystal = product_crystal(model.domains[index].crystal, ions, product)
+    crystal = product_crystal(parent, ions, product)
     done = not any(_count(changed, index, old) for old in ions)
     if lattice == "product":
         if product is None:
@@ -117,20 +118,6 @@ def exchanged_atoms(
     return select(model, here, max(wanted, 0), where, seed)
 
 
-def ionic_charge(element: str) -> int:
-    """Usual formal charge of an element that comes in, e.
-
-    Raises
-    ------
-    InputError
-        It has none.
-    """
-    charge = usual_charge(number(element))
-    if charge is None:
-        raise InputError(f"{element} has no usual formal charge, so it cannot come in as an ion.")
-    return charge
-
-
 def swap_entries(positions: FloatArray, what: str, domain: str) -> list[LedgerEntry]:
     """Ledger entries of ions that changed on their sites."""
     return [
@@ -153,7 +140,7 @@ def product_crystal(
     charges = parent.charges.copy()
     for old, new in ions.items():
         here = parent.numbers == number(old)
-        numbers[here], charges[here] = number(new), ionic_charge(new)
+        numbers[here], charges[here] = number(new), parent.charge_of(new)
     if product is None:
         return replace(
             parent,

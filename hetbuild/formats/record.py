@@ -12,6 +12,7 @@ import numpy as np
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.crystal.crystal import CENTRING, Crystal
 from hetbuild.crystal.lattice import Coincidence, Direction
+from hetbuild.elements import number
 from hetbuild.errors import InputError
 from hetbuild.model import Domain, Interface, LedgerEntry, Model
 from hetbuild.names import check_name, shown
@@ -129,6 +130,9 @@ def _to_domain(record: Mapping[str, Any]) -> Domain:
     for key in ("vectors", "fractional"):
         crystal[key] = _floats(crystal[key])
     crystal["labels"] = tuple(crystal["labels"])
+    crystal["guessed"] = tuple(crystal.get("guessed", ()))
+    for element in (*crystal["guessed"], *crystal.get("foreign_charges", {})):
+        number(element)
     bulk = Crystal(**crystal)
     n = len(bulk.numbers)
     shapes = {
@@ -142,7 +146,7 @@ def _to_domain(record: Mapping[str, Any]) -> Domain:
         raise ValueError(f"the sites and symmetry of {bulk.name} do not agree")
     if not 0 < bulk.numbers.min() <= bulk.numbers.max() < 119:
         raise ValueError(f"{bulk.name} has sites of no element")
-    _text(bulk.source), _text(bulk.sha256)
+    _text(bulk.source), _text(bulk.status), _text(bulk.sha256)
     vectors, origin, datum = _cell(record["vectors"]), _floats(record["origin"]), record["datum"]
     _cell(bulk.vectors)
     if origin.shape != (3,) or not 0 <= datum < n or not np.isfinite(origin).all():

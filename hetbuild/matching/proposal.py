@@ -17,7 +17,7 @@ from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import Coincidence, plane_label
 from hetbuild.crystal.planes import PlaneLabel
 from hetbuild.crystal.terminations import Termination
-from hetbuild.elements import counts, symbol
+from hetbuild.elements import USUAL_CHARGES, counts, symbol
 from hetbuild.errors import InputError
 from hetbuild.matching.bicrystal import bicrystal
 from hetbuild.matching.registry import Minimum, scan
@@ -150,6 +150,8 @@ def _domain(p: Proposal, i: int, name: str) -> Iterator[str]:
     yield f"[domains.{name}]"
     # A basic string of TOML is a string of JSON.
     yield f"crystal = {json.dumps(p.sources[i], ensure_ascii=False)}"
+    if unusual := _unusual_charges(crystal):
+        yield f"charges = {{ {unusual} }}"
     yield "facets = ["
     for form, distance in morphology(crystal, p.sizes[i]):
         yield f"    {{ form = {list(form)}, distance = {distance:.3f} }},"
@@ -158,6 +160,13 @@ def _domain(p: Proposal, i: int, name: str) -> Iterator[str]:
     yield f'cut = {{ plane = {list(plane.asked)}, keep = "{keep}", at = {at} }}'
     # Before the cut, so that the outermost layer of the interface stays.
     yield "trim = { fewer_than = 2, before_cut = true }"
+
+
+def _unusual_charges(crystal: Crystal) -> str:
+    """Charges the build would not know by itself, in TOML."""
+    own = {e: crystal.charge_of(e) for e in counts(crystal.numbers)}
+    told = {e: q for e, q in own.items() if q != USUAL_CHARGES.get(e)}
+    return ", ".join(f"{e} = {q}" for e, q in told.items() if any(own.values()))
 
 
 def _join(p: Proposal, names: tuple[str, str]) -> Iterator[str]:

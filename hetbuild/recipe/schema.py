@@ -158,7 +158,8 @@ class DomainSpec(_Spec):
     crystal: str
     """Name of a shipped structure, or a CIF file (relative to the recipe)."""
     charges: Mapping[str, int] = Field(default_factory=dict)
-    """Formal charges in e where they differ from those in the CIF."""
+    """Formal charges in e by element where they differ from those in the CIF or from the usual
+    ones, of ligands and dopants too."""
     centre: Centre = Centre()
     facets: tuple[FacetSpec, ...] = ()
     radius: Number | None = None
@@ -308,6 +309,8 @@ class _StepSpec(_Spec):
     """Moves that may restore neutrality, as "remove Cl in sulfide"."""
     allow_charge: bool = False
     """Accept a model that is not neutral."""
+    charges: Mapping[str, int] = Field(default_factory=dict)
+    """Formal charges in e of ions that come in, by element, where they are not the usual ones."""
 
 
 _Schema = TypeVar("_Schema", bound=_Spec)
@@ -440,6 +443,14 @@ class Recipe(_Spec):
             if name not in names:
                 raise ValueError(f"unknown domain {name!r}; {nearest(name, names)}")
         return self
+
+    def with_charges(self, charges: Mapping[str, int]) -> Recipe:
+        """The recipe with formal charges in e, by element, stated for every domain."""
+        domains = {
+            name: spec.model_copy(update={"charges": {**spec.charges, **charges}})
+            for name, spec in self.domains.items()
+        }
+        return self.model_copy(update={"domains": domains})
 
 
 def _check_join(recipe: Recipe, names: list[str]) -> None:

@@ -42,6 +42,7 @@ def run_step(
     InputError, ImpossibleError
         As the step does; ImpossibleError also where it leaves a charge that nothing may restore.
     """
+    model = _with_charges(model, spec)
     match spec:
         case ReplaceSpec():
             changed, done = _replaced(model, spec, beside)
@@ -66,6 +67,24 @@ def run_step(
             done = [asdict(etched)]
     changed = _neutral(model, changed, spec, progress)
     return replace(changed, provenance=_provenance(changed, spec, done))
+
+
+def _with_charges(model: Model, spec: Step) -> Model:
+    """The charges a step states, known to the crystal of its domain."""
+    if not spec.charges:
+        return model
+    index = model.domain_named(spec.domain)
+    crystal = model.domains[index].crystal
+    own = set(counts(crystal.numbers)) & set(spec.charges)
+    if own:
+        raise InputError(
+            f"charges: {', '.join(sorted(own))} is an ion of {crystal.name} itself; state its "
+            "charge where the crystal is read, in the charges of its domain."
+        )
+    known = replace(crystal, foreign_charges={**crystal.foreign_charges, **spec.charges})
+    domains = list(model.domains)
+    domains[index] = replace(domains[index], crystal=known)
+    return replace(model, domains=tuple(domains))
 
 
 def exchange_spec(
