@@ -6,14 +6,20 @@ called; heavy imports live inside the commands, so that `hetbuild --help` stays 
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
+from contextlib import suppress
 from importlib import import_module
-from typing import NoReturn
+from types import FrameType
+from typing import NoReturn, TextIO
 
 import click
 
 from hetbuild import __version__
 from hetbuild.errors import HetbuildError
+from hetbuild.formats.staging import release_all
 
 VERBS = (
     "build",
@@ -31,6 +37,10 @@ VERBS = (
     "schema",
 )
 """Commands in the order of the help; each is the function of its name in the module of its name."""
+
+
+ENDING = tuple(getattr(signal, s) for s in ("SIGTERM", "SIGHUP") if hasattr(signal, s))
+"""Signals that end a run as an interrupt does."""
 
 
 class Verbs(click.Group):
@@ -55,24 +65,64 @@ def cli() -> None:
     """Build atomistic models of colloidal nanocrystal heterostructures, ready for DFT.
 
     Start with `hetbuild build`: it makes the CsPbCl3/PbS model in a folder cspbcl3-pbs. Exit codes:
-    0 done, 1 impossible as asked, 2 bad usage or input, 3 built but a check failed.
+    0 done, 1 impossible as asked, 2 bad usage or input, 3 built but a check failed, 128 + n ended
+    by signal n.
     """
+
+
+class Stopped(BaseException):
+    """A signal asked the process to end; files that wait to be placed are cleaned up on the way."""
 
 
 def main() -> NoReturn:
     """Entry point: errors become one clear text on stderr and the exit code of their kind."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {s: signal.getsignal(s) for s in ENDING}
+    try:
+        for s, handler in before.items():
+            if handler is not signal.SIG_IGN:  # as under nohup
+                signal.signal(s, _stop)
+        code = _run()
+    except Stopped as stopped:
+        code = 128 + int(stopped.args[0])
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
+    finally:
+        release_all()
+        for s, handler in before.items():
+            signal.signal(s, handler)
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
         code = cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        code = 130
-    except KeyboardInterrupt:
-        code = 130
+        sys.stdout.flush()
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return 128 + signal.SIGINT
     except click.ClickException as error:
         error.show()
-        code = error.exit_code
+        return error.exit_code
     except HetbuildError as error:
         click.echo(f"hetbuild: {error}", err=True)
-        code = error.exit_code
-    except BrokenPipeError:
-        code = 1
-    sys.exit(code if isinstance(code, int) else 0)
+        return error.exit_code
+    except MemoryError:
+        click.echo("hetbuild: Out of memory: ask for something smaller.", err=True)
+        return 1
+    except OSError as error:  # files of a user are read and written with errors of their own
+        _lose(sys.stdout)
+        if not isinstance(error, BrokenPipeError):
+            click.echo(f"hetbuild: Cannot write the output: {error.strerror}.", err=True)
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    raise Stopped(number)
+
+
+def _lose(stream: TextIO) -> None:
+    """What could not be written is not tried again when the interpreter ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -69,21 +69,21 @@ def _build(
 ) -> None:
     from hetbuild.analyse.report import inspect
     from hetbuild.cli.report_text import report_lines, verdict
-    from hetbuild.formats.files import refuse_existing, write_all
+    from hetbuild.formats.files import reserve
     from hetbuild.recipe.output import model_files, paths, stage_files
     from hetbuild.recipe.run import stages
 
-    refuse_existing(paths(folder, recipe.name, recipe.output), force)
-    with progress_bar("balancing") as progress:
-        history = list(stages(recipe, beside=beside, progress=progress))
-    model = history[-1][1]
-    report = inspect(model)
-    checks = verdict(model, report, recipe)
-    files = model_files(
-        folder, recipe.name, model, report, vacuum=recipe.vacuum, spec=recipe.output
-    )
-    files |= stage_files(folder, history) if each_stage else {}
-    write_all(files, force)
+    with reserve(paths(folder, recipe.name, recipe.output), force) as write:
+        with progress_bar("balancing") as progress:
+            history = list(stages(recipe, beside=beside, progress=progress))
+        model = history[-1][1]
+        report = inspect(model)
+        checks = verdict(model, report, recipe)
+        files = model_files(
+            folder, recipe.name, model, report, vacuum=recipe.vacuum, spec=recipe.output
+        )
+        files |= stage_files(folder, history) if each_stage else {}
+        write(files)
     for line in (*guesses(*(d.crystal for d in model.domains)), *_charged(model, recipe)):
         click.echo(line, err=True)
     written = [str(p) for p in files]

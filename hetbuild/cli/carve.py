@@ -36,9 +36,12 @@ def carve(
     """Carve a bare particle out of CRYSTAL, a shipped name or a CIF file."""
     from hetbuild.assemble.carve import Facet
     from hetbuild.assemble.carve import carve as cut_out
-    from hetbuild.formats.files import write_all
+    from hetbuild.formats.catalogue import check_ending
+    from hetbuild.formats.files import refuse_existing, write_all
     from hetbuild.formats.xyz import write_xyz
 
+    check_ending(output, "xyz")
+    refuse_existing([output], force)
     bulk = read_bulk(crystal, charges)
     shapes = [_facet(text, bulk, Facet, single=False) for text in forms]
     shapes += [_facet(text, bulk, Facet, single=True) for text in facets]

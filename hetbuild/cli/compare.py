@@ -25,8 +25,11 @@ def compare(first: Path, second: Path, as_json: bool) -> None:
     from hetbuild.analyse.compare import compare as laid
     from hetbuild.analyse.compare import compare_periodic
     from hetbuild.cli.report_text import comparison_lines
+    from hetbuild.formats.staging import recover
     from hetbuild.formats.xyz import read_positions, read_xyz
 
+    for path in (first, second):
+        recover(path.parent)
     parts = cell = None
     try:
         model = read_xyz(first)

@@ -66,7 +66,7 @@ def _exported(
     options: dict[str, Any],
 ) -> dict[Path, Callable[[TextIO], None]]:
     """Path and writer of each file that `export` makes."""
-    from hetbuild.formats.catalogue import CP2K, cp2k_files, format_named
+    from hetbuild.formats.catalogue import CP2K, check_ending, cp2k_files, format_named
     from hetbuild.library import structures
     from hetbuild.names import safe_name
 
@@ -79,7 +79,9 @@ def _exported(
             named = ", ".join("--" + k.replace("_", "-") for k in given)
             raise InputError(f"{named} belongs to --to cp2k, not to --to {to}.")
     if str(model) in structures() and not model.exists():
-        return {_file(output, f"{model}.cif"): _crystal_writer(str(model), to)}
+        path = _file(output, f"{model}.cif")
+        check_ending(path, "cif")
+        return {path: _crystal_writer(str(model), to)}
     read = read_model(model, crystals)
     name = safe_name(model.stem)
     if to == CP2K:
@@ -92,6 +94,7 @@ def _exported(
         settings = cp2k_options(parse_step(Cp2kSpec, given))
         return cp2k_files(read, folder, name, *settings)
     path = _file(output, f"{name}{chosen.ending}")
+    check_ending(path, to)
     return {path: lambda s: chosen.write(read, s, vacuum)}
 
 

@@ -44,8 +44,10 @@ def guesses(*crystals: Crystal) -> list[str]:
 
 
 def read_model(path: Path, crystals: str | None, charges: tuple[str, ...] = ()) -> Model:
+    from hetbuild.formats.staging import recover
     from hetbuild.formats.xyz import read_xyz
 
+    recover(path.parent)
     if crystals is None:
         return read_xyz(path)
     from hetbuild.analyse.labels import model_of

@@ -34,6 +34,8 @@ class Format:
     """For whom it is."""
     write: Callable[[Model, TextIO, float], None]
     """Takes the model, the stream and the vacuum around the particle in Å."""
+    also: tuple[str, ...] = ()
+    """Other endings that programs know it by."""
 
 
 def boxed(model: Model, vacuum: float) -> Atoms:
@@ -64,15 +66,20 @@ FORMATS: Mapping[str, Format] = {
         ".vesta", "VESTA: view, bonds, octahedra", lambda m, s, v: write_vesta(m, s, vacuum=v)
     ),
     "cif": Format(".cif", "P1 in a vacuum box", lambda m, s, v: write_cif(m, s, vacuum=v)),
-    "xyz": Format(".xyz", "extended XYZ with the record", lambda m, s, _: write_xyz(m, s)),
-    "plain-xyz": Format(
-        "-plain.xyz", "element and position", lambda m, s, _: write_plain_xyz(m, s)
+    "xyz": Format(
+        ".xyz", "extended XYZ with the record", lambda m, s, _: write_xyz(m, s), (".extxyz",)
     ),
-    "poscar": Format(".poscar", "VASP, sorted by element", _by_ase("vasp", sort=True)),
+    "plain-xyz": Format(
+        "-plain.xyz", "element and position", lambda m, s, _: write_plain_xyz(m, s), (".xyz",)
+    ),
+    "poscar": Format(
+        ".poscar", "VASP, sorted by element", _by_ase("vasp", sort=True), (".vasp", "POSCAR")
+    ),
     "lammps": Format(
         ".lammps",
         "LAMMPS data, atom_style charge",
         _by_ase("lammps-data", atom_style="charge", masses=True),
+        (".data", ".lmp"),
     ),
     "gromacs": Format(".gro", "GROMACS coordinates", _by_ase("gromacs")),
     "xsf": Format(".xsf", "XCrySDen", _by_ase("xsf")),
@@ -94,6 +101,23 @@ def format_named(name: str) -> Format:
         known = [*FORMATS, CP2K]
         raise InputError(f"No format is called {name!r}; {nearest(name, known)}")
     return FORMATS[name]
+
+
+def check_ending(path: Path, name: str) -> None:
+    """Refuse a file whose name says another format than what goes into it.
+
+    Raises
+    ------
+    InputError
+        It does; the text lists what the format's files may end in.
+    """
+    chosen = format_named(name)
+    endings = (chosen.ending, *chosen.also)
+    if not path.name.endswith(endings):
+        raise InputError(
+            f"{path} would hold {name}, whose files end in {' or '.join(endings)}: programs go by "
+            "the ending. Name it so, or choose the format with hetbuild export --to."
+        )
 
 
 def cp2k_files(

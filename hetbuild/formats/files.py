@@ -1,14 +1,24 @@
-"""Writing files so that a failure leaves nothing behind and nothing existing is lost."""
+"""Writing files so that a run's files appear together or not at all, and none is lost.
+
+Files are written into a hidden folder beside their places and moved when all are on disk: see
+`hetbuild.formats.staging`. A run that fails, is interrupted or killed leaves what was there before.
+"""
 
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 from hetbuild.errors import InputError
+from hetbuild.formats.staging import Staging, claim
+from hetbuild.names import shown
+
+Writers = Mapping[Path, Callable[[TextIO], None]]
 
 
 def refuse_existing(paths: Sequence[Path], force: bool) -> None:
@@ -17,59 +27,106 @@ def refuse_existing(paths: Sequence[Path], force: bool) -> None:
     Raises
     ------
     InputError
-        A path exists and `force` is false, or it is a folder.
+        A path exists and `force` is false, or it is something else than a file, which nothing
+        overwrites.
     """
-    taken = [str(p) for p in paths if p.exists()]
+    modes = {p: _mode(p) for p in paths}
+    other = [str(p) for p, mode in modes.items() if mode is not None and not stat.S_ISREG(mode)]
+    if other:
+        raise InputError(
+            f"{', '.join(other)}: a folder or device is in the way, which --force does not "
+            "overwrite. Move it, or give another place with -o."
+        )
+    taken = [str(p) for p, mode in modes.items() if mode is not None]
     if taken and not force:
         raise InputError(f"In the way: {', '.join(taken)}. Use --force to overwrite.")
 
 
-def write_all(files: Mapping[Path, Callable[[TextIO], None]], force: bool) -> None:
-    """Write every file to a temporary one beside it, then rename all; or leave nothing.
+@contextmanager
+def reserve(paths: Sequence[Path], force: bool) -> Iterator[Callable[[Writers], None]]:
+    """Keep the place of a set of files from before the work until they are written.
+
+    Gives the function that writes them, once: those of `paths` and others in the same folder.
 
     Raises
     ------
     InputError
-        A file is in the way, or a folder cannot be written.
+        A file is in the way, a folder cannot be written, or another process writes there.
     """
+    refuse_existing(paths, force)
+    anchor, name = _where(paths)
+    try:
+        staging = claim(anchor, name)
+    except OSError as error:
+        raise InputError(f"Cannot write in {anchor}: {error.strerror}.") from None
+    try:
+        yield partial(_write, staging, force)
+    finally:
+        staging.release()
+
+
+def write_all(files: Writers, force: bool) -> None:
+    """Write every file, or leave everything as it was.
+
+    Raises
+    ------
+    InputError
+        A file is in the way, a folder cannot be written, or another process writes there.
+    """
+    with reserve(list(files), force) as write:
+        write(files)
+
+
+def _write(staging: Staging, force: bool, files: Writers) -> None:
     refuse_existing(list(files), force)
-    made: list[Path] = []
-    pending: dict[Path, Path] = {}
+    anchor = staging.folder.parent
+    path = anchor
     try:
         for path, write in files.items():
-            made += _make_folder(path.parent)
-            pending[path] = _temporary(path)
-            with pending[path].open("w", encoding="utf-8", newline="\n") as stream:
+            waiting = staging.new / _absolute(path).relative_to(anchor)
+            waiting.parent.mkdir(parents=True, exist_ok=True)
+            with waiting.open("w", encoding="utf-8", newline="\n") as stream:
                 write(stream)
-        for path, temporary in pending.items():
-            temporary.replace(path)
+                stream.flush()
+                os.fsync(stream.fileno())
+            if path.suffix == ".sh":
+                waiting.chmod(waiting.stat().st_mode | 0o111 & ~_mask())
+        staging.place()
     except OSError as error:
-        _clean(pending, made)
-        raise InputError(f"Cannot write {error.filename or path}: {error.strerror}.") from None
-    except BaseException:
-        _clean(pending, made)
-        raise
+        raise InputError(f"Cannot write {path}: {error.strerror or error}.") from None
 
 
-def _temporary(path: Path) -> Path:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
+def _where(paths: Sequence[Path]) -> tuple[Path, str]:
+    """The folder that receives a set of files, there already, and what to call their staging."""
+    whole = {_absolute(p) for p in paths}
+    anchor = Path(os.path.commonpath([p.parent for p in whole]))
+    missing = ""
+    while not anchor.is_dir():
+        if anchor.exists():
+            raise InputError(f"Cannot write {paths[0]}: {anchor} is a file, not a folder.")
+        missing, anchor = anchor.name, anchor.parent
+    if not missing:
+        missing = next(iter(whole)).name if len(whole) == 1 else "folder"
+    return anchor, missing
+
+
+def _absolute(path: Path) -> Path:
+    """Links to folders followed, one that stands in the file's place not: that is replaced."""
+    return Path(os.path.realpath(path.parent)) / path.name
+
+
+def _mode(path: Path) -> int | None:
+    """Of what is there, links followed; None where nothing is."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"Cannot write {shown(str(path), 200)}: {why}.") from None
+
+
+def _mask() -> int:
     mask = os.umask(0)
     os.umask(mask)
-    Path(name).chmod((0o777 if path.suffix == ".sh" else 0o666) & ~mask)
-    return Path(name)
-
-
-def _make_folder(folder: Path) -> list[Path]:
-    """Create a folder and its parents; the ones created, innermost first."""
-    missing = [p for p in (folder, *folder.parents) if not p.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    return missing
-
-
-def _clean(pending: Mapping[Path, Path], made: Sequence[Path]) -> None:
-    for temporary in pending.values():
-        temporary.unlink(missing_ok=True)
-    for folder in sorted(set(made), key=lambda p: -len(p.parts)):
-        if not any(folder.iterdir()):
-            folder.rmdir()
+    return mask
