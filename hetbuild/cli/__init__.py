@@ -32,6 +32,7 @@ VERBS = (
     "compare",
     "image",
     "match",
+    "sweep",
     "planes",
     "carve",
     "schema",

@@ -68,10 +68,11 @@ def _build(
     verbose: bool,
 ) -> None:
     from hetbuild.analyse.report import inspect
-    from hetbuild.cli.report_text import report_lines, verdict
+    from hetbuild.cli.report_text import report_lines
     from hetbuild.formats.files import reserve
     from hetbuild.recipe.output import model_files, paths, stage_files
     from hetbuild.recipe.run import stages
+    from hetbuild.recipe.verdict import verdict
 
     with reserve(paths(folder, recipe.name, recipe.output), force) as write:
         with progress_bar("balancing") as progress:

@@ -501,7 +501,7 @@ def read_recipe(path: Path, settings: tuple[str, ...] = (), *, trust: bool = Fal
         The file cannot be read, is no TOML, or is no valid recipe; the text lists every fault. It
         names a CIF file outside its folder.
     """
-    tree = _load(path)
+    tree = load_tree(path)
     if not trust:
         _keep_inside(tree, path)
     for setting in settings:
@@ -539,7 +539,14 @@ def parse_recipe(tree: Mapping[str, Any], where: str = "recipe") -> Recipe:
         raise InputError(f"{where} is not a valid recipe:\n{faults}") from None
 
 
-def _load(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+def load_tree(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """What a recipe file states, on top of what it extends, not yet validated.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, is no TOML, or extends itself.
+    """
     if path in seen:
         raise InputError(f"{path} extends itself.")
     try:
@@ -552,7 +559,7 @@ def _load(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if base is None:
         return tree
     base = check_name(base, f"recipe that {path} extends")
-    return _merged(_load(path.with_name(f"{base}.toml"), (*seen, path)), tree)
+    return _merged(load_tree(path.with_name(f"{base}.toml"), (*seen, path)), tree)
 
 
 def _keep_inside(tree: Mapping[str, Any], path: Path) -> None:

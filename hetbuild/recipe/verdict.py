@@ -1,0 +1,31 @@
+"""Is the finished model what its recipe asked for?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hetbuild.analyse.report import Report
+from hetbuild.elements import formula, parse_formula
+from hetbuild.model import Model
+from hetbuild.recipe.schema import Recipe
+
+
+def verdict(model: Model, report: Report, recipe: Recipe) -> list[str]:
+    """What the finished model fails of what its recipe asked for; empty when all is well."""
+    failed = []
+    wanted = recipe.balance.target if recipe.balance else None
+    charge = (wanted.charge or 0) if wanted else None
+    if charge is not None and model.charge != charge:
+        failed.append(f"formal charge {model.charge:+d} e, target {charge:+d} e")
+    if recipe.composition and report.formula != formula(parse_formula(recipe.composition)):
+        failed.append(f"composition is {report.formula}, must be {recipe.composition}")
+    targets: Mapping[str, str] = wanted.domains if wanted and not recipe.steps else {}
+    for name, text in targets.items():
+        if report.formulas[name] != formula(parse_formula(text)):
+            failed.append(f"{name} is {report.formulas[name]}, target {text}")
+    floors = recipe.join.floors.model_dump() if recipe.join and not recipe.steps else {}
+    for contact in report.contacts:
+        limit = floors.get(contact.kind.replace("-", "_"), 0.0)
+        if contact.distance < limit - 1e-6:
+            failed.append(f"{contact.kind} contact {contact.distance:.3f} Å, limit {limit:g} Å")
+    return failed

@@ -1,0 +1,122 @@
+"""Dask runs a sweep: on this machine, on a scheduler that is there, or as SLURM jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.sweep.task import run_variant
+from hetbuild.sweep.variants import Variant
+
+RETRIES = 3
+"""How often a variant goes to another worker after one was killed with it."""
+
+WAIT = 10.0
+"""Seconds in which a scheduler must answer."""
+
+
+def available_cores() -> int:
+    """Processors this process may use."""
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def client(
+    *, workers: int | None = None, scheduler: str | None = None, slurm: Mapping[str, Any] | None
+) -> Iterator[Any]:
+    """A dask client: of `scheduler`, of SLURM jobs, else of `workers` processes on this machine.
+
+    slurm: options of `dask_jobqueue.SLURMCluster`, and `jobs`, how many to ask for.
+
+    Raises
+    ------
+    InputError
+        dask is not installed, an option SLURM's cluster does not take.
+    ImpossibleError
+        No scheduler answers at the address.
+    """
+    try:
+        import dask
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise InputError("Sweeps need dask: pip install 'hetbuild[cluster]'.") from None
+    settings = {
+        "distributed.scheduler.allowed-failures": RETRIES,
+        "distributed.worker.daemon": True,
+        "distributed.admin.log-format": "%(message)s",
+        "logging.distributed": "error",
+    }
+    with dask.config.set(settings):
+        if scheduler is not None:
+            try:
+                connected = Client(scheduler, timeout=WAIT)
+            except (OSError, ValueError, TimeoutError) as error:
+                raise ImpossibleError(
+                    f"No dask scheduler answers at {scheduler!r}: {error or 'no answer'}. Start "
+                    "one with `dask scheduler`, or leave --scheduler out."
+                ) from None
+            with connected:
+                yield connected
+            return
+        cluster = (
+            _slurm(slurm)
+            if slurm is not None
+            else LocalCluster(
+                n_workers=workers or available_cores(),
+                threads_per_worker=1,
+                dashboard_address=None,
+                silence_logs=50,
+            )
+        )
+        with cluster, Client(cluster) as connected:
+            yield connected
+
+
+def _slurm(options: Mapping[str, Any]) -> Any:
+    try:
+        from dask_jobqueue import SLURMCluster
+    except ImportError:
+        raise InputError("--slurm needs dask-jobqueue: pip install 'hetbuild[cluster]'.") from None
+    given = dict(options)
+    jobs = int(given.pop("jobs", 1))
+    try:
+        made = SLURMCluster(**given)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"--slurm: {error}. It takes the options of dask_jobqueue.SLURMCluster, as "
+            "queue=long,cores=4,memory=8GB,walltime=02:00:00,jobs=10."
+        ) from None
+    made.scale(jobs=jobs)
+    return made
+
+
+def run(folder: str, variants: Sequence[Variant], connected: Any) -> Iterator[dict[str, Any]]:
+    """Lines of the table as variants end, in the order they end.
+
+    A variant whose worker was killed goes to others; one that kills its workers fails alone.
+    """
+    from distributed import as_completed
+
+    futures = {
+        connected.submit(
+            run_variant, folder, v.key, v.settings, v.recipe, v.beside, v.export,
+            key=f"variant-{v.key}", pure=True,
+        ): v
+        for v in variants
+    }  # fmt: skip
+    for future in as_completed(futures):
+        variant = futures[future]
+        try:
+            yield future.result()
+        except Exception as error:  # whatever took the worker down: this variant fails alone
+            yield {
+                "key": variant.key,
+                **variant.settings,
+                "status": "failed",
+                "error": f"{type(error).__name__}: {error}",
+            }
+        future.release()

@@ -1,0 +1,149 @@
+"""What a sweep file says: a base recipe, axes that change it, what is written for each model."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hetbuild.errors import InputError, nearest
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
+
+MOST_VALUES = 100_000
+"""Of one range; more is a slip of the pen."""
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class RangeSpec(_Spec):
+    """Numbers from `first` to `last`, both included, `step` apart."""
+
+    first: float
+    last: float
+    step: float = 1.0
+    unit: str = ""
+    """Written behind each number, as nm; left out: numbers."""
+
+    @model_validator(mode="after")
+    def _finite(self) -> RangeSpec:
+        if not self.step > 0 or not self.first <= self.last:
+            raise ValueError("a range takes step above 0 and first no larger than last")
+        if not (self.last - self.first) / self.step < MOST_VALUES:
+            raise ValueError(f"more than {MOST_VALUES} values in one range")
+        return self
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """All of them; whole numbers as integers."""
+        count = int((self.last - self.first) / self.step + 1e-9) + 1
+        numbers = [round(self.first + k * self.step, 9) for k in range(count)]
+        whole = all(n == int(n) for n in numbers)
+        plain = [int(n) if whole else n for n in numbers]
+        return tuple(f"{n:g} {self.unit}" if self.unit else n for n in plain)
+
+
+class PairsSpec(_Spec):
+    """Recipes of the best rows of `hetbuild match` of two crystals."""
+
+    first: str
+    """Crystal: a shipped name, or a CIF file beside the sweep."""
+    second: str
+    rows: int = Field(default=3, ge=1)
+    """How many of the matches, best first."""
+    sort: Literal["score", "area", "strain"] = "score"
+    max_index: int = 2
+    max_strain: float = 3.5
+    """%."""
+    size: float = 30.0
+    """Of each particle, Å."""
+
+
+class AxisSpec(_Spec):
+    """One direction of the sweep. Axes multiply; the keys of one axis change together."""
+
+    key: str | None = None
+    """Key of the recipe, as domains.perovskite.crystal."""
+    keys: tuple[str, ...] = ()
+    """Several that change together; each value is then a list with one for each key."""
+    values: tuple[Any, ...] = ()
+    range: RangeSpec | None = None
+    """Instead of values."""
+    recipe: tuple[str, ...] = ()
+    """Instead of a key: base recipes, shipped names or TOML files beside the sweep."""
+    match: PairsSpec | None = None
+    """Instead of a key: recipes made of matches."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> AxisSpec:
+        kinds = [self.key is not None, bool(self.keys), bool(self.recipe), self.match is not None]
+        if sum(kinds) != 1:
+            raise ValueError("an axis takes one of key, keys, recipe and match")
+        if self.key is None and not self.keys:
+            if self.values or self.range:
+                raise ValueError("values and range belong to key or keys")
+            return self
+        if bool(self.values) == (self.range is not None):
+            raise ValueError("a key takes either values, at least one, or a range")
+        if self.keys:
+            wrong = [v for v in self.values if not isinstance(v, list | tuple)]
+            wrong += [v for v in self.values if v not in wrong and len(v) != len(self.keys)]
+            if self.range or wrong:
+                raise ValueError(
+                    f"each of the values must be a list of {len(self.keys)}, one for each of keys"
+                )
+        return self
+
+
+class SweepSpec(_Spec):
+    """A sweep: which models, and what is written for each."""
+
+    name: str = Field(pattern=NAME)
+    """Names the folder."""
+    recipe: str | None = None
+    """Base recipe: a shipped name, or a TOML file beside the sweep."""
+    axes: tuple[AxisSpec, ...] = ()
+    export: tuple[str, ...] = ()
+    """Further formats of each model, as `hetbuild export --to`: poscar, lammps, cp2k, ..."""
+
+    @model_validator(mode="after")
+    def _one_base(self) -> SweepSpec:
+        bases = [a for a in self.axes if a.recipe or a.match]
+        if len(bases) + (self.recipe is not None) != 1:
+            raise ValueError("state one base: recipe, or one axis of recipe or match")
+        return self
+
+
+def read_sweep(path: Path) -> SweepSpec:
+    """Read and validate a sweep file.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, is no TOML, or is no sweep; the text lists every fault.
+    """
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"Cannot read sweep {path}: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path} is not TOML: {error}") from None
+    try:
+        return SweepSpec.model_validate(tree)
+    except ValidationError as error:
+        faults = "\n".join("  " + _fault(e) for e in error.errors())
+        raise InputError(f"{path} is not a valid sweep:\n{faults}") from None
+
+
+def _fault(error: Any) -> str:
+    place = [str(p) for p in error["loc"]]
+    where = ".".join(place) or "sweep"
+    if error["type"] == "extra_forbidden":
+        inner = {**RangeSpec.model_fields, **PairsSpec.model_fields}
+        known = {1: SweepSpec.model_fields, 3: AxisSpec.model_fields}.get(len(place), inner)
+        return f"{where}: unknown key; {nearest(place[-1], known)}"
+    return f"{where}: {error['msg'].removeprefix('Value error, ')}"

@@ -1,0 +1,272 @@
+"""Sweeps: axes, keys, what is built once, what fails alone, kills."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from test_cli import run
+
+from hetbuild.errors import InputError
+from hetbuild.formats.xyz import read_xyz
+from hetbuild.sweep.spec import read_sweep
+from hetbuild.sweep.store import open_store, write_table
+from hetbuild.sweep.task import run_variant
+from hetbuild.sweep.variants import Variant, expand
+
+CUBES = """
+name = "cubes"
+[[axes]]
+recipe = ["cspbcl3-cube-1", "cspbbr3-cube-1", "cspbi3-cube-1"]
+[[axes]]
+key = "vacuum"
+range = { first = 8, last = 9 }
+"""
+
+
+def variants(text: str, folder: Path) -> tuple[Variant, ...]:
+    (folder / "sweep.toml").write_text(text)
+    return expand(read_sweep(folder / "sweep.toml"), folder)
+
+
+def build(folder: Path, variant: Variant) -> dict[str, object]:
+    v = variant
+    return run_variant(str(folder), v.key, v.settings, v.recipe, v.beside, v.export)
+
+
+def test_axes_multiply_and_keys_of_one_axis_change_together(tmp_path: Path) -> None:
+    found = variants(CUBES, tmp_path)
+    assert len(found) == len({v.key for v in found}) == 6
+    assert [v.settings["vacuum"] for v in found] == [8, 9] * 3
+    zipped = variants(
+        'name = "z"\nrecipe = "cspbcl3-cube-1"\n[[axes]]\nkeys = ["name", "vacuum"]\n'
+        'values = [["a", 8], ["b", 9]]\n',
+        tmp_path,
+    )
+    assert [(v.recipe["name"], v.recipe["vacuum"]) for v in zipped] == [("a", 8.0), ("b", 9.0)]
+
+
+def test_keys_depend_on_what_is_built_and_on_nothing_else(tmp_path: Path) -> None:
+    first = variants(CUBES, tmp_path)
+    reordered = CUBES.replace(
+        '"cspbcl3-cube-1", "cspbbr3-cube-1"', '"cspbbr3-cube-1", "cspbcl3-cube-1"'
+    )
+    assert {v.key for v in variants(reordered, tmp_path)} == {v.key for v in first}
+    other = variants(CUBES.replace("first = 8", "first = 7"), tmp_path)
+    assert len({v.key for v in other} - {v.key for v in first}) == 3
+    exported = variants(
+        'export = ["poscar"]\n' + CUBES.replace('name = "cubes"', 'name = "cubes"'), tmp_path
+    )
+    assert not {v.key for v in exported} & {v.key for v in first}
+
+
+def test_pairs_of_a_match_become_recipes(tmp_path: Path) -> None:
+    found = variants(
+        'name = "pairs"\n[[axes]]\n'
+        'match = { first = "CsPbCl3", second = "PbS", rows = 2, size = 20 }\n',
+        tmp_path,
+    )
+    assert len(found) == 2
+    assert all(set(v.recipe["domains"]) for v in found)
+    assert found[0].settings["match"] != found[1].settings["match"]
+
+
+BASE = 'name = "x"\nrecipe = "cspbcl3-cube-1"\n'
+FACET = "domains.perovskite.facets.7.planes"
+
+
+def axis(key: str, values: str) -> str:
+    return f"{BASE}[[axes]]\nkey = {key!r}\n{values}"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (axis("vacum", "values = [1]"), "did you mean 'vacuum'"),
+        (axis("vacuum", "values = []"), "at least one"),
+        (axis("vacuum", "values = [8]").replace("key =", "kye ="), "did you mean 'key'"),
+        (axis("vacuum", "values = [8, 8]"), "same model"),
+        (axis("vacuum.a", "values = [8]"), "vacuum"),
+        (axis(FACET, "values = [8]"), "'7' is not one of"),
+        (axis("vacuum", "values = [8]").replace("recipe =", "title ="), "unknown key"),
+        ('name = "x"\n[[axes]]\nkey = "vacuum"\nvalues = [8]', "state one base"),
+        (BASE.replace('"x"', '"../x"'), "name"),
+        (axis("vacuum", "range = { first = 1, last = 1e300 }"), "more than"),
+        ('name = "x"\nrecipe = "nowhere"', "No shipped recipe"),
+        ("name =", "not TOML"),
+    ],
+)
+def test_errors_of_a_sweep_file(text: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=says):
+        variants(text, tmp_path)
+
+
+def test_a_variant_is_built_once_and_stands_whole(tmp_path: Path) -> None:
+    (first, *_) = variants(CUBES, tmp_path)
+    folder = tmp_path / "cubes"
+    store = open_store(folder, "cubes")
+    row = build(folder, first)
+    assert row["status"] == "done"
+    assert row["formula"] == "Cs4PbCl6"
+    assert read_xyz(folder / str(row["path"])).charge == 0
+    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
+    assert build(folder, first) == row == store.row(first.key)
+    assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == before
+
+
+def test_a_failure_is_entered_and_holds_nothing_up(tmp_path: Path) -> None:
+    text = (
+        'name = "f"\nrecipe = "cspbcl3-cube-1"\n[[axes]]\nkey = "balance.target"\n'
+        'values = [{ formula = "Cs4PbCl6" }, { formula = "Cs40PbCl6" }]\n[[axes]]\n'
+        'key = "composition"\nvalues = ["Cs4PbCl6"]\n'
+    )
+    good, bad = variants(text, tmp_path)
+    store = open_store(tmp_path / "f", "f")
+    assert build(tmp_path / "f", bad)["status"] == "failed"
+    assert "Cs +" in str((store.row(bad.key) or {})["error"])
+    assert build(tmp_path / "f", good)["status"] == "done"
+    assert not store.is_done(bad.key)
+    assert not any((tmp_path / "f" / ".staging").iterdir())
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    open_store(tmp_path / "a", "a")
+    with pytest.raises(InputError, match="holds the sweep 'a'"):
+        open_store(tmp_path / "a", "b")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").touch()
+    with pytest.raises(InputError, match="holds no sweep"):
+        open_store(tmp_path / "other", "b")
+
+
+def test_leftovers_of_killed_workers_go(tmp_path: Path) -> None:
+    open_store(tmp_path / "a", "a")
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    host = os.uname().nodename
+    left = tmp_path / "a" / ".staging" / f"{host}~{dead.pid}~key"
+    mine = tmp_path / "a" / ".staging" / f"{host}~{os.getpid()}~key"
+    left.mkdir(parents=True)
+    mine.mkdir()
+    open_store(tmp_path / "a", "a")
+    assert not left.exists()
+    assert mine.exists()
+
+
+def test_tables_in_three_formats_say_the_same(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = [{"key": "a", "x": 1}, {"key": "b", "x": 2.5, "y": "text"}]
+    for suffix in ("csv", "json", "parquet"):
+        write_table(rows, tmp_path / f"t.{suffix}")
+    assert json.loads((tmp_path / "t.json").read_text()) == rows
+    with (tmp_path / "t.csv").open() as stream:
+        assert [r["y"] for r in csv.DictReader(stream)] == ["", "text"]
+    assert parquet.read_table(tmp_path / "t.parquet").to_pylist()[1]["x"] == 2.5
+    with pytest.raises(InputError, match=r"\.csv, \.json or \.parquet"):
+        write_table(rows, tmp_path / "t.xlsx")
+
+
+def test_the_command_builds_all_then_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    (tmp_path / "s.toml").write_text(CUBES)
+    told = run("sweep", "s.toml", "--dry-run", cwd=tmp_path)
+    assert told.stdout.startswith("6 variants: 0 done, 0 failed, 6 to build")
+    assert not (tmp_path / "cubes").exists()
+    done = run("sweep", "s.toml", "--workers", "2", "--json", "--ase-db", "all.db", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["variants"]
+    assert {r["formula"] for r in rows} == {"Cs4PbCl6", "Cs4PbBr6", "Cs4PbI6"}
+    from ase.db import connect
+
+    with connect(tmp_path / "cubes" / "all.db") as database:
+        assert {row.composition for row in database.select(ions=11)} == {r["formula"] for r in rows}
+    before = _times(tmp_path)
+    assert run("sweep", "s.toml", "-q", cwd=tmp_path).stdout == "cubes/results.csv\n"
+    assert before == _times(tmp_path)
+    assert "6 done, 0 failed, 0 to build" in run("sweep", "s.toml", "--status", cwd=tmp_path).stdout
+
+
+def test_errors_of_the_command(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text(CUBES)
+    for words, says in (
+        (["--workers", "2", "--scheduler", "tcp://127.0.0.1:1"], "Give one of"),
+        (["--results", "../r.csv"], "--results"),
+        (["--slurm", "queue"], "option=value"),
+        (["--ase-db", "x.json"], "--ase-db"),
+    ):
+        result = run("sweep", "s.toml", *words, cwd=tmp_path)
+        assert result.returncode == 2
+        assert says in result.stderr
+    assert not (tmp_path / "cubes").exists()
+
+
+def _times(folder: Path) -> list[int]:
+    return sorted(p.stat().st_mtime_ns for p in (folder / "cubes" / "models").rglob("*"))
+
+
+MANY = """
+name = "many"
+[[axes]]
+recipe = [{recipes}]
+[[axes]]
+key = "vacuum"
+range = {{ first = 5, last = {last}, step = 0.25 }}
+"""
+
+
+def many(folder: Path, last: float) -> None:
+    names = [f'"cspb{x}3-cube-{n}"' for x in ("cl", "br") for n in (1, 2)]
+    (folder / "s.toml").write_text(MANY.format(recipes=", ".join(names), last=last))
+
+
+@pytest.mark.cluster
+def test_kills_lose_nothing_and_build_nothing_twice(tmp_path: Path) -> None:
+    """A worker and then the driver are killed; the next run ends with each variant built once."""
+    many(tmp_path, 9.75)  # 80 variants
+    code = "from hetbuild.cli import main; main()"
+    command = [sys.executable, "-c", code, "sweep", "s.toml", "--workers", "2"]
+    driver = subprocess.Popen(command, cwd=tmp_path, start_new_session=True)
+    models = tmp_path / "many" / "models"
+    assert _wait(lambda: models.is_dir() and len(list(models.iterdir())) >= 8)
+    workers = _workers(driver.pid)
+    os.kill(workers[0], signal.SIGKILL)
+    assert _wait(lambda: len(list(models.iterdir())) >= 30)
+    os.killpg(driver.pid, signal.SIGKILL)
+    driver.wait()
+    first = {p.name: (p / "row.json").stat().st_mtime_ns for p in models.iterdir()}
+    assert 30 <= len(first) < 80
+    again = run("sweep", "s.toml", "--workers", "2", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert len(list(models.iterdir())) == 80
+    assert all((models / k / "row.json").stat().st_mtime_ns == t for k, t in first.items())
+    assert not any((tmp_path / "many" / ".staging").iterdir())
+    assert all(len(list(p.iterdir())) == 6 for p in models.iterdir())
+
+
+def _wait(ready: object, seconds: float = 240.0) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if ready():  # type: ignore[operator]
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _workers(driver: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rsplit(")", 1)[1].split()
+            words = (path.parent / "cmdline").read_text()
+        except OSError:
+            continue
+        if int(fields[1]) == driver and "spawn_main" in words:
+            found.append(int(path.parent.name))
+    return sorted(found)
