@@ -98,6 +98,7 @@ def axis(key: str, values: str) -> str:
         (axis("vacuum", "values = [8]").replace("recipe =", "title ="), "unknown key"),
         ('name = "x"\n[[axes]]\nkey = "vacuum"\nvalues = [8]', "state one base"),
         (BASE.replace('"x"', '"../x"'), "name"),
+        (axis("domains.perovskite.crystal", 'values = ["../../x.cif"]'), "outside the folder"),
         (axis("vacuum", "range = { first = 1, last = 1e300 }"), "more than"),
         ('name = "x"\nrecipe = "nowhere"', "No shipped recipe"),
         ("name =", "not TOML"),

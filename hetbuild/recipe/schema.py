@@ -503,7 +503,7 @@ def read_recipe(path: Path, settings: tuple[str, ...] = (), *, trust: bool = Fal
     """
     tree = load_tree(path)
     if not trust:
-        _keep_inside(tree, path)
+        keep_inside(tree, path)
     for setting in settings:
         _override(tree, setting)
     return parse_recipe(tree, where=str(path))
@@ -562,8 +562,14 @@ def load_tree(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     return _merged(load_tree(path.with_name(f"{base}.toml"), (*seen, path)), tree)
 
 
-def _keep_inside(tree: Mapping[str, Any], path: Path) -> None:
-    """Refuse CIF files outside the folder of a recipe: it may come from anyone."""
+def keep_inside(tree: Mapping[str, Any], path: Path) -> None:
+    """Refuse CIF files outside the folder of a recipe: it may come from anyone.
+
+    Raises
+    ------
+    InputError
+        The recipe of this path names one.
+    """
     folder = path.parent.resolve()
     for name in _named_files(tree):
         try:

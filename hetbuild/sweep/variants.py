@@ -61,6 +61,8 @@ def expand(spec: SweepSpec, beside: Path) -> tuple[Variant, ...]:
 
 def _trees(spec: SweepSpec, beside: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any], Path]]:
     """Settings, recipe and its folder of every combination."""
+    from hetbuild.recipe.schema import keep_inside
+
     axes = [list(_points(axis, beside)) for axis in spec.axes]
     first = [] if spec.recipe is None else [_read(spec.recipe, beside)]
     for combination in product(*axes):
@@ -72,6 +74,7 @@ def _trees(spec: SweepSpec, beside: Path) -> Iterator[tuple[dict[str, Any], dict
             settings |= point.settings
             for key, value in point.changes.items():
                 place(tree, key, value)
+        keep_inside(tree, folder / f"{spec.name}.toml")
         yield settings, tree, folder
 
 
