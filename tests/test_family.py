@@ -510,7 +510,7 @@ def test_measured_frames_hold_the_atoms(recipe: str) -> None:
 
 
 def test_tilt_does_not_depend_on_the_choice_of_axes() -> None:
-    from hetbuild.analyse.report import nearest_tilt
+    from hetbuild.analyse.interface import nearest_tilt
 
     crystal, other = load("CdS-wurtzite"), load("PbS")
     turn = Rotation.from_euler("zyx", [17, 8, 4], degrees=True).as_matrix()

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from hetbuild.analyse.frames import closest_setting, fit_frame, recognise
+from hetbuild.analyse.frames import closest_setting, fit_frame
+from hetbuild.analyse.interface import measure_interface
 from hetbuild.analyse.labels import model_of
-from hetbuild.analyse.report import inspect, measure_interface
+from hetbuild.analyse.report import inspect
 from hetbuild.crystal import lattice
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.model import Model
@@ -75,7 +76,7 @@ def test_pseudosymmetric_axes_are_told_apart() -> None:
 
 def test_wrong_crystals_are_refused(main_model: Model) -> None:
     with pytest.raises(ImpossibleError, match="The lattice of ZnS was not found"):
-        recognise(main_model.numbers, main_model.positions, [load("ZnS")])
+        model_of(main_model.numbers, main_model.positions, [load("CsPbCl3"), load("ZnS")])
     numbers = np.full(3, 79)
     with pytest.raises(InputError, match="No usual formal charge for Au: these atoms are foreign"):
         model_of(numbers, np.eye(3), [load("PbS")])

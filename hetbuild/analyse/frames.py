@@ -1,40 +1,49 @@
-"""Find crystals in bare positions: the frame of each, and which atom belongs to which.
+"""Find crystals in bare positions: where the lattice of each lies, with the strain it has there.
 
 A lattice vector takes a cation of a domain to another of the same element, whatever the crystal's
 basis. So orientations are proposed from pairs of such vectors around a few seed atoms, the setting
-and origin settled by the basis, and the frame refined by least squares over a growing region.
+and origin settled by the basis, and the frame, strain and all, refined from there outwards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
+from hetbuild.analyse.sites import charges_of
 from hetbuild.arrays import BoolArray, FloatArray, IntArray
 from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal
-from hetbuild.elements import symbol, usual_charge
+from hetbuild.elements import symbol
 from hetbuild.errors import ImpossibleError
 
 SEEDS = 24
 """Atoms tried as a start."""
-LENGTH_TOLERANCE = 0.10
-"""Relative; neighbours displaced by 0.2 Å rms change a 4 Å vector by this much."""
-ANGLE_TOLERANCE = 9.0
+LENGTH_TOLERANCE = 0.14
+"""Relative; neighbours displaced by 0.4 Å rms change a 5.6 Å vector by up to this much."""
+ANGLE_TOLERANCE = 12.0
 """Degrees."""
-MATCH = 0.8
-"""Å within which an atom counts as standing on a site."""
+STRAIN = 0.13
+"""Largest isotropic strain looked for: CsPbI3 on the lattice that CsPbCl3 left it is at -10 %."""
 LOCAL = 9.0
 """Å around a seed in which orientations are compared."""
-TOO_FEW = 0.6
-"""Share of a domain's own sites around a seed that must be occupied."""
+WIDTH = 0.6
+"""Å: an ion this far from a site fills it by exp(-1/2)."""
+MATCH = 1.5
+"""Å within which an atom counts as standing on a site."""
+TOO_FEW = 0.45
+"""Filling of a crystal's sites around a seed below which it is not there. Random positions reach
+0.3, halides 0.7 Å rms off their sites 0.65."""
 ENOUGH = 0.9
-"""Share at which no further seed is tried; its best setting is the one with least residual."""
-UNDECIDED = 0.3
-"""Å: residuals in two lattices closer than this leave an atom to its neighbours."""
+"""Filling at which no further seed is tried."""
+GOOD, FEW = 0.65, 8
+"""Filling at which so many seeds are enough."""
+REFINED = 6
+"""Starts that are refined; the one that fills most sites of the particle is the frame."""
+GROWTH = (7.0, 8.0, 9.0, 10.5, 12.0, 14.0, 17.0, 21.0, 26.0, 33.0, 42.0, 55.0, 75.0, np.inf, np.inf)
+"""Radii in Å around the seed in which a frame is refined, one after the other."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,17 +60,6 @@ class FrameFit:
     """Their indices."""
 
 
-@dataclass(frozen=True, eq=False)
-class Recognition:
-    """Which atom belongs to which crystal."""
-
-    domain: IntArray
-    """Index of the crystal, shape (N,)."""
-    frames: tuple[FrameFit, ...]
-    ambiguous: IntArray
-    """Atoms that both lattices explain about equally well."""
-
-
 def fit_frame(
     numbers: IntArray, positions: FloatArray, crystal: Crystal, *, seed_element: int | None = None
 ) -> FrameFit:
@@ -74,42 +72,20 @@ def fit_frame(
     ImpossibleError
         The atoms do not show this crystal's lattice.
     """
-    signs = _signs(numbers)
     element = int(crystal.numbers.max()) if seed_element is None else seed_element
     members = np.flatnonzero(numbers == element)
-    start = _best_start(members, positions, signs, crystal, element)
-    if start is None or start[0] < TOO_FEW:
-        found = "none" if start is None else f"{100 * start[0]:.0f} %"
+    ions = _Ions(numbers, positions, crystal)
+    starts = _starts(members, ions, crystal, element)
+    if not starts or starts[0].filling < TOO_FEW:
+        found = f"{100 * starts[0].filling:.0f} %" if starts else "none"
         raise ImpossibleError(
             f"The lattice of {crystal.name} was not found: of its sites around {len(members)} "
             f"{symbol(element)} atoms at best {found} are occupied. Name the crystals that the "
-            "particle is made of; lattices strained by more than 8 % are not found."
+            f"particle is made of; lattices strained by more than {100 * STRAIN:.0f} % are not "
+            "found."
         )
-    return _refined(positions, signs, crystal, start[1], start[2], start[3])
-
-
-def recognise(numbers: IntArray, positions: FloatArray, crystals: Sequence[Crystal]) -> Recognition:
-    """Frames of all crystals in a particle and the domain of each atom.
-
-    Raises
-    ------
-    ImpossibleError
-        One of the crystals is not found.
-    """
-    frames = tuple(
-        fit_frame(numbers, positions, c, seed_element=_exclusive(c, crystals, numbers))
-        for c in crystals
-    )
-    signs = _signs(numbers)
-    residual = np.stack(
-        [
-            _nearest_site(positions, signs, c, f.vectors, f.origin)[1]
-            for c, f in zip(crystals, frames, strict=True)
-        ],
-        axis=1,
-    )
-    domain, unsure = _by_residual(numbers, crystals, residual)
-    return Recognition(_by_neighbours(positions, domain, unsure), frames, np.flatnonzero(unsure))
+    fits = [_grown(ions, crystal, s) for s in starts[:REFINED]]
+    return max(fits, key=lambda f: _filled(ions, crystal, f))
 
 
 def closest_setting(fit: FrameFit, crystal: Crystal, reference: FloatArray) -> FrameFit:
@@ -144,33 +120,56 @@ def _off_sites(
     return float(away.min(axis=1).sum())
 
 
-def _signs(numbers: IntArray) -> IntArray:
-    kinds, index = np.unique(numbers, return_inverse=True)
-    return np.array([np.sign(usual_charge(int(z)) or 0) for z in kinds])[index]
+class _Ions:
+    """Atoms by the kind of site they can fill: a cation's element, or any anion."""
+
+    def __init__(self, numbers: IntArray, positions: FloatArray, crystal: Crystal) -> None:
+        from scipy.spatial import cKDTree
+
+        self.positions = positions
+        self.kind: IntArray = np.where(
+            charges_of(numbers, [crystal]) < 0, -1, numbers.astype(np.int64)
+        )
+        self.site_kind: IntArray = np.where(crystal.charges < 0, -1, crystal.numbers)
+        self.trees = {
+            int(k): cKDTree(positions[self.kind == k])
+            for k in np.unique(self.site_kind)
+            if (self.kind == k).any()
+        }
+
+    def filling(self, sites: FloatArray, kinds: IntArray) -> FloatArray:
+        """How well each site is filled by the nearest ion of its kind, 0 to 1, shape (S,)."""
+        filled = np.zeros(len(sites))
+        for k, tree in self.trees.items():
+            here = np.flatnonzero(kinds == k)
+            away = tree.query(sites[here], distance_upper_bound=4 * WIDTH)[0]
+            filled[here] = np.exp(-0.5 * (away / WIDTH) ** 2)
+        return filled
 
 
-def _exclusive(crystal: Crystal, crystals: Sequence[Crystal], numbers: IntArray) -> int | None:
-    """An element of the particle that only this crystal has."""
-    others = {int(z) for c in crystals if c is not crystal for z in c.numbers}
-    own = [int(z) for z in np.unique(crystal.numbers) if int(z) not in others and z in numbers]
-    return max(own, default=None)
+@dataclass(frozen=True, eq=False)
+class _Start:
+    """Where a crystal may lie."""
+
+    filling: float
+    """Of its sites around the seed, 0 to 1."""
+    vectors: FloatArray
+    origin: FloatArray
+    centre: FloatArray
+    """The seed's position."""
 
 
-def _best_start(
-    members: IntArray, positions: FloatArray, signs: IntArray, crystal: Crystal, element: int
-) -> tuple[float, FloatArray, FloatArray, FloatArray] | None:
-    """Share of sites met, vectors, origin and seed position of the best start."""
-    best = None
-    for seed in _seeds(positions[members]):
-        centre = positions[members[seed]]
-        for turn in _orientations(centre, positions[members], crystal):
-            for vectors, origin in _settings(crystal, turn, centre, element):
-                score, share = _local_fit(centre, positions, signs, crystal, vectors, origin)
-                if best is None or score > best[0] + 1e-9:
-                    best = (score, share, vectors, origin, centre)
-        if best is not None and best[1] > ENOUGH:
+def _starts(members: IntArray, ions: _Ions, crystal: Crystal, element: int) -> list[_Start]:
+    """The best orientation at each seed, best seed first."""
+    found = []
+    for seed in _seeds(ions.positions[members]):
+        start = _best_at(ions.positions[members[seed]], members, ions, crystal, element)
+        if start is not None:
+            found.append(start)
+        best = max((s.filling for s in found), default=0.0)
+        if best > ENOUGH or (len(found) >= FEW and best > GOOD):
             break
-    return None if best is None else best[1:]
+    return sorted(found, key=lambda s: -s.filling)
 
 
 def _seeds(points: FloatArray) -> IntArray:
@@ -180,6 +179,26 @@ def _seeds(points: FloatArray) -> IntArray:
     order = np.argsort(np.linalg.norm(points - points.mean(axis=0), axis=1), kind="stable")
     picked = np.linspace(0, 0.8 * (len(order) - 1), min(SEEDS, len(order)))
     return np.asarray(order[np.unique(picked.astype(int))])
+
+
+def _best_at(
+    centre: FloatArray, members: IntArray, ions: _Ions, crystal: Crystal, element: int
+) -> _Start | None:
+    """The orientation and setting that fill the sites around a seed best."""
+    turns = _orientations(centre, ions.positions[members], crystal)
+    if not len(turns):
+        return None
+    best: _Start | None = None
+    for seat in _seats(crystal, element):
+        offsets, kinds = _around(crystal, seat, ions.site_kind)
+        sites = np.einsum("si,pji->psj", offsets, turns) + centre
+        filled = ions.filling(sites.reshape(-1, 3), np.tile(kinds, len(turns)))
+        score = filled.reshape(len(turns), -1).mean(axis=1)
+        k = int(score.argmax())
+        if best is None or score[k] > best.filling + 1e-9:
+            vectors = crystal.vectors @ turns[k].T
+            best = _Start(float(score[k]), vectors, centre - seat @ vectors, centre)
+    return best
 
 
 def _short_vectors(crystal: Crystal) -> FloatArray:
@@ -196,141 +215,113 @@ def _short_vectors(crystal: Crystal) -> FloatArray:
     raise AssertionError("a lattice has vectors in more than one direction")
 
 
-def _orientations(centre: FloatArray, points: FloatArray, crystal: Crystal) -> list[FloatArray]:
-    """Rotations (row vectors times R.T) that put two lattice vectors on atoms near the seed."""
+def _orientations(centre: FloatArray, points: FloatArray, crystal: Crystal) -> FloatArray:
+    """Turns, scaled, that put two lattice vectors on atoms near the seed; shape (P, 3, 3)."""
     a, b = _short_vectors(crystal) @ crystal.vectors
+    lengths = np.linalg.norm(a), np.linalg.norm(b)
     offset = points - centre
-    length = np.linalg.norm(offset, axis=1)
-    near_a, near_b = (
-        offset[np.abs(length / np.linalg.norm(v) - 1) < LENGTH_TOLERANCE] for v in (a, b)
-    )
-    wanted = lattice.angle(a, b)
-    pairs = [
-        (u, v)
-        for u in near_a
-        for v in near_b
-        if abs(lattice.angle(u, v) - wanted) < ANGLE_TOLERANCE
-    ]
-    return [_triad(u, v) @ _triad(a, b).T for u, v in pairs]
+    away = np.linalg.norm(offset, axis=1)
+    near = [offset[np.abs(away / n - 1) < LENGTH_TOLERANCE] for n in lengths]
+    u, v = np.repeat(near[0], len(near[1]), axis=0), np.tile(near[1], (len(near[0]), 1))
+    nu, nv = np.linalg.norm(u, axis=1), np.linalg.norm(v, axis=1)
+    between = np.degrees(np.arccos(np.clip((u * v).sum(axis=1) / (nu * nv), -1, 1)))
+    fit = np.abs(between - lattice.angle(a, b)) < ANGLE_TOLERANCE
+    u, v = u[fit], v[fit]
+    scale = (nu[fit] / lengths[0] + nv[fit] / lengths[1]) / 2
+    turns = _triads(u, v) @ _triads(a[None], b[None])[0].T
+    return np.concatenate([turns, turns * scale[:, None, None]])
 
 
-def _triad(u: FloatArray, v: FloatArray) -> FloatArray:
-    """Orthonormal axes as columns: the bisector of two vectors and the normal to both."""
-    x = u / np.linalg.norm(u) + v / np.linalg.norm(v)
+def _triads(u: FloatArray, v: FloatArray) -> FloatArray:
+    """Orthonormal axes as columns, (P, 3, 3): bisector of two vectors, and the normal to both."""
+    x = u / np.linalg.norm(u, axis=1, keepdims=True) + v / np.linalg.norm(v, axis=1, keepdims=True)
     z = np.cross(u, v)
-    x, z = x / np.linalg.norm(x), z / np.linalg.norm(z)
-    return np.array([x, np.cross(z, x), z]).T
+    x = x / np.linalg.norm(x, axis=1, keepdims=True)
+    z = z / np.linalg.norm(z, axis=1, keepdims=True)
+    return np.stack([x, np.cross(z, x), z], axis=2)
 
 
-def _settings(
-    crystal: Crystal, turn: FloatArray, centre: FloatArray, element: int
-) -> list[tuple[FloatArray, FloatArray]]:
-    """Frames with the seed on each site of its element that lattice translations do not relate."""
-    vectors = crystal.vectors @ turn.T
+def _seats(crystal: Crystal, element: int) -> FloatArray:
+    """Sites of an element that lattice translations do not relate, fractional, shape (s, 3)."""
     sites = crystal.fractional[crystal.numbers == element]
     cells = np.round(sites @ np.linalg.inv(crystal.primitive) % 1.0, 4) % 1.0
     _, distinct = np.unique(cells, axis=0, return_index=True)
-    return [(vectors, centre - f @ vectors) for f in sites[np.sort(distinct)]]
+    return np.asarray(sites[np.sort(distinct)])
 
 
-def _local_fit(
-    centre: FloatArray,
-    positions: FloatArray,
-    signs: IntArray,
-    crystal: Crystal,
-    vectors: FloatArray,
-    origin: FloatArray,
-) -> tuple[float, float]:
-    """How well ions of the right sign fill the crystal's sites near the seed.
-
-    A score that falls with their distance, which tells pseudosymmetric settings apart, and the
-    share of sites that are filled.
-    """
-    from scipy.spatial import cKDTree
-
-    reach = np.arange(-3, 4)
-    cells = np.stack(np.meshgrid(reach, reach, reach, indexing="ij"), axis=-1).reshape(-1, 1, 3)
-    home = np.floor((centre - origin) @ np.linalg.inv(vectors))
-    sites = ((cells + home + crystal.fractional) @ vectors + origin).reshape(-1, 3)
-    kind = np.tile(np.sign(crystal.charges), len(cells))
-    near = np.linalg.norm(sites - centre, axis=1) < LOCAL
-    met, score = 0, 0.0
-    for sign in (-1, 1):
-        atoms = positions[signs == sign]
-        wanted = sites[near & (kind == sign)]
-        if len(atoms) and len(wanted):
-            away = cKDTree(atoms).query(wanted)[0] / MATCH
-            met += int((away < 1).sum())
-            score += float(np.maximum(1 - away**2, 0).sum())
-    total = max(1, int(near.sum()))
-    return score / total, met / total
+def _around(crystal: Crystal, seat: FloatArray, site_kind: IntArray) -> tuple[FloatArray, IntArray]:
+    """Sites within LOCAL of one, from it in Å of the crystal's axes (S, 3), and their kinds."""
+    reach = np.ceil(LOCAL * np.linalg.norm(np.linalg.inv(crystal.vectors), axis=0)).astype(int) + 1
+    axes = [np.arange(-n, n + 1) for n in reach]
+    cells = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 1, 3)
+    offsets = ((cells + crystal.fractional - seat) @ crystal.vectors).reshape(-1, 3)
+    kinds = np.tile(site_kind, len(cells))
+    near = np.linalg.norm(offsets, axis=1) < LOCAL
+    return offsets[near], kinds[near]
 
 
-def _refined(
-    positions: FloatArray,
-    signs: IntArray,
-    crystal: Crystal,
-    vectors: FloatArray,
-    origin: FloatArray,
-    centre: FloatArray,
-) -> FrameFit:
-    """Least squares over atoms on their sites, in a region that grows from the seed."""
-    distance = np.linalg.norm(positions - centre, axis=1)
-    for radius in (7.0, 9.0, 12.0, 16.0, 24.0, np.inf, np.inf):
-        site, residual = _nearest_site(positions, signs, crystal, vectors, origin)
-        used = np.flatnonzero((distance < radius) & (residual < MATCH))
-        design = np.hstack([site[used], np.ones((len(used), 1))])
-        solution = np.linalg.lstsq(design, positions[used], rcond=None)[0]
-        vectors, origin = np.array(solution[:3], float), np.array(solution[3], float)
-    site, residual = _nearest_site(positions, signs, crystal, vectors, origin)
-    matched = np.flatnonzero(residual < MATCH)
+def _grown(ions: _Ions, crystal: Crystal, start: _Start) -> FrameFit:
+    """Robust least squares over ions near their sites, in a region that grows from the seed."""
+    vectors, origin = start.vectors, start.origin
+    distance = np.linalg.norm(ions.positions - start.centre, axis=1)
+    for radius in GROWTH:
+        inside = np.flatnonzero(distance < radius)
+        site, residual = _nearest_site(ions, inside, crystal, vectors, origin)
+        on = residual < MATCH
+        if on.sum() >= 8:
+            vectors, origin = least_squares(
+                site[on], ions.positions[inside[on]], robust_weights(residual[on], WIDTH)
+            )
+        if len(inside) == len(distance):
+            break
+    everywhere = np.arange(len(distance))
+    for _ in range(4):
+        site, residual = _nearest_site(ions, everywhere, crystal, vectors, origin)
+        on = residual < MATCH
+        vectors, origin = least_squares(
+            site[on], ions.positions[on], robust_weights(residual[on], WIDTH)
+        )
+    matched = np.flatnonzero(on)
     rms = float(np.sqrt((residual[matched] ** 2).mean()))
     return FrameFit(vectors, origin, rms, matched)
 
 
-def _nearest_site(
-    positions: FloatArray,
-    signs: IntArray,
-    crystal: Crystal,
-    vectors: FloatArray,
-    origin: FloatArray,
+def robust_weights(residual: FloatArray, width: float | FloatArray) -> FloatArray:
+    """Weights that let displaced ions count little: (1 + (r/width)²)^-2; shape (N,)."""
+    return np.asarray((1 + (residual / width) ** 2) ** -2)
+
+
+def least_squares(
+    sites: FloatArray, positions: FloatArray, weights: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Nearest site of right sign: fractional coordinates (N, 3) and distance in Å (N,)."""
-    fractional = (positions - origin) @ np.linalg.inv(vectors)
-    nearest = np.full(positions.shape, np.nan)
-    best = np.full(len(positions), np.inf)
-    for f, q in zip(crystal.fractional, crystal.charges, strict=True):
+    """Lattice vectors (3, 3) and cell origin (3,), Å, that put sites on positions best.
+
+    sites: conventional coordinates, shape (N, 3); positions: Å, shape (N, 3); weights: shape (N,).
+    """
+    root = np.sqrt(weights)[:, None]
+    design = np.hstack([sites, np.ones((len(sites), 1))]) * root
+    solution = np.linalg.lstsq(design, positions * root, rcond=None)[0]
+    return np.array(solution[:3], float), np.array(solution[3], float)
+
+
+def _filled(ions: _Ions, crystal: Crystal, fit: FrameFit) -> float:
+    """How many ions of a particle the sites of a frame explain."""
+    everywhere = np.arange(len(ions.positions))
+    _, residual = _nearest_site(ions, everywhere, crystal, fit.vectors, fit.origin)
+    return float(np.exp(-0.5 * (residual / WIDTH) ** 2).sum())
+
+
+def _nearest_site(
+    ions: _Ions, atoms: IntArray, crystal: Crystal, vectors: FloatArray, origin: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Nearest site of the right kind: fractional coordinates (A, 3) and distance in Å (A,)."""
+    fractional = (ions.positions[atoms] - origin) @ np.linalg.inv(vectors)
+    nearest = np.full(fractional.shape, np.nan)
+    best = np.full(len(atoms), np.inf)
+    kind = ions.kind[atoms]
+    for f, k in zip(crystal.fractional, ions.site_kind, strict=True):
         site = np.rint(fractional - f) + f
         away = np.linalg.norm((site - fractional) @ vectors, axis=1)
-        better = (away < best) & (signs == np.sign(q))
+        better: BoolArray = (away < best) & (kind == k)
         nearest[better], best[better] = site[better], away[better]
     return nearest, best
-
-
-def _by_residual(
-    numbers: IntArray, crystals: Sequence[Crystal], residual: FloatArray
-) -> tuple[IntArray, BoolArray]:
-    """Domain by the nearer lattice; cations go only where their element belongs."""
-    cost = residual.copy()
-    for i, crystal in enumerate(crystals):
-        foreign = ~np.isin(numbers, crystal.numbers) & np.array(_signs(numbers) > 0)
-        cost[foreign, i] = np.inf
-    domain = cost.argmin(axis=1)
-    if len(crystals) == 1:
-        return domain, np.asarray(cost.min(axis=1) > 2 * MATCH)
-    ranked = np.sort(cost, axis=1)
-    return domain, np.asarray(ranked[:, 1] - ranked[:, 0] < UNDECIDED)
-
-
-def _by_neighbours(positions: FloatArray, domain: IntArray, unsure: BoolArray) -> IntArray:
-    """Undecided atoms, and decided ones alone among others, join what surrounds them."""
-    from scipy.spatial import cKDTree
-
-    result = domain.copy()
-    for _ in range(3):
-        sure = np.flatnonzero(~unsure)
-        _, around = cKDTree(positions[sure]).query(positions, k=min(8, len(sure)))
-        votes = (result[sure][np.atleast_2d(around)] == 1).mean(axis=1)
-        result[unsure] = (votes[unsure] > 0.5).astype(result.dtype)
-        result[votes > 0.85], result[votes < 0.15] = 1, 0
-    return result

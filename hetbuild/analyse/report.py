@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from itertools import product
 from typing import Any
 
 import numpy as np
 
 from hetbuild.analyse.continuity import Continuation, continuity
-from hetbuild.analyse.frames import closest_setting, fit_frame
-from hetbuild.arrays import BoolArray, IntArray, Plane
+from hetbuild.analyse.interface import MeasuredInterface, measure_interface
+from hetbuild.arrays import BoolArray
 from hetbuild.assemble.coherent import finite, strain_of
 from hetbuild.crystal import lattice
-from hetbuild.crystal.crystal import Crystal
-from hetbuild.crystal.lattice import Coincidence, Direction, plane_label
 from hetbuild.elements import number
-from hetbuild.errors import ImpossibleError
 from hetbuild.geometry.contacts import KINDS, Contact, closest_contacts, coordination
 from hetbuild.geometry.point_group import point_group_symbol
 from hetbuild.model import Domain, Model, Role
@@ -27,45 +23,6 @@ REPEATED = 14.0
 
 COORDINATION_CUTOFF = 3.6
 """Å within which an anion counts as a neighbour of Pb: above Pb-S 2.97, below the next shell."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tilt:
-    """Angle between the nearest cell axes of two domains that are not parallel."""
-
-    first: Plane
-    second: Plane
-    angle: float
-    """Degrees."""
-
-
-@dataclass(frozen=True, slots=True)
-class MeasuredInterface:
-    """An interface as the atoms show it."""
-
-    planes: tuple[Plane, Plane]
-    misalignment: float
-    """Angle between the two plane normals, degrees."""
-    coincidences: tuple[Coincidence, ...]
-    """Parallel in-plane lattice vectors that nearly agree in length, shortest misfit cell first."""
-    tilt: Tilt | None
-    spread: tuple[float, float]
-    """Rms distance in Å of the atoms from each fitted lattice."""
-    domains: tuple[Domain, Domain]
-    """The frames as fitted to the atoms."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "planes": [plane_label(p) for p in self.planes],
-            "misalignment": round(self.misalignment, 6),
-            "coincidences": [
-                {"directions": c.labels, "lengths": c.lengths, "mismatch": c.mismatch}
-                for c in self.coincidences
-            ],
-            "tilt": None if self.tilt is None else asdict(self.tilt),
-            "spread": self.spread,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,50 +132,6 @@ def coordination_by_region(
     }
 
 
-def measure_interface(model: Model) -> MeasuredInterface | None:
-    """Planes, coincident directions and tilt of a two-domain model, from its positions.
-
-    The plane is the lattice plane of the first crystal that parts the cations of the two domains by
-    the widest margin; the second's is the plane whose normal is nearest to it. None where the
-    atoms of a domain do not show their lattice.
-    """
-    try:
-        first, second = (_measured(model, i) for i in range(2))
-    except ImpossibleError:
-        return None
-    planes, misalignment = _parting_planes(model, first[0], second[0])
-    return MeasuredInterface(
-        planes=planes,
-        misalignment=misalignment,
-        coincidences=_coincidences(first[0], second[0], planes),
-        tilt=nearest_tilt(first[0], second[0]),
-        spread=(first[1], second[1]),
-        domains=(first[0], second[0]),
-    )
-
-
-def nearest_tilt(first: Domain, second: Domain, parallel: float = 0.5) -> Tilt | None:
-    """The cell axes <100> of two domains that are nearest to each other without being parallel.
-
-    parallel: degrees below which two axes count as parallel.
-    """
-    found = []
-    for u, v in product(_cell_axes(first.crystal), _cell_axes(second.crystal)):
-        apart = lattice.angle(np.array(u) @ first.vectors, np.array(v) @ second.vectors)
-        if parallel < apart <= 90.0:
-            found.append((round(apart, 6), -sum(u) - sum(v), u, v))
-    if not found:
-        return None
-    apart, _, u, v = min(found)
-    return Tilt((u[0], u[1], u[2]), (v[0], v[1], v[2]), apart)
-
-
-def _cell_axes(crystal: Crystal) -> list[tuple[int, ...]]:
-    """<100>, <010> and <001> with all symmetry-equivalent directions."""
-    images = np.vstack([crystal.rotations @ axis for axis in np.eye(3, dtype=np.int64)])
-    return [tuple(row) for row in np.unique(np.vstack([images, -images]), axis=0).tolist()]
-
-
 def _contacts(model: Model) -> tuple[Contact, ...]:
     if len(model.domains) == 2:
         a, b = model.domain == 0, model.domain == 1
@@ -268,91 +181,3 @@ def _is_core(model: Model, chosen: BoolArray) -> BoolArray:
         around = tree.query_ball_point(points[mine], 1.2 * float(nearest), return_length=True)
         result[mine] = around == around.max()
     return result
-
-
-def _measured(model: Model, index: int) -> tuple[Domain, float]:
-    """The domain with the frame its atoms show, labelled like the stored frame."""
-    domain = model.domains[index]
-    mine = model.domain == index
-    atoms = model.numbers[mine], model.positions[mine]
-    try:
-        fit = fit_frame(*atoms, domain.crystal)
-    except ImpossibleError:
-        # After an exchange that kept the lattice, the product may be strained beyond recognition.
-        strained = replace(domain.crystal, vectors=domain.vectors.copy())
-        fit = fit_frame(*atoms, strained)
-    frame = closest_setting(fit, domain.crystal, domain.vectors)
-    datum = frame.origin + domain.crystal.fractional[domain.datum] @ frame.vectors
-    return Domain(domain.name, domain.crystal, frame.vectors, datum, domain.datum), fit.rms
-
-
-def _parting_planes(
-    model: Model, first: Domain, second: Domain
-) -> tuple[tuple[Plane, Plane], float]:
-    planes = _low_index_planes(6)
-    normals = planes @ lattice.reciprocal(first.vectors)
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    cations = model.charges > 0
-    above = (model.positions[cations & (model.domain == 0)] @ normals.T).min(axis=0)
-    below = (model.positions[cations & (model.domain == 1)] @ normals.T).max(axis=0)
-    # Of planes that part the domains almost equally well the lowest index is meant.
-    margin = above - below
-    size = np.abs(planes).sum(axis=1)
-    best = int(np.lexsort((size, -np.round(margin, 1)))[0])
-    other = planes @ lattice.reciprocal(second.vectors)
-    other /= np.linalg.norm(other, axis=1, keepdims=True)
-    off = np.degrees(np.arccos(np.clip(other @ normals[best], -1.0, 1.0)))
-    partner = int(np.lexsort((size, np.round(off, 0)))[0])
-    labels = (_as_spaced(first, planes[best]), _as_spaced(second, planes[partner]))
-    return labels, float(off[partner])
-
-
-def _low_index_planes(highest: int) -> IntArray:
-    axis = np.arange(-highest, highest + 1)
-    grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
-    return np.asarray(grid[np.gcd.reduce(grid, axis=1) == 1])
-
-
-def _as_spaced(domain: Domain, hkl: Any) -> Plane:
-    """Indices of the lattice's own spacing: (-4 -4 2), not (-2 -2 1), of an F lattice."""
-    return lattice.primitive_plane(domain.crystal.primitive, [int(i) for i in hkl])
-
-
-def _coincidences(
-    first: Domain, second: Domain, planes: tuple[Plane, Plane]
-) -> tuple[Coincidence, ...]:
-    """Two in-plane coincidences, at right angles where there are such, else as near to it.
-
-    Where strain shears the cell, the second pair is parallel to 3 degrees only.
-    """
-    u, v = (_net_vectors(d, p) for d, p in zip((first, second), planes, strict=True))
-    found: list[tuple[float, Coincidence]] = []
-    for a, b in product(u, v):
-        ca, cb = a.vector @ first.vectors, b.vector @ second.vectors
-        apart = lattice.angle(ca, cb)
-        if apart < 3.0:
-            pair = lattice.coincidence(
-                (a, float(np.linalg.norm(ca))), (b, float(np.linalg.norm(cb)))
-            )
-            if abs(pair.mismatch) < 0.05:
-                found.append((apart, pair))
-    parallel = sorted((c for apart, c in found if apart < 1.0), key=lambda c: c.lengths[0])
-    if not parallel:
-        return ()
-    start = parallel[0].first.vector @ first.vectors
-
-    def off_square(pair: Coincidence) -> float:
-        return abs(lattice.angle(pair.first.vector @ first.vectors, start) - 90.0)
-
-    def best(pairs: list[Coincidence]) -> list[Coincidence]:
-        usable = [c for c in pairs if off_square(c) < 60.0]
-        return sorted(usable, key=lambda c: (max(1.0, round(off_square(c))), c.lengths[0]))[:1]
-
-    return tuple(parallel[:1] + (best(parallel) or best([c for _, c in found])))
-
-
-def _net_vectors(domain: Domain, plane: Plane) -> list[Direction]:
-    """Short primitive vectors of the plane's net, both senses."""
-    u, v = (d.vector for d in domain.crystal.surface_net(plane))
-    steps = [(m, n) for m, n in product(range(3, -4, -1), repeat=2) if np.gcd(m, n) == 1]
-    return [Direction.of(m * u + n * v) for m, n in steps]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hetbuild.arrays import FloatArray
+from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.assemble.join import (
     Orientation,
     Registry,
@@ -173,12 +173,25 @@ def images(model: Model, vectors: FloatArray, reach: float) -> Model:
 
     repeated = {name: tiled(getattr(model, name)) for name in PER_ATOM}
     repeated["positions"] = (shifts[:, None] + model.positions).reshape(-1, 3)
+    repeated["site"], repeated["site_cell"] = _image_sites(model, shifts)
     return replace(
         model,
         **repeated,
         cell=None,
         periodic=(False, False, False),
     )
+
+
+def _image_sites(model: Model, shifts: FloatArray) -> tuple[IntArray, IntArray]:
+    """Site and cell of each atom of each image: that of the original, shifted with it."""
+    sites, cells = np.tile(model.site, (len(shifts), 1)), np.tile(model.site_cell, (len(shifts), 1))
+    cells = cells.reshape(len(shifts), -1, 3)
+    for i, domain in enumerate(model.domains):
+        mine = np.flatnonzero((model.domain == i) & (model.site >= 0))
+        ideal = domain.site_positions(model.site[mine], model.site_cell[mine])
+        for k, shift in enumerate(shifts):
+            sites[k, mine], cells[k, mine], _ = domain.nearest_sites(ideal + shift)
+    return sites.reshape(-1), cells.reshape(-1, 3)
 
 
 def finite(model: Model, reach: float) -> Model:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hetbuild.analyse.compare import Comparison
-from hetbuild.analyse.report import MeasuredInterface, Report
+from hetbuild.analyse.interface import MeasuredInterface
+from hetbuild.analyse.report import Report
 from hetbuild.crystal.lattice import plane_label
 from hetbuild.model import Model
 

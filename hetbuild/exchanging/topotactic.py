@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hetbuild.analyse.report import measure_interface
+from hetbuild.analyse.interface import measure_interface
 from hetbuild.arrays import BoolArray, FloatArray, IntArray, Plane
 from hetbuild.balancing.anneal import ground_state
 from hetbuild.crystal.crystal import Crystal

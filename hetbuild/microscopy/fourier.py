@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hetbuild.analyse.report import nearest_tilt
+from hetbuild.analyse.interface import nearest_tilt
 from hetbuild.arrays import BoolArray, FloatArray, IntArray, Plane
 from hetbuild.crystal import lattice
 from hetbuild.microscopy.image import EXPONENT, Image
