@@ -15,8 +15,8 @@ from hetbuild.balancing.anneal import ground_state
 from hetbuild.balancing.balance import prepared
 from hetbuild.balancing.candidates import Move
 from hetbuild.library import find_recipe
+from hetbuild.recipe.read import read_recipe
 from hetbuild.recipe.run import stages
-from hetbuild.recipe.schema import read_recipe
 
 MOVES = 10**7
 SIZES = {

@@ -2,8 +2,8 @@
 
 from hetbuild.analyse.report import inspect
 from hetbuild.library import find_recipe
+from hetbuild.recipe.read import read_recipe
 from hetbuild.recipe.run import build
-from hetbuild.recipe.schema import read_recipe
 
 model = build(read_recipe(find_recipe("cspbcl3-pbs")))
 report = inspect(model)

@@ -22,8 +22,8 @@ from hetbuild.elements import symbol
 from hetbuild.formats.vesta import read_sections, read_vesta, write_vesta
 from hetbuild.library import find_recipe
 from hetbuild.model import Model
+from hetbuild.recipe.read import read_recipe
 from hetbuild.recipe.run import build
-from hetbuild.recipe.schema import read_recipe
 
 HALIDES = ("F", "Cl", "Br", "I")
 ROLES = {"": "", "_shared": "shared ", "_ligand": "ligand ", "_comp": "balancing "}

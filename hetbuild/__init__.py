@@ -1,3 +1,112 @@
-"""Build atomistic models of colloidal nanocrystal heterostructures, ready for DFT."""
+"""Build atomistic models of colloidal nanocrystal heterostructures, ready for DFT.
+
+    import hetbuild as hb
+
+    model = hb.build("cspbcl3-pbs")
+    model.write("model.vesta")
+    atoms = model.to_ase()
+
+Every public name is in `__all__` and documented with an example; its module is read when the name
+is first used, so that importing hetbuild costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hetbuild.analyse.compare import Comparison as Comparison
+    from hetbuild.analyse.report import Report as Report
+    from hetbuild.analyse.report import inspect as inspect
+    from hetbuild.assemble.carve import Facet as Facet
+    from hetbuild.assemble.carve import carve as carve
+    from hetbuild.assemble.cut import cut as cut
+    from hetbuild.assemble.join import Orientation as Orientation
+    from hetbuild.assemble.join import Registry as Registry
+    from hetbuild.assemble.join import Window as Window
+    from hetbuild.assemble.join import align as align
+    from hetbuild.assemble.join import anchored as anchored
+    from hetbuild.assemble.join import join as join
+    from hetbuild.assemble.join import search_registry as search_registry
+    from hetbuild.balancing.balance import Target as Target
+    from hetbuild.balancing.balance import balance as balance
+    from hetbuild.balancing.candidates import Move as Move
+    from hetbuild.crystal.crystal import Crystal as Crystal
+    from hetbuild.errors import CheckError as CheckError
+    from hetbuild.errors import HetbuildError as HetbuildError
+    from hetbuild.errors import ImpossibleError as ImpossibleError
+    from hetbuild.errors import InputError as InputError
+    from hetbuild.geometry.contacts import Floors as Floors
+    from hetbuild.library import recipes as recipes
+    from hetbuild.library import structures as structures
+    from hetbuild.matching.search import Match as Match
+    from hetbuild.matching.search import match as match
+    from hetbuild.model import Domain as Domain
+    from hetbuild.model import Model as Model
+    from hetbuild.model import Role as Role
+    from hetbuild.recipe.read import read_recipe as read_recipe
+    from hetbuild.recipe.run import build as build
+    from hetbuild.recipe.schema import Recipe as Recipe
+    from hetbuild.verbs import compare as compare
+    from hetbuild.verbs import etch as etch
+    from hetbuild.verbs import exchange as exchange
+    from hetbuild.verbs import read_model as read_model
 
 __version__ = "0.1.0"
+
+_MODULES = {
+    "CheckError": "errors",
+    "Comparison": "analyse.compare",
+    "Crystal": "crystal.crystal",
+    "Domain": "model",
+    "Facet": "assemble.carve",
+    "Floors": "geometry.contacts",
+    "HetbuildError": "errors",
+    "ImpossibleError": "errors",
+    "InputError": "errors",
+    "Match": "matching.search",
+    "Model": "model",
+    "Move": "balancing.candidates",
+    "Orientation": "assemble.join",
+    "Recipe": "recipe.schema",
+    "Registry": "assemble.join",
+    "Report": "analyse.report",
+    "Role": "model",
+    "Target": "balancing.balance",
+    "Window": "assemble.join",
+    "align": "assemble.join",
+    "anchored": "assemble.join",
+    "balance": "balancing.balance",
+    "build": "recipe.run",
+    "carve": "assemble.carve",
+    "compare": "verbs",
+    "cut": "assemble.cut",
+    "etch": "verbs",
+    "exchange": "verbs",
+    "inspect": "analyse.report",
+    "join": "assemble.join",
+    "match": "matching.search",
+    "read_model": "verbs",
+    "read_recipe": "recipe.read",
+    "recipes": "library",
+    "search_registry": "assemble.join",
+    "structures": "library",
+}
+"""Public names and the module of each, below hetbuild: the one list there is."""
+
+__all__ = ["__version__", *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        from hetbuild.errors import nearest
+
+        raise AttributeError(f"hetbuild has no name {name!r}; {nearest(name, _MODULES)}")
+    value = getattr(import_module(f"hetbuild.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -10,7 +10,14 @@ _PACKAGE = Path(__file__).parent
 
 
 def structures() -> dict[str, Path]:
-    """Shipped bulk crystals: CIF file by name."""
+    """Shipped bulk crystals: CIF file by name.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> "CsPbCl3" in hb.structures()
+    True
+    """
     return _named(_folder("structures", _PACKAGE.parent / "structures"), ".cif")
 
 
@@ -21,7 +28,14 @@ def molecules() -> dict[str, Path]:
 
 
 def recipes() -> dict[str, Path]:
-    """Shipped recipes: TOML file by name."""
+    """Shipped recipes: TOML file by name.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> "cspbcl3-pbs" in hb.recipes()
+    True
+    """
     return _named(_folder("recipes", _PACKAGE.parent / "examples" / "recipes"), ".toml")
 
 

@@ -6,20 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hetbuild.arguments import expect
 from hetbuild.arrays import BoolArray, FloatArray, IntArray, Plane
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import Coincidence
 from hetbuild.elements import counts, formula
 from hetbuild.errors import InputError
+from hetbuild.frozen import frozen, frozen_tree, own
 from hetbuild.names import check_name
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from pymatgen.core import Molecule
+    from pymatgen.core import Molecule, Structure
 
 
 DECIMALS = 8
@@ -34,7 +37,14 @@ PER_ATOM = ("numbers", "positions", "charges", "domain", "role", "site", "site_c
 
 
 class Role(IntEnum):
-    """What an atom is in its model."""
+    """What an atom is in its model.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> [role.label for role in hb.Role]
+    ['lattice', 'shared', 'ligand', 'compensation']
+    """
 
     LATTICE = 0
     """On a site of its domain's crystal, as in the bulk."""
@@ -53,7 +63,15 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class Domain:
-    """A crystal as it lies in the model: its frame relates atoms to planes and sites."""
+    """A crystal as it lies in the model: its frame relates atoms to planes and sites.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> sulfide = hb.carve("PbS", [hb.Facet((1, 0, 0), 2)], site="Pb").domains[0]
+    >>> sulfide.plane_index((2, 0, 0), sulfide.cartesian([[0.5, 0, 0]])).round(9).tolist()
+    [1.0]
+    """
 
     name: str
     crystal: Crystal
@@ -66,8 +84,11 @@ class Domain:
 
     def __post_init__(self) -> None:
         check_name(self.name, "domain")
-        for array in (self.vectors, self.origin):
-            array.flags.writeable = False
+        for name in ("vectors", "origin"):
+            object.__setattr__(self, name, frozen(getattr(self, name)))
+
+    def __repr__(self) -> str:
+        return f"<Domain {self.name} of {self.crystal.name}>"
 
     @property
     def sites(self) -> FloatArray:
@@ -155,7 +176,18 @@ class LedgerEntry:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A finite particle, or several joined. All arrays are read-only."""
+    """A particle, several joined, or a periodic interface: N atoms with all that made them.
+
+    Everything in it is read-only; arrays given to it are copied where others could write to them.
+    Change a model by the functions that return a new one, or by `dataclasses.replace`.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> cube = hb.build("cspbcl3-cube-2")
+    >>> cube
+    <Model Cs20Pb8Cl36: 64 atoms, formal charge 0 e, perovskite of CsPbCl3>
+    """
 
     numbers: IntArray
     """Atomic numbers, shape (N,)."""
@@ -183,21 +215,36 @@ class Model:
     """Along which cell vectors the model repeats; a slab in vacuum not along the third."""
 
     def __post_init__(self) -> None:
+        expect(self.numbers, np.ndarray, "Model: numbers", "Make models with build or carve.")
         n = len(self.numbers)
         if n and not len(self.site):
-            object.__setattr__(self, "site", np.full(n, -1, dtype=np.int16))
-            object.__setattr__(self, "site_cell", np.zeros((n, 3), dtype=np.int16))
+            object.__setattr__(self, "site", own(np.full(n, -1, dtype=np.int16)))
+            object.__setattr__(self, "site_cell", own(np.zeros((n, 3), dtype=np.int16)))
         for name in PER_ATOM:
             array = getattr(self, name)
+            expect(array, np.ndarray, f"Model: {name}")
             shape = (n, 3) if name in ("positions", "site_cell") else (n,)
             if array.shape != shape:
                 raise InputError(
                     f"Model of {n} atoms: {name} has shape {array.shape}, must be {shape}."
                 )
-            array.flags.writeable = False
+            object.__setattr__(self, name, frozen(array))
+        object.__setattr__(self, "provenance", frozen_tree(self.provenance))
+        if self.cell is not None:
+            object.__setattr__(self, "cell", frozen(self.cell))
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+    def __repr__(self) -> str:
+        made_of = ", ".join(f"{d.name} of {d.crystal.name}" for d in self.domains)
+        kind = "" if self.cell is None else "periodic, "
+        charge = f"formal charge {self.charge:+d} e" if self.charge else "formal charge 0 e"
+        return f"<Model {self.formula}: {len(self)} atoms, {charge}, {kind}{made_of}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: formula, charge, domains and a picture."""
+        return str(_format("html").to_html(self))
 
     @property
     def charge(self) -> int:
@@ -232,7 +279,7 @@ class Model:
 
     def where(self, mask: BoolArray) -> Model:
         """The atoms where mask, shape (N,), is true."""
-        return replace(self, **{name: getattr(self, name)[mask] for name in PER_ATOM})
+        return replace(self, **{name: own(getattr(self, name)[mask]) for name in PER_ATOM})
 
     def extended(
         self,
@@ -260,8 +307,9 @@ class Model:
             "site_cell": cell,
         }
         joined: dict[str, Any] = {
-            name: np.concatenate([getattr(self, name), values.astype(getattr(self, name).dtype)])
+            name: own(np.concatenate([old, values.astype(old.dtype)]))
             for name, values in more.items()
+            for old in [getattr(self, name)]
         }
         return replace(self, **joined)
 
@@ -299,14 +347,31 @@ class Model:
         """After x -> rotation @ x + shift, domain frames included."""
         return replace(
             self,
-            positions=self.positions @ rotation.T + shift,
+            positions=own(self.positions @ rotation.T + shift),
             domains=tuple(d.moved(rotation, shift) for d in self.domains),
             cell=None if self.cell is None else self.cell @ rotation.T,
         )
 
-    def to_ase(self) -> Atoms:
-        """ASE Atoms that carry everything; `from_ase` gives the same model back."""
-        return _format("ase").to_ase(self)
+    def to_ase(self, vacuum: float = 10.0) -> Atoms:
+        """ASE Atoms that carry everything; `from_ase` gives the same model back, exactly.
+
+        A particle stands in the middle of a box with `vacuum` Å on every side, not periodic (pbc is
+        False along all three): programs that need a cell have one, and no calculator sees images.
+        A periodic model keeps its cell and positions, and pbc says along which vectors it repeats.
+
+        Raises
+        ------
+        InputError
+            A vacuum that is negative or no number.
+
+        Examples
+        --------
+        >>> import hetbuild as hb
+        >>> atoms = hb.build("cspbcl3-cube-2").to_ase(vacuum=8.0)
+        >>> atoms.cell.lengths().round(3).tolist(), atoms.pbc.any()
+        ([27.21, 27.21, 27.21], np.False_)
+        """
+        return _format("ase").to_ase(self, vacuum)
 
     @classmethod
     def from_ase(cls, atoms: Atoms) -> Model:
@@ -319,9 +384,51 @@ class Model:
         """
         return _format("ase").from_ase(atoms)
 
-    def to_pymatgen(self) -> Molecule:
-        """pymatgen Molecule with domain, role and formal charge as site properties."""
+    def to_pymatgen(self) -> Molecule | Structure:
+        """pymatgen Molecule of a particle, Structure of a periodic model.
+
+        Domain, role and formal charge (e) are site properties; `from_pymatgen` gives the same model
+        back.
+
+        Examples
+        --------
+        >>> import hetbuild as hb
+        >>> molecule = hb.build("cspbcl3-cube-2").to_pymatgen()
+        >>> molecule.composition.reduced_formula, molecule.charge
+        ('Cs5Pb2Cl9', 0)
+        """
         return _format("pymatgen").to_pymatgen(self)
+
+    @classmethod
+    def from_pymatgen(cls, made: Molecule | Structure) -> Model:
+        """The model that `to_pymatgen` made this of.
+
+        Raises
+        ------
+        InputError
+            It carries no hetbuild record.
+        """
+        return _format("pymatgen").from_pymatgen(made)
+
+    def write(self, path: str | Path, *, vacuum: float = 10.0, force: bool = False) -> Path:
+        """Write a file in the format its name ends in; returns its path.
+
+        Endings: .xyz (extended, with everything), .vesta, .cif, .poscar, .lammps, .gro, .xsf, and
+        -plain.xyz for element and position only. vacuum: Å around a particle in formats with a
+        cell. force: overwrite a file that is there.
+
+        Raises
+        ------
+        InputError
+            An ending of no format, a file in the way, or a folder that cannot be written.
+
+        Examples
+        --------
+        >>> import hetbuild as hb
+        >>> hb.build("cspbcl3-cube-2").write("cube.vesta").name
+        'cube.vesta'
+        """
+        return Path(_format("catalogue").write_model(self, path, vacuum, force))
 
 
 def _format(name: str) -> Any:

@@ -18,8 +18,8 @@ from hetbuild.cli import main
 from hetbuild.crystal.crystal import Crystal, read_crystal
 from hetbuild.library import find_recipe, find_structure
 from hetbuild.model import Model
+from hetbuild.recipe.read import read_recipe
 from hetbuild.recipe.run import stages
-from hetbuild.recipe.schema import read_recipe
 
 # Machines that run the tests are shared: a slow example is no failure.
 settings.register_profile("shared", deadline=None)

@@ -144,7 +144,7 @@ def unrolled(text: str) -> list[int]:
 def test_recipe_with_a_deck(tmp_path: Path) -> None:
     from hetbuild.analyse.report import inspect
     from hetbuild.recipe.output import model_files, paths
-    from hetbuild.recipe.schema import parse_recipe
+    from hetbuild.recipe.read import parse_recipe
 
     model = model_of("cspbcl3-cube-1")
     recipe = parse_recipe(

@@ -27,15 +27,9 @@ from hetbuild.exchanging.topotactic import HoleFloors, exchange_cations, shell_m
 from hetbuild.geometry.depth import depth
 from hetbuild.library import find_recipe
 from hetbuild.model import Model, Role
+from hetbuild.recipe.read import parse_recipe, parse_step, read_recipe
 from hetbuild.recipe.run import build
-from hetbuild.recipe.schema import (
-    EtchSpec,
-    ReplaceSpec,
-    TopotacticSpec,
-    parse_recipe,
-    parse_step,
-    read_recipe,
-)
+from hetbuild.recipe.schema import EtchSpec, ReplaceSpec, TopotacticSpec
 from hetbuild.recipe.steps import run_step
 
 SLOW_BUILD = settings(

@@ -24,8 +24,9 @@ from vestacrystparser.parser import VestaFile, load_elements_data
 
 from hetbuild.elements import symbol
 from hetbuild.errors import InputError
+from hetbuild.formats.box import box
 from hetbuild.formats.catalogue import CP2K, FORMATS
-from hetbuild.formats.cif import box, write_cif, write_crystal_cif
+from hetbuild.formats.cif import write_cif, write_crystal_cif
 from hetbuild.formats.vesta import bond_limits, read_vesta, write_vesta
 from hetbuild.formats.xyz import write_plain_xyz, write_xyz
 from hetbuild.geometry.view import view

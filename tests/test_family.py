@@ -34,7 +34,7 @@ from hetbuild.formats.vesta import write_vesta
 from hetbuild.formats.xyz import read_xyz, write_xyz
 from hetbuild.library import find_recipe
 from hetbuild.model import Domain, Model, Role
-from hetbuild.recipe.schema import parse_recipe, read_recipe
+from hetbuild.recipe.read import parse_recipe, read_recipe
 
 PUBLISHED = {
     "pb3s2cl2-sphere": ("Pb560S373Cl374", 0),

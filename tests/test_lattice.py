@@ -11,8 +11,8 @@ from pymatgen.core import Lattice
 
 from hetbuild.arrays import Plane
 from hetbuild.crystal import lattice
-from hetbuild.crystal.crystal import CENTRING
 from hetbuild.crystal.lattice import Direction
+from hetbuild.crystal.setting import CENTRING
 from hetbuild.errors import InputError
 
 CRYSTALS = ["PbS", "CsPbCl3", "Cs2PbI2Cl2", "Cs4PbBr6", "Pb4S3Br2", "Pb3S2Cl2", "CdS-wurtzite"]

@@ -48,8 +48,8 @@ from hetbuild.matching.registry import (
     terminations_of,
 )
 from hetbuild.matching.search import Match, match, nearest_miss
+from hetbuild.recipe.read import read_recipe
 from hetbuild.recipe.run import stages
-from hetbuild.recipe.schema import read_recipe
 
 MAIN = ((-2, 1, 0), (-4, -4, 2))
 

@@ -19,8 +19,8 @@ class Gallery(Directive):
     def run(self) -> list[nodes.Node]:
         """Build all; a picture that stands from an earlier build of the site is kept."""
         from hetbuild.library import recipes
+        from hetbuild.recipe.read import read_recipe
         from hetbuild.recipe.run import build
-        from hetbuild.recipe.schema import read_recipe
 
         sys.path.insert(0, str(EXAMPLES))
         from render import draw_model
@@ -30,7 +30,7 @@ class Gallery(Directive):
         lines: list[str] = []
         for name, path in recipes().items():
             recipe = read_recipe(path)
-            model = build(recipe, beside=path.parent)
+            model = build(recipe)
             draw_model(model, folder / f"{name}.png")
             lines += [
                 f"## {name}",

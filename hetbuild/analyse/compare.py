@@ -67,7 +67,15 @@ class Displaced:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """The second model laid on the first."""
+    """The second model laid on the first.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> cube = hb.build("cspbcl3-cube-2")
+    >>> {name: round(rms, 6) for name, rms in hb.compare(cube, cube).by_part.items()}
+    {'perovskite': 0.0}
+    """
 
     rmsd: float
     """Root mean square distance of matched atoms, Å."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from hetbuild.analyse.continuity import Continuation, continuity
 from hetbuild.analyse.interface import MeasuredInterface, measure_interface
+from hetbuild.arguments import expect
 from hetbuild.arrays import BoolArray
 from hetbuild.assemble.coherent import finite, strain_of
 from hetbuild.crystal import lattice
@@ -27,7 +28,14 @@ COORDINATION_CUTOFF = 3.6
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything `hetbuild inspect` prints."""
+    """Everything `hetbuild inspect` prints.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> sorted(hb.inspect(hb.build("cspbcl3-cube-2")).as_dict())[:3]
+    ['cell', 'charge', 'contacts']
+    """
 
     formula: str
     charge: int
@@ -59,7 +67,15 @@ def inspect(model: Model, *, cation: str = "Pb") -> Report:
 
     The interface is measured from the positions: the crystals' frames are fitted to the atoms anew,
     and frames stored with the model only choose among symmetry-equivalent labels.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> report = hb.inspect(hb.build("cspbcl3-cube-2"))
+    >>> report.formula, report.charge, [round(c.distance, 3) for c in report.contacts]
+    ('Cs20Pb8Cl36', 0, [3.963, 2.803, 4.854])
     """
+    expect(model, Model, "What is inspected", "Build one, or read it with read_model.")
     around = finite(model, REPEATED)
     interface = measure_interface(around) if len(model.domains) == 2 else None
     return Report(

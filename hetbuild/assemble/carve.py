@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from hetbuild.arguments import expect
 from hetbuild.arrays import FloatArray, IntArray, Plane
-from hetbuild.crystal.crystal import Crystal
+from hetbuild.crystal.crystal import Crystal, crystal_of
 from hetbuild.crystal.lattice import check_plane, plane_label
 from hetbuild.elements import counts, formula, number, symbol
 from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.frozen import own
 from hetbuild.model import DECIMALS, Domain, Model, Role
 
 ON_PLANE = 1e-6
@@ -27,7 +30,14 @@ BYTES_PER_COLUMN = 60
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """A form {hkl}, or one facet (hkl), at a distance from the particle's centre."""
+    """A form {hkl}, or one facet (hkl), at a distance from the particle's centre.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> print(hb.Facet((1, 1, 1), 9), hb.Facet((0, -2, 2), 4.75, single=True))
+    {1 1 1} (0 -2 2)
+    """
 
     hkl: Plane
     planes: float
@@ -54,7 +64,7 @@ class _HalfSpaces:
 
 
 def carve(
-    crystal: Crystal,
+    crystal: Crystal | str | Path,
     facets: Sequence[Facet] = (),
     *,
     centre: Sequence[float] = (0.0, 0.0, 0.0),
@@ -65,10 +75,10 @@ def carve(
 ) -> Model:
     """Carve the part of a crystal inside all facets and, if given, a sphere.
 
-    centre: offset from the datum `site` in conventional axes, shape (3,); radius: Å; memory: bytes
-    the particle may take (default: what the machine has free). Each column of cells along c is cut
-    to the interval inside the shape at once, so the work grows with the surface and only the atoms
-    that stay are ever made.
+    crystal: itself, a shipped name or a CIF file; centre: offset from the datum `site` in
+    conventional axes, shape (3,); radius: Å; memory: bytes the particle may take (default: what the
+    machine has free). Each column of cells along c is cut to the interval inside the shape at once,
+    so the work grows with the surface and only the atoms that stay are ever made.
 
     Raises
     ------
@@ -78,7 +88,16 @@ def carve(
     ImpossibleError
         The facets do not close, less than a formula unit is inside, or the particle would not fit
         in memory.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> hb.carve("PbS", [hb.Facet((1, 0, 0), 2.0)], site="Pb")
+    <Model Pb365S364: 729 atoms, formal charge +2 e, particle of PbS>
     """
+    crystal = crystal_of(crystal)
+    for facet in facets:
+        expect(facet, Facet, "Each facet", "Write Facet((1, 1, 1), 9).")
     datum = crystal.datum(site)
     domain = Domain(name, crystal, crystal.vectors.copy(), np.zeros(3), datum)
     middle = np.asarray(centre, dtype=float)
@@ -262,13 +281,13 @@ def _fill(
         cell[:] = np.rint(part - site)
         np.round(part @ domain.vectors, DECIMALS, out=part)
     return Model(
-        numbers=np.repeat(domain.crystal.numbers.astype(np.int16), sizes),
-        positions=positions,
-        charges=np.repeat(domain.crystal.charges.astype(np.int8), sizes),
-        domain=np.zeros(total, dtype=np.int8),
-        role=np.full(total, Role.LATTICE, dtype=np.int8),
-        site=np.repeat(np.arange(len(sizes), dtype=np.int16), sizes),
-        site_cell=cells,
+        numbers=own(np.repeat(domain.crystal.numbers.astype(np.int16), sizes)),
+        positions=own(positions),
+        charges=own(np.repeat(domain.crystal.charges.astype(np.int8), sizes)),
+        domain=own(np.zeros(total, dtype=np.int8)),
+        role=own(np.full(total, Role.LATTICE, dtype=np.int8)),
+        site=own(np.repeat(np.arange(len(sizes), dtype=np.int16), sizes)),
+        site_cell=own(cells),
         domains=(domain,),
     )
 

@@ -7,8 +7,9 @@ from typing import Literal
 
 import numpy as np
 
+from hetbuild.arguments import expect
 from hetbuild.arrays import BoolArray, Plane
-from hetbuild.crystal.crystal import BOND_FACTOR
+from hetbuild.crystal.bonds import BOND_FACTOR
 from hetbuild.crystal.lattice import check_plane, plane_label
 from hetbuild.elements import number
 from hetbuild.errors import ImpossibleError, InputError
@@ -40,7 +41,15 @@ def cut(
         (0 0 0), or an edge rule for an element the particle does not have.
     ImpossibleError
         Nothing is left.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> cube = hb.carve("PbS", [hb.Facet((1, 0, 0), 2.0)], site="Pb")
+    >>> hb.cut(cube, (1, 0, 0), keep="above", at=0)
+    <Model Pb203S202: 405 atoms, formal charge +2 e, particle of PbS>
     """
+    expect(model, Model, "What is cut", "Build one, or read it with read_model.")
     check_plane(hkl)
     domain = model.domains[0]
     index = domain.plane_index(hkl, model.positions)

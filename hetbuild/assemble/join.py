@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hetbuild.arguments import expect
 from hetbuild.arrays import FloatArray, Plane
 from hetbuild.crystal import lattice
 from hetbuild.crystal.lattice import Coincidence, Direction, plane_label
@@ -23,7 +24,13 @@ FINE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
-    """One plane pair and one or two direction pairs, parallel in the joined model."""
+    """One plane pair and one or two direction pairs, parallel in the joined model.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> stepped = hb.Orientation(((-2, 1, 0), (-4, -4, 2)), along=((1, 2, 0), (0.5, 0.5, 2)))
+    """
 
     planes: tuple[Plane, Plane]
     along: tuple[tuple[float, ...], tuple[float, ...]]
@@ -34,7 +41,14 @@ class Orientation:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Where registry is searched: |shift| up to these along and across, gap in a range, Å."""
+    """Where registry is searched: |shift| up to these along and across, gap in a range, Å.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> hb.Window(along=0.4, across=0.4, gap=(0, 3)).gap
+    (0, 3)
+    """
 
     along: float = 0.5
     across: float = 0.5
@@ -43,7 +57,14 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """Rigid displacement of the second domain from coincidence, Å."""
+    """Rigid displacement of the second domain from coincidence, Å.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> hb.Registry(along=0.4, across=-0.4, gap=0.6).vector.tolist()
+    [0.4, -0.4, -0.6]
+    """
 
     along: float
     across: float
@@ -64,7 +85,22 @@ def align(first: Model, second: Model, orientation: Orientation) -> tuple[Model,
     ------
     InputError
         A direction is not in its plane, or the second direction pair contradicts the first.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> cube = hb.carve("CsPbCl3", [hb.Facet((1, 0, 0), 1)], site="Pb", name="perovskite")
+    >>> salt = hb.carve("PbS", [hb.Facet((1, 0, 0), 2)], site="Pb", name="sulfide")
+    >>> upper = hb.cut(cube, (1, 0, 0), keep="above", at=0)
+    >>> lower = hb.cut(salt, (1, 0, 0), keep="below", at=-1)
+    >>> parallel = hb.Orientation(((1, 0, 0), (1, 0, 0)), along=((0, 1, 0), (0, 1, 0)))
+    >>> upper, lower = hb.align(upper, lower, parallel)
+    >>> lower.domains[0].vectors.round(3).tolist()  # x along [0 1 0], z along the normal (1 0 0)
+    [[0.0, 0.0, 5.936], [5.936, 0.0, 0.0], [0.0, 5.936, 0.0]]
     """
+    for model in (first, second):
+        expect(model, Model, "What is joined", "Build one, or read it with read_model.")
+    expect(orientation, Orientation, "The orientation")
     turned = []
     for model, plane, along in zip((first, second), *_pairs(orientation), strict=True):
         axes = _axes(model.domains[0], plane, along)
@@ -81,6 +117,14 @@ def anchored(
 
     anchor: offsets from each domain's datum in conventional axes, shape (3,) each. With both on a
     cation site, the cation rows of the two crystals coincide there.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> salt = hb.carve("PbS", [hb.Facet((1, 0, 0), 2)], site="Pb")
+    >>> first, second = hb.anchored(salt, salt, ((0, 0, 0), (0.5, 0.5, 0)))
+    >>> (second.positions - first.positions)[0].round(3).tolist()
+    [-2.968, -2.968, 0.0]
     """
     moved = []
     for model, offset in zip((first, second), anchor, strict=True):
@@ -107,7 +151,22 @@ def join(
     ------
     ImpossibleError
         Ions of the two domains are closer than `floors`.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> cube = hb.carve("CsPbCl3", [hb.Facet((1, 0, 0), 1)], site="Pb", name="perovskite")
+    >>> salt = hb.carve("PbS", [hb.Facet((1, 0, 0), 2)], site="Pb", name="sulfide")
+    >>> upper = hb.cut(cube, (1, 0, 0), keep="above", at=0)
+    >>> lower = hb.cut(salt, (1, 0, 0), keep="below", at=-1)
+    >>> parallel = hb.Orientation(((1, 0, 0), (1, 0, 0)), along=((0, 1, 0), (0, 1, 0)))
+    >>> upper, lower = hb.anchored(*hb.align(upper, lower, parallel), ((0, 0, 0), (-0.5, 0.5, 0)))
+    >>> hb.join(upper, lower, parallel, hb.Registry(0.4, 0.4, 0.0), floors=hb.Floors()).formulas
+    {'perovskite': 'Cs4Pb18Cl33', 'sulfide': 'Pb122S121'}
     """
+    for model in (first, second):
+        expect(model, Model, "What is joined", "Build one, or read it with read_model.")
+    expect(registry, Registry, "The registry")
     placed = second.moved(np.eye(3), registry.vector)
     if len(first) and len(second):
         _check_contacts(first, placed, floors, registry)
@@ -155,6 +214,19 @@ def search_registry(first: Model, second: Model, window: Window, floors: Floors)
     ------
     ImpossibleError
         Ions collide everywhere in the window; the text gives the contact that gets closest.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> cube = hb.carve("CsPbCl3", [hb.Facet((1, 0, 0), 1)], site="Pb", name="perovskite")
+    >>> salt = hb.carve("PbS", [hb.Facet((1, 0, 0), 2)], site="Pb", name="sulfide")
+    >>> upper = hb.cut(cube, (1, 0, 0), keep="above", at=0)
+    >>> lower = hb.cut(salt, (1, 0, 0), keep="below", at=-1)
+    >>> parallel = hb.Orientation(((1, 0, 0), (1, 0, 0)), along=((0, 1, 0), (0, 1, 0)))
+    >>> upper, lower = hb.anchored(*hb.align(upper, lower, parallel), ((0, 0, 0), (-0.5, 0.5, 0)))
+    >>> found = hb.search_registry(upper, lower, hb.Window(0.4, 0.4, (0, 3)), hb.Floors())
+    >>> abs(found.along), abs(found.across), abs(found.gap)
+    (0.4, 0.4, 0.0)
     """
     near = _facing(first, second, window)
     best: tuple[float, float, Registry] | None = None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from hetbuild.arguments import expect
 from hetbuild.arrays import BoolArray, FloatArray, IntArray, Progress
 from hetbuild.balancing.anneal import class_counts, ground_state, nearest_reachable
 from hetbuild.balancing.candidates import ADDED_FLOORS, Candidates, Move, apply, candidates
@@ -27,7 +28,14 @@ Column = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What balancing must reach: a formal charge, a formula, or a formula per domain."""
+    """What balancing must reach: a formal charge, a formula, or a formula per domain.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> hb.Target(formula={"Cs": 20, "Pb": 8, "Cl": 36}).charge
+    0
+    """
 
     charge: int = 0
     formula: Mapping[str, int] | None = None
@@ -55,7 +63,17 @@ def balance(
         A move names a domain or element that is not there.
     ImpossibleError
         The moves cannot reach the target; the text gives the nearest they reach.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> cube = hb.carve("PbS", [hb.Facet((1, 0, 0), 2)], site="Pb")
+    >>> hb.balance(cube, [hb.Move("remove", "Pb", "particle")])
+    <Model Pb364S364: 728 atoms, formal charge 0 e, particle of PbS>
     """
+    expect(model, Model, "What is balanced", "Build one, or read it with read_model.")
+    for move in moves:
+        expect(move, Move, "Each move", "Write Move('remove', 'Cl', 'sulfide').")
     if not any(_required(model, target or Target())[1]):
         return model
     problem = prepared(model, moves, target, floors=floors, open_mix=keep_symmetry)

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from hetbuild.arrays import BoolArray, FloatArray, IntArray, Plane
-from hetbuild.crystal.crystal import BOND_FACTOR
+from hetbuild.crystal.bonds import BOND_FACTOR
 from hetbuild.elements import number, symbol
 from hetbuild.errors import ImpossibleError
 from hetbuild.geometry.contacts import Floors, clear_of, coordination
@@ -22,7 +22,14 @@ SAME_SITE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A kind of change the balancing may make."""
+    """A kind of change the balancing may make.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> print(hb.Move("swap", "S", "sulfide", to="Cl"))
+    swap S to Cl in sulfide
+    """
 
     action: Action
     element: str

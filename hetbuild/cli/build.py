@@ -46,20 +46,17 @@ def build(
 ) -> None:
     """Build the model of RECIPE, a shipped name or a TOML file (default: cspbcl3-pbs)."""
     from hetbuild.crystal.charges import parse_charges
-    from hetbuild.library import find_recipe
-    from hetbuild.recipe.schema import read_recipe
+    from hetbuild.recipe.read import read_recipe
 
-    path = find_recipe(recipe)
-    read = read_recipe(path, settings, trust=trust).with_charges(parse_charges(charges))
+    read = read_recipe(recipe, settings, trust=trust).with_charges(parse_charges(charges))
     if dry_run:
         emit(read.model_dump(mode="json"), "\n".join(_plan(read)), as_json)
         return
-    _build(read, path.parent, output or Path(read.name), each_stage, as_json, force, quiet, verbose)
+    _build(read, output or Path(read.name), each_stage, as_json, force, quiet, verbose)
 
 
 def _build(
     recipe: Recipe,
-    beside: Path,
     folder: Path,
     each_stage: bool,
     as_json: bool,
@@ -76,7 +73,7 @@ def _build(
 
     with reserve(paths(folder, recipe.name, recipe.output), force) as write:
         with progress_bar("balancing") as progress:
-            history = list(stages(recipe, beside=beside, progress=progress))
+            history = list(stages(recipe, progress=progress))
         model = history[-1][1]
         report = inspect(model)
         checks = verdict(model, report, recipe)

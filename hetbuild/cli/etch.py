@@ -52,7 +52,8 @@ def etch(
     verbose: bool,
 ) -> None:
     """Dissolve a domain of MODEL and balance what is left, by its halide unless told otherwise."""
-    from hetbuild.recipe.schema import EtchSpec, parse_step
+    from hetbuild.recipe.read import parse_step
+    from hetbuild.recipe.schema import EtchSpec
 
     parent = read_model(model, crystals) if model is not None else default_model()
     given = {"domain": domain, "shared": shared, "compensate": compensate}

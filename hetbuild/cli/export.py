@@ -71,8 +71,6 @@ def _exported(
     from hetbuild.names import safe_name
 
     given = {k: v for k, v in options.items() if v is not None}
-    if vacuum < 0:
-        raise InputError(f"--vacuum {vacuum:g}: the room around the particle cannot be negative.")
     if to != CP2K:
         chosen = format_named(to)
         if given:
@@ -86,7 +84,8 @@ def _exported(
     name = safe_name(model.stem)
     if to == CP2K:
         from hetbuild.recipe.output import cp2k_options
-        from hetbuild.recipe.schema import Cp2kSpec, parse_step
+        from hetbuild.recipe.read import parse_step
+        from hetbuild.recipe.schema import Cp2kSpec
 
         if "box" in given:
             given["box"] = tuple(numbers(given["box"], 3, "--box"))

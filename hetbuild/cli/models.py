@@ -44,15 +44,8 @@ def guesses(*crystals: Crystal) -> list[str]:
 
 
 def read_model(path: Path, crystals: str | None, charges: tuple[str, ...] = ()) -> Model:
-    from hetbuild.formats.staging import recover
-    from hetbuild.formats.xyz import read_xyz
+    """A model file; crystals: names an unlabelled one is made of, as ``CsPbCl3,PbS``."""
+    from hetbuild import verbs
 
-    recover(path.parent)
-    if crystals is None:
-        return read_xyz(path)
-    from hetbuild.analyse.labels import model_of
-    from hetbuild.formats.xyz import read_positions
-
-    bulk = [read_bulk(name.strip(), charges) for name in crystals.split(",")]
-    atoms, positions, cell = read_positions(path)
-    return model_of(atoms, positions, bulk, cell)
+    names = [] if crystals is None else crystals.split(",")
+    return verbs.read_model(path, [read_bulk(name.strip(), charges) for name in names])

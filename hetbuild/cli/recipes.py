@@ -12,7 +12,7 @@ from hetbuild.cli.console import as_json, emit
 def recipes(as_json: bool) -> None:
     """List the shipped recipes."""
     from hetbuild.library import recipes as shipped
-    from hetbuild.recipe.schema import read_recipe
+    from hetbuild.recipe.read import read_recipe
 
     titles = {name: read_recipe(path).title for name, path in shipped().items()}
     width = max(map(len, titles))

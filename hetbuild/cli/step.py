@@ -52,13 +52,11 @@ def run_and_write(
 
 def default_model() -> Model:
     """The model of the default recipe where `build` writes it, else built now."""
-    from hetbuild.library import find_recipe
     from hetbuild.recipe.run import build as make
-    from hetbuild.recipe.schema import read_recipe
 
     path = Path(DEFAULT_RECIPE) / f"{DEFAULT_RECIPE}.xyz"
     if path.is_file():
         return read_model(path, None)
     click.echo(f"No {path} here: building {DEFAULT_RECIPE} first.", err=True)
     with progress_bar("balancing") as progress:
-        return make(read_recipe(find_recipe(DEFAULT_RECIPE)), progress=progress)
+        return make(DEFAULT_RECIPE, progress=progress)

@@ -11,8 +11,9 @@ import numpy as np
 
 from hetbuild.arrays import FloatArray, IntArray, Plane
 from hetbuild.crystal import lattice
-from hetbuild.crystal.crystal import SYMPREC, Crystal
+from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import Direction, plane_label
+from hetbuild.crystal.setting import SYMPREC
 from hetbuild.elements import number, symbol
 from hetbuild.errors import InputError
 

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hetbuild.arguments import expect
 from hetbuild.arrays import IntArray
 from hetbuild.crystal.crystal import numbered
 from hetbuild.errors import InputError
+from hetbuild.formats.box import box
 from hetbuild.formats.record import from_record, to_record
-from hetbuild.model import Model, Role
+from hetbuild.model import DECIMALS, Model, Role
 from hetbuild.names import check_name
 
 if TYPE_CHECKING:
@@ -24,8 +26,20 @@ KEY = "hetbuild"
 """Where the record is kept in Atoms.info."""
 
 
-def to_ase(model: Model) -> Atoms:
-    """Atoms with arrays formal_charge (e), domain, role, site and site_cell; the record in info."""
+SHIFT = "shift"
+"""Under which the record of a particle in a box keeps how far it was moved, Å, (3,)."""
+
+
+def to_ase(model: Model, vacuum: float | None = None) -> Atoms:
+    """Atoms with arrays formal_charge (e), domain, role, site and site_cell; the record in info.
+
+    vacuum: Å on every side of a particle in a box; None: positions as they are, and no cell.
+
+    Raises
+    ------
+    InputError
+        A vacuum that is negative or no number.
+    """
     from ase import Atoms
 
     atoms = Atoms(numbers=model.numbers.astype(int), positions=model.positions)
@@ -36,10 +50,16 @@ def to_ase(model: Model) -> Atoms:
     atoms.set_array("role", labels[model.role])
     atoms.set_array("site", _site_names(model))
     atoms.set_array("site_cell", model.site_cell.astype(int))
+    record = to_record(model)
     if model.cell is not None:
         atoms.set_cell(model.cell)
         atoms.pbc = model.periodic
-    atoms.info[KEY] = json.dumps(to_record(model), ensure_ascii=True)
+    elif vacuum is not None:
+        cell, shift = box(model, vacuum)
+        atoms.set_cell(cell)
+        atoms.positions += shift
+        record[SHIFT] = shift.tolist()
+    atoms.info[KEY] = json.dumps(record, ensure_ascii=True)
     return atoms
 
 
@@ -51,6 +71,9 @@ def from_ase(atoms: Atoms) -> Model:
     InputError
         They carry no hetbuild record, or a damaged one.
     """
+    from ase import Atoms as AseAtoms
+
+    expect(atoms, AseAtoms, "What a model is made from")
     record = _record(atoms)
     names = _domain_names(record)
     try:
@@ -67,9 +90,11 @@ def from_ase(atoms: Atoms) -> Model:
             f"Atoms with a hetbuild record, but the labels of atoms do not fit it: {error}. Write "
             "the file anew with hetbuild, or name its crystals with --crystals A,B."
         ) from None
+    positions = atoms.positions.copy()
+    if SHIFT in record:
+        positions = np.round(positions - np.array(record[SHIFT], dtype=float), DECIMALS)
     return from_record(
-        record,
-        {"numbers": atoms.numbers.astype(np.int16), "positions": atoms.positions.copy(), **columns},
+        record, {"numbers": atoms.numbers.astype(np.int16), "positions": positions, **columns}
     )
 
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
+from hetbuild.arguments import expect
 from hetbuild.arrays import IntArray
 from hetbuild.errors import InputError, nearest
-from hetbuild.formats.cif import box, write_cif
+from hetbuild.formats.cif import write_cif
 from hetbuild.formats.cp2k import Cp2kOptions, deck
+from hetbuild.formats.files import write_all
 from hetbuild.formats.vesta import write_vesta
 from hetbuild.formats.xyz import write_plain_xyz, write_xyz
 from hetbuild.geometry.depth import depth
@@ -40,10 +42,7 @@ class Format:
 
 def boxed(model: Model, vacuum: float) -> Atoms:
     """ASE Atoms in a periodic box with the formal charges, for programs that need a cell."""
-    atoms = model.to_ase()
-    cell, shift = box(model, vacuum)
-    atoms.translate(shift)
-    atoms.set_cell(cell)
+    atoms = model.to_ase(vacuum)
     atoms.pbc = True
     atoms.set_initial_charges(model.charges)
     return atoms
@@ -57,9 +56,6 @@ def _by_ase(name: str, **options: Any) -> Callable[[Model, TextIO, float], None]
 
     return write
 
-
-CHARGED = {"atom_style": "charge", "masses": True}
-"""How LAMMPS data carries charges."""
 
 FORMATS: Mapping[str, Format] = {
     "vesta": Format(
@@ -118,6 +114,33 @@ def check_ending(path: Path, name: str) -> None:
             f"{path} would hold {name}, whose files end in {' or '.join(endings)}: programs go by "
             "the ending. Name it so, or choose the format with hetbuild export --to."
         )
+
+
+def format_of(path: Path) -> Format:
+    """The format a file's name ends in.
+
+    Raises
+    ------
+    InputError
+        No format has this ending; the text lists those there are.
+    """
+    endings = {e: f for f in FORMATS.values() for e in f.also}
+    endings |= {f.ending: f for f in FORMATS.values()}
+    found = [e for e in endings if path.name.endswith(e)]
+    if not found:
+        raise InputError(
+            f"{path}: no format is known by this ending; known are {', '.join(endings)}."
+        )
+    return endings[max(found, key=len)]
+
+
+def write_model(model: Model, path: str | Path, vacuum: float, force: bool) -> Path:
+    """Write a file in the format of its ending; see `Model.write`."""
+    expect(path, (str, Path), "The name of a file")
+    file = Path(path)
+    chosen = format_of(file)
+    write_all({file: lambda stream: chosen.write(model, stream, vacuum)}, force)
+    return file
 
 
 def cp2k_files(

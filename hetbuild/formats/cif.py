@@ -10,27 +10,16 @@ import numpy as np
 
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.crystal import lattice
-from hetbuild.crystal.crystal import SYMPREC, Crystal
+from hetbuild.crystal.crystal import Crystal
+from hetbuild.crystal.setting import SYMPREC
 from hetbuild.elements import counts, symbol
+from hetbuild.formats.box import box, in_cell
 from hetbuild.model import Model, Role
 
 SITE = ("label", "type_symbol", "occupancy", "fract_x", "fract_y", "fract_z")
 PARAMETERS = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
 OWN = ("domain", "role", "formal_charge")
 """Columns of the extension loop, keyed by the atom's label."""
-
-
-def box(model: Model, vacuum: float) -> tuple[FloatArray, FloatArray]:
-    """Cell vectors as rows, shape (3, 3), and the shift that centres the model, shape (3,), Å.
-
-    A finite particle gets an orthorhombic box with `vacuum` Å on every side; a periodic model has a
-    cell already and stays where it is.
-    """
-    if model.cell is not None:
-        return model.cell, np.zeros(3)
-    low, high = model.positions.min(axis=0), model.positions.max(axis=0)
-    edges = high - low + 2 * vacuum
-    return np.diag(edges), edges / 2 - (low + high) / 2
 
 
 def write_cif(model: Model, stream: TextIO, *, vacuum: float = 10.0) -> None:
@@ -105,11 +94,6 @@ def _operation(rotation: IntArray, translation: FloatArray) -> gemmi.Op:
     op.rot = (rotation * gemmi.Op.DEN).tolist()
     op.tran = np.rint(translation * gemmi.Op.DEN).astype(int).tolist()
     return op.wrap()
-
-
-def in_cell(positions: FloatArray, cell: FloatArray) -> FloatArray:
-    """Fractional coordinates in [0, 1), shape (N, 3)."""
-    return np.asarray(np.round(positions @ np.linalg.inv(cell), 12) % 1.0, dtype=np.float64)
 
 
 def _items(model: Model, cell: FloatArray) -> Iterator[tuple[str, str]]:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from hetbuild.arrays import FloatArray, IntArray
-from hetbuild.crystal.crystal import CENTRING, Crystal
+from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import Coincidence, Direction
+from hetbuild.crystal.setting import CENTRING
 from hetbuild.elements import number
 from hetbuild.errors import InputError
 from hetbuild.model import Domain, Interface, LedgerEntry, Model

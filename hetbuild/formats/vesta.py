@@ -20,7 +20,8 @@ from hetbuild.arrays import FloatArray, IntArray, Plane
 from hetbuild.crystal import lattice
 from hetbuild.elements import A_CATIONS, number, symbol
 from hetbuild.errors import InputError
-from hetbuild.formats.cif import box, in_cell, labels
+from hetbuild.formats.box import box, in_cell
+from hetbuild.formats.cif import labels
 from hetbuild.geometry.electrostatics import SHANNON_RADII
 from hetbuild.geometry.view import View, view
 from hetbuild.model import Model, Role

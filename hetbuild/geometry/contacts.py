@@ -15,7 +15,14 @@ KINDS = ("anion-anion", "cation-anion", "cation-cation")
 
 @dataclass(frozen=True, slots=True)
 class Floors:
-    """Shortest contacts allowed, Å; published lead halides and sulfides stay above them."""
+    """Shortest contacts allowed, Å; published lead halides and sulfides stay above them.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> hb.Floors(cation_anion=2.4).by_kind
+    {'anion-anion': 3.0, 'cation-anion': 2.4, 'cation-cation': 3.3}
+    """
 
     anion_anion: float = 3.0
     cation_anion: float = 2.6

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from hetbuild.arrays import FloatArray, IntArray, Plane, Progress
 from hetbuild.crystal import lattice
-from hetbuild.crystal.crystal import Crystal
+from hetbuild.crystal.crystal import Crystal, crystal_of
 from hetbuild.crystal.lattice import Coincidence, Direction
 from hetbuild.crystal.planes import (
     PlaneLabel,
@@ -48,7 +49,15 @@ LONGEST = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A coincidence cell of one plane pair. Mismatch and strain are those of the second crystal."""
+    """A coincidence cell of one plane pair. Mismatch and strain are those of the second crystal.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> best = hb.match("PbS", "PbSe", max_index=1)[0]
+    >>> round(100 * best.largest_strain, 1), round(best.misorientation, 1)
+    (3.2, 0.0)
+    """
 
     planes: tuple[PlaneLabel, PlaneLabel]
     """Parallel planes; both normals point the same way."""
@@ -141,8 +150,8 @@ class _Side:
 
 
 def match(
-    first: Crystal,
-    second: Crystal,
+    first: Crystal | str | Path,
+    second: Crystal | str | Path,
     *,
     planes: tuple[Sequence[int], Sequence[int]] | None = None,
     max_index: int = 2,
@@ -152,9 +161,10 @@ def match(
 ) -> tuple[Match, ...]:
     """All primitive coincidence cells of two crystals, best score first.
 
-    planes: one pair (h k l), one of each crystal; default: every symmetry-distinct pair with
-    coprime indices up to max_index. max_strain: largest principal strain, 0.035 is 3.5 %. max_area:
-    largest cell in either crystal, Å². progress: called with the fraction done.
+    first, second: crystals, shipped names or CIF files. planes: one pair (h k l), one of each
+    crystal; default: every symmetry-distinct pair with coprime indices up to max_index. max_strain:
+    largest principal strain, 0.035 is 3.5 %. max_area: largest cell in either crystal, Å².
+    progress: called with the fraction done.
 
     Raises
     ------
@@ -162,8 +172,16 @@ def match(
         A plane, index, strain or area that is not allowed.
     ImpossibleError
         The search would take more than an hour; the text gives the estimate.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> found = hb.match("PbS", "PbSe", max_index=1)
+    >>> print(*found[0].planes, round(found[0].score, 1))
+    (1 1 1) (1 1 1) 173.9
     """
     _check_limits(max_strain, max_area)
+    first, second = crystal_of(first), crystal_of(second)
     sides = _side(first), _side(second)
     pairs: Sequence[tuple[Plane, Plane]]
     if planes is None:

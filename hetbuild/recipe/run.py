@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -28,9 +28,11 @@ from hetbuild.balancing.balance import Target, balance
 from hetbuild.balancing.candidates import Move, trim
 from hetbuild.crystal.crystal import Crystal, read_crystal
 from hetbuild.elements import parse_formula
+from hetbuild.errors import InputError
 from hetbuild.geometry.contacts import Floors
 from hetbuild.library import find_structure
 from hetbuild.model import Domain, Model
+from hetbuild.recipe.read import Settings, read_recipe
 from hetbuild.recipe.schema import (
     DomainSpec,
     FacetSpec,
@@ -45,25 +47,53 @@ from hetbuild.recipe.steps import run_step, stage_name
 Stage = tuple[str, Model]
 
 
-def build(recipe: Recipe, *, beside: Path | None = None, progress: Progress = None) -> Model:
-    """The finished model of a recipe; see `stages`."""
-    *_, (_, model) = stages(recipe, beside=beside, progress=progress)
+def build(
+    recipe: str | Path | Mapping[str, Any] | Recipe,
+    settings: Settings = (),
+    *,
+    progress: Progress = None,
+) -> Model:
+    """The finished model of a recipe: a shipped name, a TOML file, a mapping, or one read before.
+
+    settings: keys to override by their path, as {"join.registry.gap": 0.9}. progress: called with
+    the fraction of the balancing done, 0 to 1. CIF files named in a recipe are relative to its
+    folder. What the recipe asks of the result (composition, contacts) is built towards, not checked
+    again; `hetbuild build` does.
+
+    Raises
+    ------
+    InputError
+        No such recipe, or not a valid one; the text lists every fault.
+    ImpossibleError
+        The recipe is valid, but cannot be built: the text says which step fails and why.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> hb.build("cspbcl3-cube-2")
+    <Model Cs20Pb8Cl36: 64 atoms, formal charge 0 e, perovskite of CsPbCl3>
+    >>> hb.build("cspbcl3-cube-2", {"domains.perovskite.crystal": "CsPbBr3"}).formula
+    'Cs20Pb8Br36'
+    """
+    if not isinstance(recipe, Recipe):
+        recipe = read_recipe(recipe, settings)
+    elif settings:
+        raise InputError("Settings go into a recipe as it is read: read_recipe(name, settings).")
+    *_, (_, model) = stages(recipe, progress=progress)
     return model
 
 
-def stages(
-    recipe: Recipe, *, beside: Path | None = None, progress: Progress = None
-) -> Iterator[Stage]:
+def stages(recipe: Recipe, *, progress: Progress = None) -> Iterator[Stage]:
     """Each stage by name with the model it leaves; the last one is the finished model.
 
-    beside: folder that CIF paths of the recipe are relative to. progress: called with the fraction
-    of the balancing done.
+    progress: as for `build`.
 
     Raises
     ------
     InputError, ImpossibleError
         As the verbs do; nothing here adds its own.
     """
+    beside = recipe.folder
     if recipe.join is not None and recipe.join.periodic is not None:
         yield from _periodic_stages(recipe, recipe.join, recipe.join.periodic, beside)
         return

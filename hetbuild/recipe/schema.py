@@ -6,19 +6,24 @@ charges in e, plane distances in units of d(hkl).
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    model_validator,
+)
 
 from hetbuild.arrays import Plane
 from hetbuild.elements import parse_formula
 from hetbuild.errors import HetbuildError, InputError, nearest
-from hetbuild.library import structures
-from hetbuild.names import PATTERN, check_name, shown
+from hetbuild.names import PATTERN, check_name
 
 
 def _number(value: object) -> object:
@@ -313,9 +318,6 @@ class _StepSpec(_Spec):
     """Formal charges in e of ions that come in, by element, where they are not the usual ones."""
 
 
-_Schema = TypeVar("_Schema", bound=_Spec)
-
-
 class _ExchangeSpec(_StepSpec):
     product: str | None = None
     """Crystal of the product: a shipped name or a CIF file (relative to the recipe)."""
@@ -413,8 +415,26 @@ STEPS: Mapping[str, type[_StepSpec]] = {
 """Schema of a step by its action."""
 
 
+REPLACES: Mapping[str, frozenset[str]] = {
+    "charge": frozenset(["formula", "domains"]),
+    "formula": frozenset(["charge", "domains"]),
+    "domains": frozenset(["charge", "formula"]),
+    "point": frozenset(["site", "offset"]),
+    "site": frozenset(["point"]),
+    "offset": frozenset(["point"]),
+}
+"""Keys of one table that a key excludes: set in a recipe, it replaces those of the extended one."""
+
+
 class Recipe(_Spec):
-    """A model, from bulk crystals to balanced particle."""
+    """A model, from bulk crystals to balanced particle.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> hb.read_recipe("cspbcl3-pbs").join.shared
+    'perovskite'
+    """
 
     name: Name
     """Names the files it writes."""
@@ -431,6 +451,19 @@ class Recipe(_Spec):
     output: OutputSpec = OutputSpec()
     vacuum: Number = VACUUM
     """Å between the particle and its box in CIF."""
+
+    _folder: Path = PrivateAttr(Path())
+
+    @property
+    def folder(self) -> Path:
+        """Where the recipe was read from; CIF files it names are relative to it."""
+        return self._folder
+
+    def kept_in(self, folder: Path) -> Recipe:
+        """The same recipe as read from this folder."""
+        copy = self.model_copy()
+        copy._folder = folder
+        return copy
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
@@ -487,181 +520,3 @@ def _check_periodic(recipe: Recipe, spec: PeriodicSpec, names: list[str]) -> Non
         raise ValueError("join.periodic needs join.across, the second direction of the cell")
     if recipe.balance is not None:
         raise ValueError("a periodic interface is not balanced: choose neutral slabs")
-
-
-def read_recipe(path: Path, settings: tuple[str, ...] = (), *, trust: bool = False) -> Recipe:
-    """Read and validate a recipe file; settings: overrides ``key.path=value``.
-
-    `extends = "other"` at the top of a recipe starts from another recipe of the same folder. trust:
-    the recipe may name CIF files outside its folder; settings may in any case.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read, is no TOML, or is no valid recipe; the text lists every fault. It
-        names a CIF file outside its folder.
-    """
-    tree = load_tree(path)
-    if not trust:
-        keep_inside(tree, path)
-    for setting in settings:
-        _override(tree, setting)
-    return parse_recipe(tree, where=str(path))
-
-
-def parse_step(schema: type[_Schema], given: Mapping[str, Any]) -> _Schema:
-    """Validate one step, or another part of a recipe.
-
-    Raises
-    ------
-    InputError
-        Not valid; the text lists every fault.
-    """
-    try:
-        return schema.model_validate(given)
-    except ValidationError as error:
-        faults = "; ".join(_fault(e, given).removeprefix("recipe: ") for e in error.errors())
-        raise InputError(f"Not possible: {faults}.") from None
-
-
-def parse_recipe(tree: Mapping[str, Any], where: str = "recipe") -> Recipe:
-    """Validate a recipe given as a mapping.
-
-    Raises
-    ------
-    InputError
-        Not a valid recipe; the text lists every fault, with the nearest valid key.
-    """
-    try:
-        return Recipe.model_validate(tree)
-    except ValidationError as error:
-        faults = "\n".join("  " + _fault(e, tree) for e in error.errors())
-        raise InputError(f"{where} is not a valid recipe:\n{faults}") from None
-
-
-def load_tree(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """What a recipe file states, on top of what it extends, not yet validated.
-
-    Raises
-    ------
-    InputError
-        A file cannot be read, is no TOML, or extends itself.
-    """
-    if path in seen:
-        raise InputError(f"{path} extends itself.")
-    try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"Cannot read recipe {path}: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not TOML: {error}") from None
-    base = tree.pop("extends", None)
-    if base is None:
-        return tree
-    base = check_name(base, f"recipe that {path} extends")
-    return _merged(load_tree(path.with_name(f"{base}.toml"), (*seen, path)), tree)
-
-
-def keep_inside(tree: Mapping[str, Any], path: Path) -> None:
-    """Refuse CIF files outside the folder of a recipe: it may come from anyone.
-
-    Raises
-    ------
-    InputError
-        The recipe of this path names one.
-    """
-    folder = path.parent.resolve()
-    for name in _named_files(tree):
-        try:
-            inside = (folder / name).resolve().is_relative_to(folder)
-        except (OSError, ValueError):
-            inside = False
-        if not inside:
-            raise InputError(
-                f"{path} names the crystal file {shown(name)}, which is outside the folder of the "
-                "recipe. Copy it there, name it with --set, or accept all this recipe names with "
-                "--trust."
-            )
-
-
-def _named_files(tree: Mapping[str, Any]) -> Iterator[str]:
-    """What a recipe, not yet validated, says in the places where a CIF file may stand."""
-    domains, steps = tree.get("domains"), tree.get("steps")
-    places = [(d, "crystal") for d in domains.values()] if isinstance(domains, dict) else []
-    places += [(s, "product") for s in steps] if isinstance(steps, list) else []
-    for place, key in places:
-        name = place.get(key) if isinstance(place, dict) else None
-        if isinstance(name, str) and name not in structures():
-            yield name
-
-
-def _merged(base: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(base)
-    for key, value in change.items():
-        both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = _merged(result[key], value) if both else value
-    return result
-
-
-def _override(tree: dict[str, Any], setting: str) -> None:
-    """Set ``domains.sulfide.cut.at=4`` in a tree; list items by number, the value as TOML."""
-    path, sign, text = setting.partition("=")
-    keys = path.strip().split(".")
-    if not sign or not all(keys):
-        raise InputError(f"--set {setting!r}: write key=value, as --set join.registry.gap=0.9.")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    node: Any = tree
-    for key in keys[:-1]:
-        node = _descend(node, key, setting)
-    if isinstance(node, list):
-        _descend(node, keys[-1], setting)
-        node[int(keys[-1])] = value
-    elif isinstance(node, dict):
-        node[keys[-1]] = value
-    else:
-        raise InputError(f"--set {setting!r}: {keys[-2]} is a single value, it has no keys.")
-
-
-def _descend(node: Any, key: str, setting: str) -> Any:
-    if isinstance(node, list):
-        if not key.isdigit() or int(key) >= len(node):
-            raise InputError(f"--set {setting!r}: {key!r} is not one of 0 to {len(node) - 1}.")
-        return node[int(key)]
-    if not isinstance(node, dict):
-        raise InputError(f"--set {setting!r}: nothing below {key!r}.")
-    return node.setdefault(key, {})
-
-
-def _fault(error: Mapping[str, Any], tree: Mapping[str, Any]) -> str:
-    """One line: where, what is wrong, what is allowed."""
-    tags = ("float", "BondedTo", "function-wrap", "[key]", *STEPS)
-    place = [str(p) for p in error["loc"] if p not in tags]
-    where = ".".join(place) or "recipe"
-    if error["type"] == "extra_forbidden":
-        return f"{where}: unknown key; {nearest(place[-1], _known_keys(place[:-1]))}"
-    given = error.get("input")
-    shown = f" (given {given!r})" if isinstance(given, str | int | float) else ""
-    return f"{where}: {error['msg'].removeprefix('Value error, ')}{shown}"
-
-
-def _known_keys(place: list[str]) -> list[str]:
-    """Keys valid at a place of the recipe."""
-    spec: Any = Recipe
-    for key in place:
-        if spec is None:
-            return []
-        if key in spec.model_fields:  # other keys are names in a mapping, or places in a list
-            spec = _spec_in(spec.model_fields[key].annotation)
-    return sorted(spec.model_fields) if spec is not None else []
-
-
-def _spec_in(annotation: Any) -> Any:
-    """The schema class inside a field's annotation, through mappings, tuples and options."""
-    from typing import get_args
-
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((s for a in get_args(annotation) if (s := _spec_in(a)) is not None), None)

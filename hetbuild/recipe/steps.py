@@ -20,7 +20,8 @@ from hetbuild.exchanging.topotactic import HoleFloors, exchange_cations
 from hetbuild.library import find_structure, structures
 from hetbuild.model import Model
 from hetbuild.names import safe_name
-from hetbuild.recipe.schema import EtchSpec, ReplaceSpec, TopotacticSpec, parse_step
+from hetbuild.recipe.read import parse_step
+from hetbuild.recipe.schema import EtchSpec, ReplaceSpec, TopotacticSpec
 
 HALIDES = frozenset(["F", "Cl", "Br", "I"])
 CHALCOGENS = frozenset(["O", "S", "Se", "Te"])

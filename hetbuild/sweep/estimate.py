@@ -28,12 +28,12 @@ def estimate(pending: Sequence[Variant], done: Sequence[Mapping[str, Any]]) -> f
 
 def _ions(variant: Variant) -> int:
     """Of the particles before cutting, which is at most twice what is left."""
+    from hetbuild.recipe.read import parse_recipe
     from hetbuild.recipe.run import stages
-    from hetbuild.recipe.schema import parse_recipe
 
-    recipe = parse_recipe(variant.recipe)
+    recipe = parse_recipe(variant.recipe).kept_in(Path(variant.beside))
     total = 0
-    for name, model in stages(recipe, beside=Path(variant.beside)):
+    for name, model in stages(recipe):
         if not name.endswith(("-carved", "-slab")):
             continue
         total += len(model)

@@ -54,12 +54,12 @@ def _built(
     from hetbuild.analyse.report import inspect
     from hetbuild.formats.files import write_all
     from hetbuild.recipe.output import model_files
+    from hetbuild.recipe.read import parse_recipe
     from hetbuild.recipe.run import build
-    from hetbuild.recipe.schema import parse_recipe
     from hetbuild.recipe.verdict import verdict
 
-    read = parse_recipe(recipe)
-    model = build(read, beside=beside)
+    read = parse_recipe(recipe).kept_in(beside)
+    model = build(read)
     report = inspect(model)
     checks = verdict(model, report, read)
     files = model_files(staging, read.name, model, report, vacuum=read.vacuum, spec=read.output)

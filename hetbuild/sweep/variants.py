@@ -42,7 +42,7 @@ def expand(spec: SweepSpec, beside: Path) -> tuple[Variant, ...]:
         A key no recipe has (the text gives the nearest), a variant that is no valid recipe, two
         that are the same, or no variant at all.
     """
-    from hetbuild.recipe.schema import parse_recipe
+    from hetbuild.recipe.read import parse_recipe
 
     found: dict[str, Variant] = {}
     for settings, tree, folder in _trees(spec, beside):
@@ -61,7 +61,7 @@ def expand(spec: SweepSpec, beside: Path) -> tuple[Variant, ...]:
 
 def _trees(spec: SweepSpec, beside: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any], Path]]:
     """Settings, recipe and its folder of every combination."""
-    from hetbuild.recipe.schema import keep_inside
+    from hetbuild.recipe.read import keep_inside
 
     axes = [list(_points(axis, beside)) for axis in spec.axes]
     first = [] if spec.recipe is None else [_read(spec.recipe, beside)]
@@ -103,7 +103,7 @@ def _points(axis: AxisSpec, beside: Path) -> Iterator[_Point]:
 def _read(name: str, beside: Path) -> tuple[dict[str, Any], Path]:
     """A recipe as its file states it, what it extends included, and its folder."""
     from hetbuild.library import find_recipe, recipes
-    from hetbuild.recipe.schema import load_tree
+    from hetbuild.recipe.read import load_tree
 
     file = name not in recipes() and (name.endswith(".toml") or "/" in name)
     path = find_recipe(str(beside / name) if file else name)

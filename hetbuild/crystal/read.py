@@ -1,0 +1,222 @@
+"""Sites of a bulk phase as CIF files, ASE and pymatgen describe it, with formal charges."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hetbuild.arguments import expect
+from hetbuild.arrays import IntArray
+from hetbuild.crystal.charges import formal_charges
+from hetbuild.crystal.setting import Cell
+from hetbuild.elements import counts, formula, reduced, symbol
+from hetbuild.errors import InputError
+from hetbuild.names import safe_name
+
+if TYPE_CHECKING:
+    import gemmi
+    from ase import Atoms
+    from pymatgen.core import Structure
+
+
+@dataclass(frozen=True, eq=False)
+class Described:
+    """A phase as its source describes it, in any cell."""
+
+    cell: Cell
+    charges: IntArray
+    """e, shape (n,)."""
+    labels: tuple[str, ...] | None
+    """Of each site, length n; None: the source has none."""
+    name: str
+    guessed: tuple[str, ...]
+    """Elements whose charge nobody stated and only neutrality tells."""
+    foreign: Mapping[str, int]
+    """Charges stated for elements that are not the phase's own, e."""
+    source: str = ""
+    status: str = ""
+    sha256: str = ""
+
+
+def from_cif(path: str | Path, charges: Mapping[str, int] | None, name: str | None) -> Described:
+    """The phase in a CIF file; see `Crystal.from_cif`."""
+    expect(path, (str, Path), "A CIF file")
+    file = Path(path)
+    block, small, content = _read_cif(file)
+    sites = list(small.get_all_unit_cell_sites())
+    _check_sites(file, sites)
+    cell = small.cell
+    vectors = np.array(cell.orth.mat.tolist()).T
+    fractional = np.array([(s.fract.x, s.fract.y, s.fract.z) for s in sites])
+    numbers = np.array([s.element.atomic_number for s in sites])
+    stated = dict(_oxidation_numbers(block)) | dict(charges or {})
+    by_site, guessed = _charges(str(file), numbers, stated)
+    return Described(
+        (vectors, fractional, numbers),
+        charges=by_site,
+        labels=tuple(s.label for s in sites),
+        name=name or safe_name(file.stem, "crystal"),
+        guessed=guessed,
+        foreign=_foreign(numbers, charges),
+        source=_citation(block, content),
+        status=_comment(content, "Status"),
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+
+
+def from_ase(atoms: Atoms, charges: Mapping[str, int] | None, name: str | None) -> Described:
+    """The phase in ASE Atoms; see `Crystal.from_ase`."""
+    from ase import Atoms as AseAtoms
+
+    expect(atoms, AseAtoms, "The crystal")
+    if atoms.cell.rank < 3 or not len(atoms):
+        raise InputError(
+            f"A crystal needs atoms in a cell of three vectors; these Atoms are {atoms}. "
+            "Set their cell, or make them with ase.spacegroup.crystal."
+        )
+    numbers = np.array(atoms.numbers, dtype=np.int64)
+    called = name or _formula_unit(numbers)
+    cell = (np.array(atoms.cell), atoms.get_scaled_positions(), numbers)
+    return _unlabelled(called, cell, charges or {}, charges)
+
+
+def from_pymatgen(
+    structure: Structure, charges: Mapping[str, int] | None, name: str | None
+) -> Described:
+    """The phase in a pymatgen Structure; see `Crystal.from_pymatgen`."""
+    from pymatgen.core import Structure as PmgStructure
+
+    expect(structure, PmgStructure, "The crystal")
+    numbers = np.array([_only_element(site, structure).Z for site in structure], dtype=np.int64)
+    called = name or _formula_unit(numbers)
+    stated = _oxidation_states(structure, called) | dict(charges or {})
+    cell = (np.array(structure.lattice.matrix), np.array(structure.frac_coords), numbers)
+    return _unlabelled(called, cell, stated, charges)
+
+
+def _unlabelled(
+    name: str, cell: Cell, stated: Mapping[str, int], charges: Mapping[str, int] | None
+) -> Described:
+    by_site, guessed = _charges(name, cell[2], stated)
+    return Described(cell, by_site, None, name, guessed, _foreign(cell[2], charges))
+
+
+def _only_element(site: Any, structure: Structure) -> Any:
+    if not site.is_ordered:
+        raise InputError(
+            f"{structure.composition.reduced_formula} has partly occupied sites "
+            f"({site.species_string}); atoms can only be placed on sites of occupancy 1. Give an "
+            "ordered model of this phase."
+        )
+    specie = site.specie
+    return getattr(specie, "element", specie)
+
+
+def _oxidation_states(structure: Structure, name: str) -> dict[str, int]:
+    """Charges the structure's species carry, by element; none where they carry none."""
+    found: dict[str, set[float]] = {}
+    for site in structure:
+        state = getattr(site.specie, "oxi_state", None)
+        if state is not None:
+            found.setdefault(str(site.specie.symbol), set()).add(float(state))
+    for element, states in found.items():
+        if len(states) > 1 or not next(iter(states)).is_integer():
+            listing = ", ".join(f"{s:+g}" for s in sorted(states))
+            raise InputError(
+                f"{name}: {element} has the oxidation states {listing}; give one whole charge for "
+                f"each element, as charges={{{element!r}: 2}}."
+            )
+    return {e: int(next(iter(s))) for e, s in found.items()}
+
+
+def _formula_unit(numbers: IntArray) -> str:
+    return formula(reduced(counts(numbers)))
+
+
+def _read_cif(file: Path) -> tuple[gemmi.cif.Block, gemmi.SmallStructure, bytes]:
+    import gemmi
+
+    try:
+        content = file.read_bytes()
+        block = gemmi.cif.read_string(content.decode()).sole_block()
+        small = gemmi.make_small_structure_from_block(block)
+    except OSError as error:
+        raise InputError(f"Cannot read crystal file {file}: {error.strerror}.") from None
+    except (ValueError, RuntimeError) as error:
+        raise InputError(f"{file} is not a CIF of one crystal: {error}") from None
+    small.determine_and_set_spacegroup("S.H2")
+    return block, small, content
+
+
+def _check_sites(file: Path, sites: Sequence[gemmi.SmallStructure.Site]) -> None:
+    if not sites:
+        raise InputError(f"{file} holds no atoms: a crystal needs an _atom_site_ loop.")
+    unknown = sorted({s.label for s in sites if s.element.atomic_number == 0})
+    if unknown:
+        raise InputError(f"{file}: no element can be told for the sites {', '.join(unknown)}.")
+    partial = {s.label: s.occ for s in sites if abs(s.occ - 1.0) > 1e-3}
+    if partial:
+        listing = ", ".join(f"{label} {occ:g}" for label, occ in sorted(partial.items()))
+        raise InputError(
+            f"{file} has partly occupied sites ({listing}); atoms can only be placed on sites of "
+            "occupancy 1. Give an ordered model of this phase."
+        )
+
+
+def _oxidation_numbers(block: gemmi.cif.Block) -> list[tuple[str, int]]:
+    import gemmi
+
+    table = block.find(["_atom_type_symbol", "_atom_type_oxidation_number"])
+    return [(gemmi.Element(r.str(0)).name, round(float(r.str(1)))) for r in table]
+
+
+def _charges(
+    where: str, numbers: IntArray, stated: Mapping[str, int]
+) -> tuple[IntArray, tuple[str, ...]]:
+    """Formal charge of each site in e, and the elements whose charge was guessed."""
+    held = counts(numbers)
+    try:
+        by_element, guessed = formal_charges(held, stated)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    q = np.array([by_element[symbol(int(z))] for z in numbers], dtype=np.int64)
+    if q.sum():
+        given = ", ".join(f"{e} {by_element[e]:+d}" for e in held)
+        raise InputError(
+            f"{where}: the cell {formula(held)} has formal charge {q.sum():+d} e with {given}; a "
+            "bulk crystal must be neutral. State the right charges, with `charges` in the recipe's "
+            "domain or --charge, or correct the CIF."
+        )
+    return q, guessed
+
+
+def _foreign(numbers: IntArray, charges: Mapping[str, int] | None) -> dict[str, int]:
+    """Charges stated for elements that the crystal does not hold."""
+    own = set(counts(numbers))
+    return {e: q for e, q in (charges or {}).items() if e not in own}
+
+
+def _citation(block: gemmi.cif.Block, content: bytes) -> str:
+    """The comment line 'Source: ...' of the file, else its DOI item."""
+    if source := _comment(content, "Source"):
+        return source
+    doi = block.find_value("_journal_paper_doi") or block.find_value("_citation_doi")
+    return f"doi {_one_line(doi)}" if doi else ""
+
+
+def _one_line(text: str) -> str:
+    """Printed characters only: it goes into tables, and into the record of a model."""
+    return "".join(c for c in " ".join(text.split()) if c.isprintable())
+
+
+def _comment(content: bytes, key: str) -> str:
+    """The rest of the first comment line '# key: ...', empty where there is none."""
+    for line in content.decode().splitlines():
+        if line.startswith(f"# {key}:"):
+            return _one_line(line.removeprefix(f"# {key}:"))
+    return ""

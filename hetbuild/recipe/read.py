@@ -1,0 +1,248 @@
+"""Recipes read from files or mappings, and every fault of one told at once.
+
+Merging: a recipe that extends another states only what differs. Tables are merged key by key, to
+any depth; every other value, lists included, replaces the base's. Of keys that exclude each other,
+as charge, formula and domains of a target, the one stated replaces the base's (`REPLACES`).
+Settings follow the same rule.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from hetbuild.arguments import expect
+from hetbuild.errors import InputError, nearest
+from hetbuild.library import find_recipe, recipes, structures
+from hetbuild.names import check_name, shown
+from hetbuild.recipe.schema import REPLACES, STEPS, Recipe
+
+Settings = Mapping[str, Any] | Sequence[str]
+"""Overrides: {"join.registry.gap": 0.9}, or "join.registry.gap=0.9" each."""
+
+_Schema = TypeVar("_Schema", bound=BaseModel)
+
+
+def read_recipe(
+    recipe: str | Path | Mapping[str, Any], settings: Settings = (), *, trust: bool = False
+) -> Recipe:
+    """Read and validate a recipe: a shipped name, a TOML file, or a mapping of the same keys.
+
+    settings: keys to override, by their path. `extends = "other"` at the top of a recipe starts
+    from another one: a file of the same folder, else a shipped recipe. CIF files named in a recipe
+    are relative to its folder, those of a mapping to the working folder. trust: a file may name CIF
+    files outside its folder; settings and mappings may in any case.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, is no TOML, or is no valid recipe; the text lists every fault. It
+        names a CIF file outside its folder.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> recipe = hb.read_recipe("cspbcl3-cube-2", {"domains.perovskite.facets.0.planes": 2})
+    >>> recipe.name, list(recipe.domains)
+    ('cspbcl3-cube-2', ['perovskite'])
+    """
+    expect(recipe, (str, Path, Mapping), "A recipe", "A text is a shipped name or a TOML file.")
+    expect(settings, (Mapping, list, tuple), "Settings of a recipe")
+    if isinstance(recipe, Mapping):
+        base, where, folder = _extended(dict(recipe), None), "recipe", Path()
+    else:
+        path = find_recipe(recipe) if isinstance(recipe, str) else recipe
+        base, where, folder = load_tree(path), str(path), path.parent
+        if not trust:
+            keep_inside(base, path)
+    given = settings.items() if isinstance(settings, Mapping) else map(_parsed, settings)
+    for key, value in given:
+        _override(base, key, value)
+    return parse_recipe(base, where).kept_in(folder)
+
+
+def parse_step(schema: type[_Schema], given: Mapping[str, Any]) -> _Schema:
+    """Validate one step, or another part of a recipe.
+
+    Raises
+    ------
+    InputError
+        Not valid; the text lists every fault.
+    """
+    try:
+        return schema.model_validate(given)
+    except ValidationError as error:
+        faults = "; ".join(_fault(e, given).removeprefix("recipe: ") for e in error.errors())
+        raise InputError(f"Not possible: {faults}.") from None
+
+
+def parse_recipe(tree: Mapping[str, Any], where: str = "recipe") -> Recipe:
+    """Validate a recipe given as a mapping.
+
+    Raises
+    ------
+    InputError
+        Not a valid recipe; the text lists every fault, with the nearest valid key.
+    """
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        faults = "\n".join("  " + _fault(e, tree) for e in error.errors())
+        raise InputError(f"{where} is not a valid recipe:\n{faults}") from None
+
+
+def load_tree(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """What a recipe file states, on top of what it extends, not yet validated.
+
+    Raises
+    ------
+    InputError
+        A file cannot be read, is no TOML, or extends itself or nothing that is there.
+    """
+    if path in seen:
+        raise InputError(f"{path} extends itself.")
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"Cannot read recipe {path}: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not TOML: {error}") from None
+    return _extended(tree, path, (*seen, path))
+
+
+def _extended(
+    tree: dict[str, Any], path: Path | None, seen: tuple[Path, ...] = ()
+) -> dict[str, Any]:
+    """A recipe laid over the one it extends: a file beside it, else a shipped one."""
+    tree = dict(tree)
+    given = tree.pop("extends", None)
+    if given is None:
+        return tree
+    name = check_name(given, f"recipe that {path or 'a recipe'} extends")
+    beside = Path(f"{name}.toml") if path is None else path.with_name(f"{name}.toml")
+    shipped = recipes()
+    if not beside.is_file() and name not in shipped:
+        raise InputError(
+            f"{path or 'The recipe'} extends {name!r}, but there is no file {beside} and no "
+            f"shipped recipe of this name; {nearest(name, shipped)}"
+        )
+    return _merged(load_tree(beside if beside.is_file() else shipped[name], seen), tree)
+
+
+def keep_inside(tree: Mapping[str, Any], path: Path) -> None:
+    """Refuse CIF files outside the folder of a recipe: it may come from anyone.
+
+    Raises
+    ------
+    InputError
+        The recipe of this path names one.
+    """
+    folder = path.parent.resolve()
+    for name in _named_files(tree):
+        try:
+            inside = (folder / name).resolve().is_relative_to(folder)
+        except (OSError, ValueError):
+            inside = False
+        if not inside:
+            raise InputError(
+                f"{path} names the crystal file {shown(name)}, which is outside the folder of the "
+                "recipe. Copy it there, name it with --set, or accept all this recipe names with "
+                "--trust."
+            )
+
+
+def _named_files(tree: Mapping[str, Any]) -> Iterator[str]:
+    """What a recipe, not yet validated, says in the places where a CIF file may stand."""
+    domains, steps = tree.get("domains"), tree.get("steps")
+    places = [(d, "crystal") for d in domains.values()] if isinstance(domains, dict) else []
+    places += [(s, "product") for s in steps] if isinstance(steps, list) else []
+    for place, key in places:
+        name = place.get(key) if isinstance(place, dict) else None
+        if isinstance(name, str) and name not in structures():
+            yield name
+
+
+def _merged(base: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables key by key, anything else replaced; what excludes a key that is set is dropped."""
+    dropped = {k for key in change for k in REPLACES.get(key, ())} - set(change)
+    result = {k: v for k, v in base.items() if k not in dropped}
+    for key, value in change.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = _merged(result[key], value) if both else value
+    return result
+
+
+def _parsed(setting: str) -> tuple[str, Any]:
+    """``domains.sulfide.cut.at=4`` as key and value; the value is TOML, or a text as it stands."""
+    key, sign, text = setting.partition("=")
+    if not sign:
+        raise InputError(f"--set {setting!r}: write key=value, as --set join.registry.gap=0.9.")
+    try:
+        return key, tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, text
+
+
+def _override(tree: dict[str, Any], setting: str, value: Any) -> None:
+    """Set a key such as ``domains.sulfide.cut.at`` in a tree; list items by number."""
+    keys = setting.strip().split(".")
+    if not all(keys):
+        raise InputError(f"--set {setting!r}: write key=value, as --set join.registry.gap=0.9.")
+    node: Any = tree
+    for key in keys[:-1]:
+        node = _descend(node, key, setting)
+    if isinstance(node, list):
+        _descend(node, keys[-1], setting)
+        node[int(keys[-1])] = value
+    elif isinstance(node, dict):
+        for other in REPLACES.get(keys[-1], ()):
+            node.pop(other, None)
+        node[keys[-1]] = value
+    else:
+        raise InputError(f"--set {setting!r}: {keys[-2]} is a single value, it has no keys.")
+
+
+def _descend(node: Any, key: str, setting: str) -> Any:
+    if isinstance(node, list):
+        if not key.isdigit() or int(key) >= len(node):
+            raise InputError(f"--set {setting!r}: {key!r} is not one of 0 to {len(node) - 1}.")
+        return node[int(key)]
+    if not isinstance(node, dict):
+        raise InputError(f"--set {setting!r}: nothing below {key!r}.")
+    return node.setdefault(key, {})
+
+
+def _fault(error: Mapping[str, Any], tree: Mapping[str, Any]) -> str:
+    """One line: where, what is wrong, what is allowed."""
+    tags = ("float", "BondedTo", "function-wrap", "[key]", *STEPS)
+    place = [str(p) for p in error["loc"] if p not in tags]
+    where = ".".join(place) or "recipe"
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown key; {nearest(place[-1], _known_keys(place[:-1]))}"
+    given = error.get("input")
+    shown = f" (given {given!r})" if isinstance(given, str | int | float) else ""
+    return f"{where}: {error['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def _known_keys(place: list[str]) -> list[str]:
+    """Keys valid at a place of the recipe."""
+    spec: Any = Recipe
+    for key in place:
+        if spec is None:
+            return []
+        if key in spec.model_fields:  # other keys are names in a mapping, or places in a list
+            spec = _spec_in(spec.model_fields[key].annotation)
+    return sorted(spec.model_fields) if spec is not None else []
+
+
+def _spec_in(annotation: Any) -> Any:
+    """The schema class inside a field's annotation, through mappings, tuples and options."""
+    from typing import get_args
+
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((s for a in get_args(annotation) if (s := _spec_in(a)) is not None), None)

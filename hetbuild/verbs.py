@@ -1,0 +1,210 @@
+"""The verbs of the command line that take several wings, as functions on models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from hetbuild.analyse import compare as laid
+from hetbuild.analyse.labels import model_of
+from hetbuild.arguments import expect
+from hetbuild.arrays import FloatArray, IntArray, Progress
+from hetbuild.crystal.crystal import Crystal, crystal_of
+from hetbuild.errors import InputError
+from hetbuild.exchanging.etch import Shared
+from hetbuild.exchanging.same_site import Lattice
+from hetbuild.exchanging.selection import Where
+from hetbuild.formats.staging import recover
+from hetbuild.formats.xyz import read_positions, read_xyz
+from hetbuild.model import Model
+from hetbuild.recipe.read import parse_step
+from hetbuild.recipe.schema import EtchSpec
+from hetbuild.recipe.steps import exchange_spec, run_step
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    Atomic: TypeAlias = Model | Atoms | str | Path
+
+
+def read_model(
+    path: str | Path, crystals: str | Path | Crystal | Sequence[str | Path | Crystal] = ()
+) -> Model:
+    """The model in a file: one hetbuild wrote, or with `crystals` any file of atoms that ASE reads.
+
+    crystals: what the particle is made of, shipped names, CIF files or crystals; atoms are then
+    sorted into domains by the lattices they show.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or carries no hetbuild record and no crystals are named.
+    ImpossibleError
+        A crystal is not found in the particle.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> path = hb.build("cspbcl3-cube-2").write("cube.xyz")
+    >>> hb.read_model(path)
+    <Model Cs20Pb8Cl36: 64 atoms, formal charge 0 e, perovskite of CsPbCl3>
+    """
+    expect(path, (str, Path), "The file of a model")
+    recover(Path(path).parent)
+    given = [crystals] if isinstance(crystals, str | Path | Crystal) else list(crystals)
+    if not given:
+        return read_xyz(Path(path))
+    bulk = [crystal_of(c) for c in given]
+    numbers, positions, cell = read_positions(Path(path))
+    return model_of(numbers, positions, bulk, cell)
+
+
+def compare(first: Atomic, second: Atomic) -> laid.Comparison:
+    """Lay the second model on the first and say how far atoms lie apart, as after a relaxation.
+
+    Each is a model, ASE Atoms, or a file of either. The order and orientation of the atoms do not
+    matter. Where the first is a periodic model, atoms may be shifted and wrapped into the cell.
+
+    Raises
+    ------
+    InputError
+        The compositions differ; the text says by what. Or a file that cannot be read.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> cube = hb.build("cspbcl3-cube-2")
+    >>> atoms = cube.to_ase()
+    >>> atoms.rotate(30, "z")
+    >>> round(hb.compare(cube, atoms).rmsd, 6)
+    0.0
+    """
+    a, b = _placed(first), _placed(second)
+    atoms = (a.numbers, a.positions), (b.numbers, b.positions)
+    if a.cell is None:
+        return laid.compare(*atoms, a.parts)
+    cells = a.cell, a.cell if b.cell is None else b.cell
+    return laid.compare_periodic(*atoms, cells, a.parts)
+
+
+@dataclass(frozen=True, eq=False)
+class _Placed:
+    numbers: IntArray
+    positions: FloatArray
+    cell: FloatArray | None
+    parts: Mapping[str, IntArray] | None = None
+
+
+def _placed(given: Atomic) -> _Placed:
+    """Atoms with their cell where they repeat, and those of each domain where there are any."""
+    from ase import Atoms
+
+    expect(given, (Model, Atoms, str, Path), "What is compared")
+    if isinstance(given, str | Path):
+        path = Path(given)
+        recover(path.parent)
+        try:
+            given = read_xyz(path)
+        except InputError:  # no record: distances by element
+            return _Placed(*read_positions(path))
+    if isinstance(given, Model):
+        parts = {d.name: np.flatnonzero(given.domain == i) for i, d in enumerate(given.domains)}
+        return _Placed(given.numbers, given.positions, given.cell, parts)
+    cell = np.array(given.cell) if given.pbc.any() and given.cell.rank == 3 else None
+    return _Placed(given.numbers.astype(np.int16), np.array(given.positions), cell)
+
+
+def exchange(
+    model: Model,
+    ions: Mapping[str, str] | None = None,
+    *,
+    product: str | None = None,
+    domain: str | None = None,
+    fraction: float = 1.0,
+    where: Where | None = None,
+    seed: int = 0,
+    lattice: Lattice = "keep",
+    along: Sequence[float] | None = None,
+    keep_planes: int | None = None,
+    keep_thickness: float | None = None,
+    deficit: float = 0.0,
+    compensate: Sequence[str] = (),
+    allow_charge: bool = False,
+    progress: Progress = None,
+) -> Model:
+    """Exchange ions on their sites or, without `ions`, a domain's cations for those of a product.
+
+    ions: new ion by old one, as {"Cl": "Br"} or {"Cs": "MA"}, molecules by name. product: crystal
+    of the product, a shipped name or CIF file; alone it asks for a topotactic exchange, in which
+    the anions stay and cations take other interstitial sites. domain: default the only one that
+    can be meant. fraction: part that is exchanged, 0 to 1, chosen by `where` and `seed`. along:
+    direction [uvw] of molecules, shape (3,). keep_planes, keep_thickness (Å): cations that stay at
+    the interface. deficit: x of Cu(2-x)S. compensate: moves that may restore neutrality, as
+    "remove Cl in sulfide". What was done is in `model.provenance["steps"]`.
+
+    Raises
+    ------
+    InputError
+        An option that does not belong to the exchange, an ion or domain that is not there.
+    ImpossibleError
+        The product does not fit, or a charge is left that nothing may restore.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> hb.exchange(hb.build("cspbcl3-cube-2"), {"Cl": "Br"})
+    <Model Cs20Pb8Br36: 64 atoms, formal charge 0 e, perovskite of CsPbBr3>
+    """
+    expect(model, Model, "What is exchanged", "Build one, or read it with read_model.")
+    options: dict[str, Any] = {
+        "fraction": fraction, "where": where, "seed": seed, "along": along, "deficit": deficit,
+        "keep_thickness": keep_thickness, "compensate": tuple(compensate),
+        "allow_charge": allow_charge,
+    }  # fmt: skip
+    if lattice != "keep":
+        options["lattice"] = lattice
+    if keep_planes is not None:
+        options["keep_planes"] = keep_planes
+    if not ions and product is None:
+        raise InputError("Say what to exchange: ions, as {'Cl': 'Br'}, or a product, as 'Cu2S'.")
+    spec = exchange_spec(model, dict(ions or {}), product, domain, options)
+    return run_step(model, spec, progress=progress)
+
+
+def etch(
+    model: Model,
+    domain: str,
+    *,
+    shared: Shared = "bonded",
+    compensate: Sequence[str] = (),
+    allow_charge: bool = False,
+    progress: Progress = None,
+) -> Model:
+    """Dissolve a domain and balance what is left, by its halide unless told otherwise.
+
+    shared: which cations of its shared layer stay: those ``bonded`` to three anions of the other
+    domain, all (``keep``), or none (``drop``). compensate, allow_charge: as for `exchange`.
+
+    Raises
+    ------
+    InputError
+        No such domain.
+    ImpossibleError
+        It is the only one, or a charge is left that nothing may restore.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> cube = hb.build("cspbcl3-cube-2")
+    >>> hb.etch(cube, "perovskite")
+    Traceback (most recent call last):
+    hetbuild.errors.ImpossibleError: perovskite is the only domain: etching it would leave nothing.
+    """
+    expect(model, Model, "What is etched", "Build one, or read it with read_model.")
+    given = {"domain": domain, "shared": shared, "compensate": tuple(compensate)}
+    spec = parse_step(EtchSpec, given | {"allow_charge": allow_charge})
+    return run_step(model, spec, progress=progress)

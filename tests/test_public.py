@@ -1,0 +1,320 @@
+"""The public face: names, docstrings, examples, cost of the import, frozen results."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import doctest
+import json
+import pickle
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+from types import MappingProxyType
+
+import ase
+import numpy as np
+import pytest
+from ase.build import molecule
+from conftest import history, load
+from pymatgen.core import Composition, Lattice, Molecule, Structure
+from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
+
+import hetbuild as hb
+from hetbuild.frozen import FrozenDict, frozen, own
+from hetbuild.model import PER_ATOM
+
+PUBLIC = [name for name in hb.__all__ if name != "__version__"]
+ERRORS = {name for name in PUBLIC if name.endswith(("Error", "Warning"))}
+HEAVY = ("numpy", "scipy", "ase", "pymatgen", "gemmi", "spglib", "pydantic", "matplotlib", "click")
+
+
+def python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_the_import_is_light() -> None:
+    code = (
+        "import sys, time; t = time.perf_counter(); import hetbuild as hb; dir(hb);"
+        "print(time.perf_counter() - t, *sys.modules)"
+    )
+    seconds, *modules = python(code).split()
+    assert float(seconds) < 0.1
+    assert not set(HEAVY) & {m.partition(".")[0] for m in modules}
+
+
+def test_names_are_listed_once_and_alike_for_type_checkers() -> None:
+    tree = ast.parse(Path(hb.__file__).read_text())
+    typed = {
+        (node.names[0].asname, (node.module or "").removeprefix("hetbuild."))
+        for branch in tree.body
+        if isinstance(branch, ast.If)
+        for node in branch.body
+        if isinstance(node, ast.ImportFrom)
+    }
+    assert typed == set(hb._MODULES.items())
+    assert dir(hb) == sorted(hb.__all__)
+    assert len(set(hb.__all__)) == len(hb.__all__)
+    with pytest.raises(AttributeError, match="did you mean 'carve'"):
+        hb.crave  # type: ignore[attr-defined]  # noqa: B018 (looked up to see it fail)
+
+
+def test_no_public_name_is_a_module() -> None:
+    """Else importing below that module would put it in the place of the function."""
+    modules = {m.name for m in pkgutil.iter_modules(hb.__path__)}
+    assert not modules & set(PUBLIC)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_example(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    thing = getattr(hb, name)
+    assert thing.__doc__
+    assert thing.__doc__[0].isupper()
+    tests = doctest.DocTestFinder(recurse=True).find(thing, name, module=False)
+    examples = [t for t in tests if t.examples]
+    assert examples or name in ERRORS, f"{name} shows no example"
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    report: list[str] = []
+    for test in examples:
+        runner.run(test, out=report.append)
+    assert not runner.failures, "".join(report)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: hb.build(3), "A recipe must be of type str or Path or Mapping; given 3 (int)"),
+        (lambda: hb.build("cspbcl3-cub-2"), "did you mean 'cspbcl3-cube-2'"),
+        (lambda: hb.build({"name": "x"}), "recipe is not a valid recipe"),
+        (lambda: hb.build(hb.read_recipe("cspbcl3-cube-2"), {"name": "x"}), "as it is read"),
+        (lambda: hb.read_recipe("cspbcl3-cube-2", 5), "Settings of a recipe must be of type"),
+        (lambda: hb.read_model(3), "The file of a model must be of type str or Path"),
+        (lambda: hb.carve(3, []), "A crystal must be of type Crystal or str or Path"),
+        (lambda: hb.carve("PbS", [(1, 1, 1)]), "Each facet must be of type Facet"),
+        (lambda: hb.carve("PbSS", []), "No shipped crystal is called 'PbSS'"),
+        (lambda: hb.cut("cube", (1, 0, 0), keep="above", at=0), "What is cut must be of type"),
+        (lambda: hb.align("a", "b", None), "What is joined must be of type Model"),
+        (lambda: hb.join("a", "b", None, None, floors=None), "What is joined must be of type"),
+        (lambda: hb.balance("a", []), "What is balanced must be of type Model"),
+        (lambda: hb.exchange("a", {"Cl": "Br"}), "What is exchanged must be of type Model"),
+        (lambda: hb.exchange(cube()), "Say what to exchange"),
+        (lambda: hb.etch("a", "b"), "What is etched must be of type Model"),
+        (lambda: hb.inspect("a"), "What is inspected must be of type Model"),
+        (lambda: hb.compare(3, 4), "What is compared must be of type"),
+        (lambda: hb.match(3, "PbS"), "A crystal must be of type"),
+        (lambda: hb.Crystal.from_cif(3), "A CIF file must be of type str or Path; given 3 (int)"),
+        (lambda: hb.Crystal.from_ase("PbS"), "The crystal must be of type Atoms"),
+        (lambda: hb.Crystal.from_ase(molecule("H2O")), "needs atoms in a cell"),
+        (lambda: hb.Crystal.from_pymatgen("PbS"), "The crystal must be of type Structure"),
+        (lambda: hb.Crystal.named("PbSS"), "did you mean 'PbS'"),
+        (lambda: hb.Model.from_ase("a"), "What a model is made from must be of type Atoms"),
+        (lambda: hb.Model.from_ase(ase.Atoms("H")), "No hetbuild record"),
+        (lambda: hb.Model.from_pymatgen(3), "must be of type Molecule or Structure"),
+        (lambda: cube().to_ase(vacuum=-1), "cannot be negative"),
+        (lambda: cube().write("cube.docx"), "no format is known by this ending; known are"),
+        (lambda: replace(cube(), numbers=[1, 2]), "Model: numbers must be of type ndarray"),
+        (lambda: replace(cube(), charges=cube().charges[1:]), "charges has shape (63,)"),
+    ],
+)  # fmt: skip
+def test_wrong_types_and_values_are_named(call: Callable[[], object], text: str) -> None:
+    with pytest.raises(hb.InputError) as error:
+        call()
+    assert text in str(error.value)
+
+
+def cube() -> hb.Model:
+    return history("cspbcl3-cube-2")["balanced"]
+
+
+def test_models_and_crystals_are_short_in_words(main_model: hb.Model) -> None:
+    assert repr(cube()) == "<Model Cs20Pb8Cl36: 64 atoms, formal charge 0 e, perovskite of CsPbCl3>"
+    assert len(repr(main_model)) < 120
+    assert repr(load("PbS")) == "<Crystal PbS: Pb4S4, Fm-3m, 5.936 x 5.936 x 5.936 Å>"
+    assert repr(cube().domains[0]) == "<Domain perovskite of CsPbCl3>"
+
+
+def test_a_notebook_shows_formula_charge_domains_and_a_picture(main_model: hb.Model) -> None:
+    html = main_model._repr_html_()
+    for text in (main_model.formula, "0 e, neutral", *main_model.formulas.values(), "<svg", "PbS"):
+        assert text in html
+    circles = html.count("<circle")
+    assert 100 < circles <= len(main_model)
+    assert len(html) < 80_000
+    assert hb.Model.__len__(main_model.where(np.zeros(len(main_model), dtype=bool))) == 0
+    assert "<svg" not in main_model.where(np.zeros(len(main_model), dtype=bool))._repr_html_()
+
+
+@pytest.mark.parametrize("vacuum", [0.0, 10.0, 7.3])
+def test_ase_atoms_have_a_cell_and_give_the_model_back(main_model: hb.Model, vacuum: float) -> None:
+    atoms = main_model.to_ase(vacuum)
+    inside = atoms.positions
+    lengths = atoms.cell.lengths()
+    assert (lengths > 0).all()
+    np.testing.assert_allclose(inside.min(axis=0), vacuum, atol=1e-9)
+    np.testing.assert_allclose(lengths - inside.max(axis=0), vacuum, atol=1e-9)
+    assert not atoms.pbc.any()
+    same(hb.Model.from_ase(atoms), main_model)
+
+
+@pytest.mark.parametrize("recipe", ["cspbcl3-cube-2", "interface-cspbcl3-cspb2cl5"])
+def test_pymatgen_gives_the_model_back(recipe: str) -> None:
+    model = list(history(recipe).values())[-1]
+    made = model.to_pymatgen()
+    assert isinstance(made, Structure if model.cell is not None else Molecule)
+    assert made.composition == Composition(model.formula)
+    same(hb.Model.from_pymatgen(made), model)
+    again = type(made).from_dict(json.loads(json.dumps(made.as_dict())))
+    same(hb.Model.from_pymatgen(again), model)
+
+
+def same(a: hb.Model, b: hb.Model) -> None:
+    for name in PER_ATOM:
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+    assert (a.cell is None) == (b.cell is None)
+    assert a.cell is None or (a.cell == b.cell).all()
+    assert (a.periodic, a.ledger, a.provenance) == (b.periodic, b.ledger, b.provenance)
+    for x, y in zip(a.domains, b.domains, strict=True):
+        assert (x.name, x.crystal.name, x.datum) == (y.name, y.crystal.name, y.datum)
+        assert (x.vectors == y.vectors).all()
+        assert (x.origin == y.origin).all()
+
+
+@pytest.mark.parametrize("name", ["PbS", "CsPbCl3", "Pb4S3Cl2", "CsPbBr3-orthorhombic", "ZnO"])
+def test_crystals_from_ase_and_pymatgen_are_those_of_the_cif(name: str) -> None:
+    crystal = load(name)
+    for other in (
+        hb.Crystal.from_ase(crystal.to_ase()),
+        hb.Crystal.from_pymatgen(crystal.to_pymatgen()),
+        hb.Crystal.from_pymatgen(
+            SpacegroupAnalyzer(crystal.to_pymatgen()).get_primitive_standard_structure(),
+            charges=dict(zip(crystal.to_ase().symbols, crystal.charges.tolist(), strict=True)),
+        ),
+    ):
+        assert other.space_group == crystal.space_group
+        np.testing.assert_array_equal(other.numbers, crystal.numbers)
+        np.testing.assert_array_equal(other.charges, crystal.charges)
+        np.testing.assert_allclose(other.vectors, crystal.vectors, atol=1e-4)
+        apart = other.fractional - crystal.fractional
+        np.testing.assert_allclose(apart - np.rint(apart), 0, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["PbS", "CsPbCl3", "Pb4S3Cl2", "ZnO", "CsPb2Cl5"])
+def test_point_groups_are_those_of_pymatgen(name: str) -> None:
+    crystal = load(name)
+    found = SpacegroupAnalyzer(crystal.to_pymatgen(), symprec=5e-3)
+    assert found.get_space_group_number() == crystal.space_group_number
+    group = found.get_point_group_operations()
+    assert len({op.rotation_matrix.round(3).tobytes() for op in group}) == len(crystal.rotations)
+
+
+def test_a_charge_that_only_neutrality_leaves_is_taken_and_told() -> None:
+    """In La2S3 neutrality leaves La +3, which pymatgen knows, and nothing else."""
+    cell = Lattice.orthorhombic(8.0, 9.0, 4.0)
+    places = [(0.1, 0.2, 0), (0.6, 0.4, 0.5), (0.3, 0.7, 0), (0.8, 0.9, 0.5), (0.9, 0.6, 0)]
+    crystal = hb.Crystal.from_pymatgen(Structure(cell, ["La", "La", "S", "S", "S"], places))
+    assert crystal.guessed == ("La",)
+    assert set(crystal.charges[crystal.numbers == 57].tolist()) == {3}
+
+
+def test_charges_that_are_no_whole_number_are_not_guessed() -> None:
+    cell = Lattice.orthorhombic(8.0, 9.0, 7.0)
+    rng = np.random.default_rng(1)
+    mixed = Structure(cell, ["Fe"] * 3 + ["S"] * 4, rng.random((7, 3)))
+    with pytest.raises(hb.InputError, match="no formal charge known for Fe; state it"):
+        hb.Crystal.from_pymatgen(mixed)
+
+
+def test_models_are_frozen_to_the_bottom(main_model: hb.Model) -> None:
+    arrays = [getattr(main_model, name) for name in PER_ATOM]
+    for d in main_model.domains:
+        c = d.crystal
+        arrays += [d.vectors, d.origin, c.vectors, c.numbers, c.fractional, c.charges, c.rotations]
+        arrays += [c.bonds.site, c.bonds.partner, c.bonds.vector, c.bonds.length]
+    for array in arrays:
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+    with pytest.raises(FrozenInstanceError):
+        main_model.numbers = main_model.numbers  # type: ignore[misc]  # to see it fail
+    with pytest.raises(TypeError, match="cannot be changed"):
+        main_model.provenance["recipe"] = {}  # type: ignore[index]  # to see it fail
+    with pytest.raises(TypeError, match="cannot be changed"):
+        main_model.provenance["recipe"]["domains"].clear()
+
+
+def test_freezing_leaves_the_arrays_of_the_caller_alone() -> None:
+    model = cube()
+    mine = {name: getattr(model, name).copy() for name in PER_ATOM}
+    tree = {"recipe": {"list": [1, {"a": 2}]}}
+    made = replace(model, **mine, provenance=tree)
+    for name, array in mine.items():
+        assert array.flags.writeable
+        array[...] = 1
+        assert (getattr(made, name) == getattr(model, name)).all()
+    tree["recipe"]["list"] = []
+    assert made.provenance["recipe"]["list"] == (1, {"a": 2})
+    view = np.arange(3.0)[:]
+    assert not frozen(view).flags.writeable
+    assert view.flags.writeable
+    assert not own(view).flags.writeable
+    assert frozen(view) is view
+
+
+def test_frozen_models_can_be_copied_and_pickled() -> None:
+    model = cube()
+    same(pickle.loads(pickle.dumps(model)), model)
+    same(copy.deepcopy(model), model)
+    assert json.loads(json.dumps(model.provenance))["recipe"]["name"] == "cspbcl3-cube-2"
+    assert isinstance(copy.deepcopy(model).provenance, FrozenDict)
+
+
+def test_a_recipe_knows_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own.cif").write_bytes(hb.structures()["CsPbCl3"].read_bytes())
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text('extends = "cspbcl3-cube-2"\nname = "mine"\n[domains.perovskite]\n'
+                      'crystal = "own.cif"\n')  # fmt: skip
+    assert hb.build(recipe).formula == "Cs20Pb8Cl36"
+    assert hb.build(str(recipe)).domains[0].crystal.name == "own"
+    assert hb.read_recipe(recipe).folder == tmp_path
+    monkeypatch.chdir(tmp_path)
+    tree = hb.read_recipe("cspbcl3-cube-2").model_dump(mode="json")
+    tree["domains"]["perovskite"]["crystal"] = "own.cif"
+    assert hb.build(MappingProxyType(tree)).domains[0].crystal.name == "own"
+
+
+@pytest.mark.parametrize("ending", [".xyz", ".extxyz", ".vesta", ".cif", ".poscar", ".gro", ".xsf"])
+def test_models_are_written_by_the_ending_of_the_file(ending: str, tmp_path: Path) -> None:
+    path = cube().write(tmp_path / f"cube{ending}")
+    assert path.stat().st_size > 1000
+    with pytest.raises(hb.InputError, match="In the way"):
+        cube().write(path)
+    assert cube().write(path, force=True) == path
+
+
+def test_a_read_model_is_the_written_one(tmp_path: Path) -> None:
+    same(hb.read_model(cube().write(tmp_path / "a.xyz")), cube())
+    large = history("cspbcl3-cube-5")["balanced"]
+    bare = hb.read_model(large.write(tmp_path / "a.cif"), "CsPbCl3")
+    assert bare.formula == large.formula
+    assert bare.domains[0].crystal.name == "CsPbCl3"
+
+
+def test_poscar_by_its_usual_name(tmp_path: Path) -> None:
+    from ase.io import read
+
+    atoms = read(cube().write(tmp_path / "POSCAR"))
+    assert not isinstance(atoms, list)
+    assert len(atoms) == 64
+
+
+def test_the_face_compares_models_atoms_and_files(tmp_path: Path) -> None:
+    atoms = cube().to_ase()
+    atoms.rattle(0.01, seed=1)
+    found = hb.compare(cube(), atoms)
+    assert 0.005 < found.rmsd < 0.03
+    assert list(found.by_part) == ["perovskite"]
+    assert hb.compare(cube().write(tmp_path / "a.xyz"), atoms).rmsd == pytest.approx(found.rmsd)
