@@ -27,6 +27,7 @@ VERBS = (
     "crystals",
     "exchange",
     "etch",
+    "relax",
     "export",
     "inspect",
     "compare",

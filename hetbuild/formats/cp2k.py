@@ -122,6 +122,24 @@ def deck(
     }
 
 
+def force_eval(model: Model, name: str, options: Cp2kOptions) -> str:
+    """The FORCE_EVAL section of a deck, without cell and coordinates: for a driver that has them.
+
+    Raises
+    ------
+    InputError, ImpossibleError
+        As `deck`.
+    """
+    _check(model, options)
+    kinds = {
+        key: section
+        for key, section in _subsystem(model, name, options).items()
+        if key.startswith("KIND")
+    }
+    tree = {"FORCE_EVAL": {"METHOD": "QS", "DFT": _dft(model, name, options), "SUBSYS": kinds}}
+    return "\n".join(_lines(tree))
+
+
 def cell(model: Model, options: Cp2kOptions) -> FloatArray:
     """Cell vectors in Å as rows, shape (3, 3): a box around a particle, or a model's own cell.
 

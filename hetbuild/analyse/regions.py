@@ -1,0 +1,82 @@
+"""Where in its particle an ion is: at the interface, on a facet, or in the core."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+
+from hetbuild.analyse.report import COORDINATION_CUTOFF
+from hetbuild.arrays import BoolArray, IntArray
+from hetbuild.geometry.contacts import coordination
+from hetbuild.model import Model, Role
+
+
+class Region(IntEnum):
+    """Part of a particle that an ion belongs to."""
+
+    CORE = 0
+    """All ions that surround its site in the bulk are there."""
+    FACET = 1
+    """One of them is missing, and none of another domain stands instead."""
+    INTERFACE = 2
+    """In the shared layer, or with an ion of opposite charge of another domain within 3.6 Å."""
+
+    @property
+    def label(self) -> str:
+        """Lower-case name, as tables spell it."""
+        return self.name.lower()
+
+
+def regions(model: Model) -> IntArray:
+    """`Region` of each atom, shape (N,).
+
+    Core and facet are told by lattice sites, not by distances, so that a relaxed model has the
+    regions of the model it was relaxed from. Atoms on no site, as those of molecular cations,
+    count with the nearest atom that has one.
+    """
+    region = np.where(_surrounded(model), Region.CORE, Region.FACET).astype(np.int8)
+    region[_at_interface(model)] = Region.INTERFACE
+    homeless, settled = np.flatnonzero(model.site < 0), np.flatnonzero(model.site >= 0)
+    if len(homeless) and len(settled):
+        from scipy.spatial import cKDTree
+
+        nearest = cKDTree(model.positions[settled]).query(model.positions[homeless])[1]
+        region[homeless] = region[settled[nearest]]
+    return region
+
+
+def _surrounded(model: Model) -> BoolArray:
+    """Whether every site bonded to the atom's own in the bulk is occupied, shape (N,)."""
+    whole = np.zeros(len(model), dtype=bool)
+    for index, domain in enumerate(model.domains):
+        mine = np.flatnonzero((model.domain == index) & (model.site >= 0))
+        occupied = _keys(model.site[mine], model.site_cell[mine])
+        bonds, sites = domain.crystal.bonds, domain.sites
+        # The cell a bond leads into, from the cell of the site it starts at.
+        steps = np.rint(sites[bonds.site] + bonds.vector - sites[bonds.partner]).astype(int)
+        for site in np.unique(model.site[mine]):
+            of_site = np.flatnonzero(bonds.site == site)
+            here = mine[model.site[mine] == site]
+            cells = model.site_cell[here].astype(int)[:, None] + steps[of_site]
+            partners = np.broadcast_to(bonds.partner[of_site], cells.shape[:2])
+            whole[here] = np.isin(_keys(partners, cells), occupied).all(axis=1)
+    return whole
+
+
+def _keys(site: IntArray, cell: IntArray) -> IntArray:
+    """One whole number for each lattice site; cells within 500 of the datum's."""
+    c = cell.astype(np.int64) + 500
+    return np.asarray(((site.astype(np.int64) * 1000 + c[..., 0]) * 1000 + c[..., 1]) * 1000
+                      + c[..., 2])  # fmt: skip
+
+
+def _at_interface(model: Model) -> BoolArray:
+    found = np.asarray(model.role == Role.SHARED)
+    for index in range(len(model.domains)):
+        for sign in (-1, 1):
+            mine = np.flatnonzero((model.domain == index) & (np.sign(model.charges) == sign))
+            others = (model.domain != index) & (np.sign(model.charges) == -sign)
+            near = coordination(model.positions[mine], model.positions[others], COORDINATION_CUTOFF)
+            found[mine[near > 0]] = True
+    return found

@@ -1,0 +1,1 @@
+"""Relaxation of a model by a calculator, and what it did to it."""

@@ -1,0 +1,105 @@
+"""A model relaxed: the new positions with all that the old model knew of its atoms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from hetbuild.arrays import FloatArray, IntArray
+from hetbuild.errors import InputError
+from hetbuild.geometry.depth import depth
+from hetbuild.model import Model
+from hetbuild.relax.calculators import Chosen
+from hetbuild.relax.optimise import Frame, Settings
+
+
+def held_atoms(
+    model: Model, fixed_core: float | None = None, only_interface: float | None = None
+) -> IntArray:
+    """Indices of atoms that stay where they are.
+
+    fixed_core: those deeper than this below the surface, Å. only_interface: those farther than
+    this from every atom of another domain, Å.
+
+    Raises
+    ------
+    InputError
+        No atom is that deep, the model has no interface, or nothing would be left to move.
+    """
+    held = np.zeros(len(model), dtype=bool)
+    if fixed_core is not None:
+        inside = depth(model, np.arange(len(model)))
+        held |= inside > fixed_core
+        if not held.any():
+            raise InputError(
+                f"No atom is deeper than {fixed_core:g} Å below the surface to be fixed; the "
+                f"deepest is at {inside.max():.1f} Å."
+            )
+    if only_interface is not None:
+        held |= from_interface(model) > only_interface
+    if held.all():
+        raise InputError(
+            "No atom is left to move: choose a thinner --fixed-core or a wider --only interface."
+        )
+    return np.flatnonzero(held)
+
+
+def from_interface(model: Model) -> FloatArray:
+    """Distance of each atom from the nearest atom of another domain, Å, shape (N,).
+
+    Raises
+    ------
+    InputError
+        The model is of one domain.
+    """
+    from scipy.spatial import cKDTree
+
+    if len(np.unique(model.domain)) < 2:
+        raise InputError("--only interface: a model of one domain has no interface.")
+    away = np.zeros(len(model))
+    for index in np.unique(model.domain):
+        mine = model.domain == index
+        away[mine] = cKDTree(model.positions[~mine]).query(model.positions[mine])[0]
+    return away
+
+
+def best(frames: Sequence[Frame]) -> Frame:
+    """The frame of lowest energy."""
+    return min(frames, key=lambda f: f.energy)
+
+
+def relaxed(
+    model: Model, chosen: Chosen, settings: Settings, held: IntArray, first: Frame, last: Frame
+) -> Model:
+    """The model at the last frame; provenance says how it came there."""
+    record = {
+        **provenance(chosen, settings, held),
+        "steps": last.step,
+        "converged": last.fmax < settings.fmax,
+        "fmax": round(last.fmax, 6),
+        "energy_before": first.energy,
+        "energy_after": last.energy,
+    }
+    before: Mapping[str, Any] = model.provenance
+    return replace(
+        model,
+        positions=last.positions.copy(),
+        provenance={**before, "relaxations": [*before.get("relaxations", ()), record]},
+    )
+
+
+def provenance(chosen: Chosen, settings: Settings, held: IntArray) -> dict[str, Any]:
+    """Calculator, version, options and settings, as records keep them."""
+    wanted = asdict(settings)
+    wanted["fmax_wanted"] = wanted.pop("fmax")
+    wanted["steps_allowed"] = wanted.pop("steps")
+    return {
+        "calculator": chosen.name,
+        "version": chosen.version,
+        "options": dict(chosen.options),
+        **wanted,
+        "held": len(held),
+    }
