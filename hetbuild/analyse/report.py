@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hetbuild.analyse.composition import Composition, composition
 from hetbuild.analyse.continuity import Continuation, continuity
 from hetbuild.analyse.interface import MeasuredInterface, measure_interface
 from hetbuild.arguments import expect
@@ -39,7 +40,11 @@ class Report:
 
     formula: str
     charge: int
+    composition: Composition
+    """Atomic and mass per cent of the whole."""
     formulas: Mapping[str, str]
+    compositions: Mapping[str, Composition]
+    """Atomic and mass per cent of each domain."""
     roles: Mapping[str, int]
     contacts: tuple[Contact, ...]
     """Closest contact of each kind across the interface, or inside a one-domain model."""
@@ -81,7 +86,12 @@ def inspect(model: Model, *, cation: str = "Pb") -> Report:
     return Report(
         formula=model.formula,
         charge=model.charge,
+        composition=composition(model.numbers),
         formulas=model.formulas,
+        compositions={
+            d.name: composition(model.numbers[model.domain == i])
+            for i, d in enumerate(model.domains)
+        },
         roles={r.label: int((model.role == r).sum()) for r in Role if (model.role == r).any()},
         contacts=_contacts(around),
         coordination=coordination_by_region(around, cation, len(model)),

@@ -30,6 +30,8 @@ VERBS = (
     "relax",
     "export",
     "inspect",
+    "angles",
+    "xrd",
     "compare",
     "image",
     "match",

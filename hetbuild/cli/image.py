@@ -129,7 +129,8 @@ def _writer(path: Path, image: Image, found: Spectrum | None) -> Callable[[TextI
 
         write_tiff(image, held)
     else:
-        from hetbuild.microscopy.drawing import draw, write_figure
+        from hetbuild.formats.figure import write_figure
+        from hetbuild.microscopy.drawing import draw
 
         write_figure(draw(image, found), held, path.suffix[1:])
 

@@ -22,6 +22,7 @@ def report_lines(
     lines += ["", *_steps(model, verbose)] if "steps" in model.provenance else []
     lines += ["", f"{'formula':14s} {report.formula}", f"{'charge':14s} {report.charge:+d} e"]
     lines += [f"{name:14s} {text}" for name, text in report.formulas.items()]
+    lines += list(_compositions(report))
     lines += [f"{'roles':14s} " + ", ".join(f"{n} {role}" for role, n in report.roles.items())]
     where = "across" if len(report.formulas) > 1 else "inside"
     for contact in report.contacts:
@@ -41,6 +42,16 @@ def report_lines(
     else:
         lines += list(_periodic(report, report.cell))
     return lines if history else lines[1:]
+
+
+def _compositions(report: Report) -> Iterator[str]:
+    """Atomic and mass per cent of the whole and, where there are several, of each domain."""
+    parts = [("", report.composition)]
+    parts += report.compositions.items() if len(report.formulas) > 1 else []
+    for name, found in parts:
+        for unit, values in (("at.%", found.atomic), ("mass %", found.mass)):
+            text = ", ".join(f"{element} {value:.2f}" for element, value in values.items())
+            yield f"{unit:14s} {text}" + (f" in {name}" if name else "")
 
 
 def comparison_lines(found: Comparison) -> list[str]:

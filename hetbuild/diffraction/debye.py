@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -21,13 +22,20 @@ OVERSAMPLING = 32
 """Points of the transform per wave of the longest distance; a cubic spline between them is then
 within 2e-5 of that wave, and closer for all shorter distances."""
 
+TOTAL = "total"
+"""Name of the whole particle's curve."""
+
+Kind = Literal["domain", "element"]
+"""What the pairs of partials are pairs of."""
+
 
 @dataclass(frozen=True, eq=False)
 class Partials:
-    """A quantity of a particle that is a sum over pairs of domains."""
+    """A quantity of a particle that is a sum over pairs of domains, or of elements."""
 
     names: tuple[str, ...]
-    """``perovskite``, ``sulfide``, and ``perovskite x sulfide`` for their cross term, length K."""
+    """``perovskite``, ``sulfide``, and ``perovskite x sulfide`` for their cross term; or ``Pb-Pb``,
+    ``Pb-S``; length K."""
     values: FloatArray
     """One curve for each, shape (K, X); their sum is that of the particle."""
 
@@ -38,6 +46,12 @@ class Partials:
     def total(self) -> FloatArray:
         """Of the whole particle, shape (X,)."""
         return np.asarray(self.values.sum(axis=0))
+
+    @property
+    def curves(self) -> dict[str, FloatArray]:
+        """``total``, then each partial where there are several, shape (X,) each, by name."""
+        named = dict(zip(self.names, self.values, strict=True))
+        return {TOTAL: self.total} | (named if len(named) > 1 else {})
 
     def of(self, name: str) -> FloatArray:
         """One curve by name, shape (X,).
@@ -58,13 +72,16 @@ def intensity(
     *,
     wavelength: float | None = None,
     b_factors: Mapping[str, float] | None = None,
+    by: Kind = "domain",
+    own: bool = True,
 ) -> Partials:
-    """Coherent scattering of a particle in electrons², by pairs of domains.
+    """Coherent scattering of a particle in electrons², by pairs of domains or of elements.
 
     q: 4 pi sin(theta) / λ in 1/Å, shape (X,). wavelength: Å, for f' and f''; None: far from edges,
     both zero. b_factors: isotropic B in Å² by element, 0 where not given. Atoms are taken to move
     independently, so pairs are damped by exp(-(B_i + B_j) s²), s = q / 4 pi, and the scattering of
-    each atom with itself is not. No Lorentz factor: the sum is over all orientations already.
+    each atom with itself is not; own: False leaves that out. No Lorentz factor: the sum is over all
+    orientations already.
 
     Raises
     ------
@@ -78,12 +95,11 @@ def intensity(
     first, second = pairs.pairs.T
     product = (factors[first] * np.conj(factors[second])).real * damping[first] * damping[second]
     curves = product * sine_transforms(pairs, q)
-    single = pairs.atoms[:, None] * np.abs(factors) ** 2
-    parts, names = parts_of(pairs)
-    values = np.zeros((len(parts), len(s)))
-    np.add.at(values, _place(parts, pairs.parts), curves)
-    own = pairs.species[:, 0]
-    np.add.at(values, _place(parts, np.stack([own, own], axis=1)), single)
+    names, of_pair, of_species = parts_of(pairs, by)
+    values = np.zeros((len(names), len(s)))
+    np.add.at(values, of_pair, curves)
+    if own:
+        np.add.at(values, of_species, pairs.atoms[:, None] * np.abs(factors) ** 2)
     return Partials(names, values)
 
 
@@ -115,19 +131,30 @@ def sine_transforms(pairs: PairHistograms, q: FloatArray) -> FloatArray:
     return result
 
 
-def parts_of(pairs: PairHistograms) -> tuple[IntArray, tuple[str, ...]]:
-    """Pairs of domains that the particle has atoms of, shape (K, 2), and their names.
+def parts_of(
+    pairs: PairHistograms, by: Kind = "domain"
+) -> tuple[tuple[str, ...], IntArray, IntArray]:
+    """Names of the partials, and which of them each histogram (P,) and each species (S,) is of.
 
-    Each domain by itself first, then the cross terms.
+    Each domain, or element, by itself comes first, then the cross terms.
     """
-    present = np.unique(pairs.parts, axis=0)
+    kind = pairs.species[:, 0 if by == "domain" else 1]
+    both = np.sort(kind[pairs.pairs], axis=1)
+    present = np.unique(both, axis=0)
     cross = present[:, 0] != present[:, 1]
     parts = np.concatenate([present[~cross], present[cross]])
-    names = [
-        pairs.domains[a] if a == b else f"{pairs.domains[a]} x {pairs.domains[b]}"
-        for a, b in parts.tolist()
-    ]
-    return parts, tuple(names)
+    return (
+        tuple(_name(pairs, by, a, b) for a, b in parts.tolist()),
+        _place(parts, both),
+        _place(parts, np.stack([kind, kind], axis=1)),
+    )
+
+
+def _name(pairs: PairHistograms, by: Kind, first: int, second: int) -> str:
+    if by == "element":
+        return f"{symbol(second)}-{symbol(first)}"
+    names = pairs.domains
+    return names[first] if first == second else f"{names[first]} x {names[second]}"
 
 
 def _place(parts: IntArray, wanted: IntArray) -> IntArray:

@@ -55,11 +55,6 @@ class PairHistograms:
         """Å, shape (K,)."""
         return np.asarray(self.step * np.arange(self.counts.shape[1]), dtype=np.float64)
 
-    @property
-    def parts(self) -> IntArray:
-        """The two domains of each histogram, the lower index first, shape (P, 2)."""
-        return np.sort(self.species[:, 0][self.pairs], axis=1)
-
 
 def pair_histograms(
     model: Model, *, step: float = STEP, progress: Progress = None

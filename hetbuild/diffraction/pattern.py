@@ -120,7 +120,7 @@ def powder_pattern(
     a = instrument.polarisation
     polarised = (1.0 + a * np.cos(np.radians(wider)) ** 2) / (1.0 + a)
     values = _convolved(np.sum(lines, axis=0) * polarised, profile)
-    return Pattern(two_theta.copy(), Partials(parts_of(pairs)[1], values), instrument)
+    return Pattern(two_theta.copy(), Partials(parts_of(pairs)[0], values), instrument)
 
 
 def _profile(instrument: Instrument, step: float) -> FloatArray:

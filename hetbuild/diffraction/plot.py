@@ -1,4 +1,4 @@
-"""Figures of powder patterns."""
+"""Figures of powder patterns and pair distribution functions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import numpy as np
 from hetbuild.arrays import BoolArray, FloatArray
 from hetbuild.diffraction.bragg import BraggLines
 from hetbuild.diffraction.peaks import maxima
-from hetbuild.errors import InputError
+from hetbuild.formats.figure import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from hetbuild.diffraction.fit import Comparison
+    from hetbuild.diffraction.pdf import Pdf
     from hetbuild.diffraction.xrd import Xrd
 
 COLOURS = ("#0b6e4f", "#1f4e9c", "#b3541e", "#6a3d9a")
@@ -34,47 +36,64 @@ APART = 3.0
 """Degrees between two labels of one row, so that they do not overlap."""
 
 
-def empty_figure(size: tuple[float, float] = SIZE) -> Figure:
-    """A figure that needs no window system. size: inches.
+def plot_pattern(found: Xrd, measured: Comparison | None = None) -> Figure:
+    """Total, partials and cross terms over 2 theta; the bulk phases' lines as ticks below.
 
-    Raises
-    ------
-    InputError
-        matplotlib is not installed.
+    measured: drawn instead of the partials, with what was fitted to it and the difference.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise InputError(
-            "Figures need matplotlib, which is not installed: pip install 'hetbuild[plot]'."
-        ) from None
-    made = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(made)
-    return made
-
-
-def plot_pattern(found: Xrd) -> Figure:
-    """Total, partials and cross terms over 2 theta; the bulk phases' lines as ticks below."""
-    made = empty_figure()
+    made = new_figure(SIZE)
     heights = [4.0, 0.35 * len(found.lines)]
     above, below = made.subplots(2, 1, sharex=True, height_ratios=heights)
     x = found.pattern.two_theta
-    highest = max((found.pattern.total[i] for i, _ in maxima(x, found.pattern.total)), default=1.0)
-    draw_curves(above, x, {name: 100.0 * y / highest for name, y in found.curves.items()})
-    above.set(ylabel="intensity / % of the highest maximum", title=found.formula)
-    draw_ticks(below, found.lines, (float(x[0]), float(x[-1])))
+    if measured is None:
+        tops = [found.pattern.total[i] for i, _ in maxima(x, found.pattern.total)]
+        highest = max(tops, default=float(found.pattern.total.max()))
+        draw_curves(above, x, {name: 100.0 * y / highest for name, y in found.curves.items()})
+        above.set(ylabel="intensity / % of the highest maximum", title=found.formula)
+        limits = float(x[0]), float(x[-1])
+    else:
+        draw_comparison(above, measured)
+        above.set(ylabel="intensity as measured", title=found.formula)
+        limits = float(measured.two_theta[0]), float(measured.two_theta[-1])
+    draw_ticks(below, found.lines, limits)
     below.set_xlabel(f"2θ / °, {found.pattern.instrument.radiation.name}")
     return made
 
 
+def plot_pdf(found: Pdf) -> Figure:
+    """G(r) and its partials."""
+    made = new_figure(SIZE)
+    axes = made.add_subplot()
+    draw_curves(axes, found.r, found.curves)
+    low, high = found.q_range
+    axes.set(xlim=(0.0, float(found.r[-1])), xlabel="r / Å", ylabel="G(r) / Å⁻²")
+    axes.set_title(f"{found.formula}, q {low:g} to {high:g} Å⁻¹")
+    return made
+
+
 def draw_curves(axes: Axes, x: FloatArray, curves: Mapping[str, FloatArray]) -> None:
-    """The total in black, each part in its domain's colour, cross terms in grey."""
-    domains = iter(COLOURS)
-    for k, (name, y) in enumerate(curves.items()):
-        colour = "black" if k == 0 else CROSS if " x " in name else next(domains, CROSS)
-        axes.plot(x, y, color=colour, lw=1.2 if k == 0 else 0.9, label=name)
+    """The total in black, each part in a colour of its own, cross terms of domains in grey."""
+    total, *parts = curves
+    axes.plot(x, curves[total], color="black", lw=1.2, label=total)
+    colours = (
+        iter(COLOURS) if len(parts) <= len(COLOURS) else iter([f"C{k}" for k in range(10)] * 9)
+    )
+    for name in parts:
+        colour = CROSS if " x " in name else next(colours)
+        axes.plot(x, curves[name], color=colour, lw=0.9, label=name)
     axes.legend(frameon=False, fontsize="small")
+
+
+def draw_comparison(axes: Axes, found: Comparison) -> None:
+    """Measured points, the fitted pattern on its background, and their difference underneath."""
+    x = found.two_theta
+    axes.plot(x, found.measured, ".", color=CROSS, ms=2, label="measured")
+    axes.plot(x, found.calculated, color="black", lw=1.2, label="model, scaled")
+    axes.plot(x, found.background, color=COLOURS[2], lw=0.7, ls="--", label="background")
+    low = min(float(found.measured.min()), float(found.background.min()))
+    rest = found.measured - found.calculated
+    axes.plot(x, rest - rest.max() + low, color=COLOURS[1], lw=0.7, label="difference")
+    axes.legend(frameon=False, fontsize="small", title=f"Rwp {100 * found.rwp:.1f} %")
 
 
 def draw_ticks(axes: Axes, lines: Mapping[str, BraggLines], limits: tuple[float, float]) -> None:

@@ -11,6 +11,8 @@ import numpy as np
 from hetbuild.arrays import FloatArray, Progress
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.diffraction.bragg import BraggLines, bragg_lines
+from hetbuild.diffraction.debye import TOTAL
+from hetbuild.diffraction.fit import DEGREE, MAX_SHIFT, Comparison, compare
 from hetbuild.diffraction.pairs import PairHistograms, pair_histograms
 from hetbuild.diffraction.pattern import STEP, TUBE, Instrument, Pattern, angles, powder_pattern
 from hetbuild.diffraction.peaks import Peak, half_width, overlapped, peaks_of
@@ -20,9 +22,6 @@ from hetbuild.model import Model
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-TOTAL = "total"
-"""Name of the whole particle's curve."""
 
 RANGE = (10.0, 80.0)
 """Degrees 2 theta of a pattern unless told."""
@@ -55,11 +54,33 @@ class Xrd:
     pairs: PairHistograms
     """The distances it was made from."""
 
-    def plot(self) -> Figure:
-        """A matplotlib figure; the extra ``hetbuild[plot]`` has matplotlib."""
+    @property
+    def total(self) -> FloatArray:
+        """The whole particle's pattern, electrons² times polarisation, shape (T,)."""
+        return self.pattern.total
+
+    def plot(self, measured: Comparison | None = None) -> Figure:
+        """A matplotlib figure; the extra ``hetbuild[plot]`` has matplotlib.
+
+        measured: what `compare` gave, to draw a measured pattern under it.
+        """
         from hetbuild.diffraction.plot import plot_pattern
 
-        return plot_pattern(self)
+        return plot_pattern(self, measured)
+
+    def compare(
+        self,
+        two_theta: FloatArray,
+        measured: FloatArray,
+        *,
+        sigma: FloatArray | None = None,
+        degree: int = DEGREE,
+        max_shift: float = MAX_SHIFT,
+    ) -> Comparison:
+        """Lay the total over a measured pattern; see `hetbuild.diffraction.fit.compare`."""
+        computed = self.pattern.two_theta, self.pattern.total
+        measurement = two_theta, measured
+        return compare(computed, measurement, sigma=sigma, degree=degree, max_shift=max_shift)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON, the curves included."""
@@ -80,9 +101,7 @@ class Xrd:
     @property
     def curves(self) -> dict[str, FloatArray]:
         """The total, then each partial, shape (T,) each, by name."""
-        partials = self.pattern.partials
-        named = dict(zip(partials.names, partials.values, strict=True))
-        return {TOTAL: self.pattern.total} | (named if len(named) > 1 else {})
+        return self.pattern.partials.curves
 
 
 def xrd(

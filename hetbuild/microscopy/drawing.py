@@ -9,6 +9,7 @@ import numpy as np
 from hetbuild.arrays import FloatArray
 from hetbuild.crystal.lattice import plane_label
 from hetbuild.errors import InputError
+from hetbuild.formats.figure import new_figure
 from hetbuild.microscopy.fourier import Angle, Pattern, Spectrum
 from hetbuild.microscopy.image import Image
 
@@ -48,32 +49,6 @@ def draw(image: Image, spectrum: Spectrum | None) -> Figure:
     below.set_axis_off()
     below.text(0.5, 1, "\n".join(lines), fontsize=7, ha="center", va="top", parse_math=False)
     return figure
-
-
-def new_figure(size: tuple[float, float]) -> Figure:
-    """An empty figure of this size in inches.
-
-    Raises
-    ------
-    InputError
-        matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise InputError(
-            "Figures need matplotlib, which is not installed: pip install 'hetbuild[plot]'."
-        ) from None
-    return Figure(figsize=size, layout="constrained", dpi=150)
-
-
-def write_figure(figure: Figure, stream: BinaryIO, kind: str) -> None:
-    """As png, svg or pdf; the same figure gives the same bytes."""
-    import matplotlib as mpl
-
-    stamp = {"png": "Software", "svg": "Date", "pdf": "CreationDate"}[kind]
-    with mpl.rc_context({"svg.hashsalt": "hetbuild", "svg.fonttype": "none"}):
-        figure.savefig(stream, format=kind, metadata={stamp: None})
 
 
 def write_tiff(image: Image, stream: BinaryIO) -> None:

@@ -1,0 +1,140 @@
+"""`hetbuild angles`: between planes and directions of the domains, and what a zone shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hetbuild.cli.console import INDICES, MODEL, as_json, crystals_option, emit, numbers
+from hetbuild.cli.models import read_model
+from hetbuild.errors import InputError
+
+if TYPE_CHECKING:
+    from hetbuild.diffraction.orientation import Between, Feature
+    from hetbuild.diffraction.zone import Spacing, Zone
+    from hetbuild.model import Model
+
+EXAMPLE = "'perovskite (-2 1 0)' for a plane, 'sulfide [0 0 1]' for a direction"
+
+
+@click.command(context_settings=INDICES)
+@click.argument("model", type=MODEL)
+@click.option(
+    "--between",
+    nargs=2,
+    multiple=True,
+    metavar="A B",
+    help="Angle between two, as 'perovskite [0 1 0]' 'sulfide (0 0 2)'; repeatable.",
+)
+@click.option("--zone", metavar='"U V W"', help="Planes seen edge on down this zone axis.")
+@click.option("--of", metavar="DOMAIN", help="Whose zone axis that is [the first domain].")
+@click.option("--finest", type=float, metavar="Å", help="Smallest spacing listed [1.5].")
+@crystals_option
+@as_json
+def angles(
+    model: Path,
+    between: tuple[tuple[str, str], ...],
+    zone: str | None,
+    of: str | None,
+    finest: float | None,
+    crystals: str | None,
+    as_json: bool,
+) -> None:
+    """Angles between planes and directions of MODEL's domains, and spacings of its planes.
+
+    \b
+    hetbuild angles cspbcl3-pbs/cspbcl3-pbs.xyz
+    hetbuild angles cspbcl3-pbs/cspbcl3-pbs.xyz --between "perovskite [0 1 0]" "sulfide [0 0 1]"
+    hetbuild angles cspbcl3-pbs/cspbcl3-pbs.xyz --zone "0 0 1" --of perovskite
+
+    In the lattices fitted to the atoms: after a relaxation they are no longer those of the bulk.
+    """
+    if of is not None and zone is None:
+        raise InputError("--of says whose zone axis --zone is; name the zone.")
+    if finest is not None and not 0.5 <= finest <= 20.0:
+        raise InputError(f"--finest must be 0.5 to 20 Å; given {finest:g}.")
+    read = read_model(model, crystals)
+    record, lines = _asked(read, between, zone, of, finest)
+    emit(record, "\n".join(lines), as_json)
+
+
+def _asked(
+    model: Model,
+    pairs: tuple[tuple[str, str], ...],
+    zone: str | None,
+    of: str | None,
+    finest: float | None,
+) -> tuple[dict[str, Any], list[str]]:
+    """What was asked for; nothing in particular: what is parallel, and the spacings."""
+    from hetbuild.diffraction import orientation
+    from hetbuild.diffraction.zone import FINEST, spacings
+    from hetbuild.diffraction.zone import zone as seen_down
+
+    record: dict[str, Any] = {}
+    lines: list[str] = []
+    if pairs:
+        asked = [(_feature(a, model), _feature(b, model)) for a, b in pairs]
+        found = [orientation.between(model, a, b) for a, b in asked]
+        record["between"] = [b.as_dict() for b in found]
+        lines += [_angle(b) for b in found]
+    if zone is not None:
+        name = of or model.domains[0].name
+        seen = seen_down(model, name, numbers(zone, 3, "--zone"), finest or FINEST)
+        record["zone"] = seen.as_dict()
+        lines += [""] * bool(lines) + list(_zone(seen))
+    if not pairs and zone is None:
+        parallel = orientation.parallels(model)
+        planes = spacings(model, finest or FINEST)
+        record |= {"parallel": [b.as_dict() for b in parallel]}
+        record |= {"spacings": [asdict(s) for s in planes]}
+        lines += [_angle(b) for b in parallel]
+        lines += [""] * bool(lines) + list(_spacings(planes))
+    return record, lines
+
+
+def _feature(text: str, model: Model) -> Feature:
+    """A plane or direction with its domain, which may be left out where there is one only."""
+    from hetbuild.diffraction.orientation import feature
+
+    match = re.fullmatch(r"\s*(.*?)\s*(?:\(([^()\[\]]*)\)|\[([^()\[\]]*)\])\s*", text)
+    if match is None:
+        raise InputError(f"{text!r} is neither a plane nor a direction; write {EXAMPLE}.")
+    name, plane, direction = match.groups()
+    if not name and len(model.domains) > 1:
+        known = ", ".join(d.name for d in model.domains)
+        raise InputError(f"{text!r}: say of which domain, {known}; as {EXAMPLE}.")
+    name = name or model.domains[0].name
+    model.domain_named(name)
+    indices = numbers(plane if direction is None else direction, 3, repr(text))
+    return feature(name, "plane" if direction is None else "direction", indices)
+
+
+def _angle(found: Between) -> str:
+    return f"{found.angle:7.2f}°  {found.first!s:28} {found.second}"
+
+
+def _zone(found: Zone) -> Iterator[str]:
+    u, v, w = found.uvw
+    yield f"[{u} {v} {w}] of {found.domain} towards the viewer"
+    for name, (a, b, c), tilt in found.tilts:
+        yield f"{name}: [{a} {b} {c}] is {tilt:.2f}° from it"
+    yield f"{'domain':14s}{'(h k l)':>12}{'d/Å':>8}{'normal/°':>10}{'off/°':>7}"
+    for p in found.planes:
+        h, k, m = p.hkl
+        label, off = f"({h} {k} {m})", round(p.off, 2) + 0.0
+        yield f"{p.domain:14s}{label:>12}{p.spacing:8.3f}{p.azimuth:10.2f}{off:7.2f}"
+    if not found.planes:
+        yield "no planes edge on with spacings this large; try --finest"
+
+
+def _spacings(planes: tuple[Spacing, ...]) -> Iterator[str]:
+    yield f"{'domain':14s}{'(h k l)':>12}{'d/Å':>8}{'bulk/Å':>8}{'line/%':>8}"
+    for s in planes:
+        h, k, m = s.hkl
+        label = f"({h} {k} {m})"
+        yield f"{s.domain:14s}{label:>12}{s.model:8.3f}{s.bulk:8.3f}{s.intensity:8.1f}"
