@@ -118,9 +118,21 @@ def carve(
     return _with_ligands(_fill(domain, columns, total), spaces, middle)
 
 
-def available_memory() -> int:
-    """Physical memory free for use, bytes."""
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+def available_memory() -> float:
+    """Physical memory free for use, bytes; infinite where the system does not tell.
+
+    psutil knows on every system, if it is installed; without it Linux does.
+    """
+    try:
+        from psutil import virtual_memory
+    except ImportError:
+        pass
+    else:
+        return float(virtual_memory().available)
+    try:
+        return float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, OSError, ValueError):  # Windows has no sysconf, macOS no such name
+        return float("inf")
 
 
 def _half_spaces(domain: Domain, facets: Sequence[Facet], centre: FloatArray) -> _HalfSpaces:

@@ -241,8 +241,8 @@ def _bond_radii(model: Model, domain: int) -> dict[int, float]:
 def _bonded(model: Model, domain: int, positions: FloatArray, sign: int) -> IntArray:
     """Neighbours of opposite charge around ions of this sign, shape (P,).
 
-    Around an anion every cation counts up to its own bond length; around a cation only the anions
-    that the shortest-bonded cation of the crystal would reach.
+    The cation of each pair sets the limit: an anion counts every cation up to that cation's bond
+    radius, a cation the anions up to its own.
     """
     result = np.zeros(len(positions), dtype=np.int64)
     radii = _bond_radii(model, domain)

@@ -387,7 +387,7 @@ def _shells(crystal: Crystal) -> FloatArray:
 def _described(domain: Domain, product: Crystal, way: Topotaxy) -> Domain:
     """The domain as a crystal of the product."""
     vectors = way.axes @ domain.vectors
-    datum = product.datum(None) if len(set(product.labels)) else 0
+    datum = product.datum(None)
     corner = domain.cartesian(-domain.crystal.fractional[domain.datum])
     origin = corner + (way.shift + product.fractional[datum] @ way.axes) @ domain.vectors
     return Domain(domain.name, product, vectors, origin, datum)

@@ -24,7 +24,8 @@ SHANNON_RADII: Mapping[str, float] = {
     "O": 1.40, "S": 1.84, "Se": 1.98, "Te": 2.21, "F": 1.33, "Cl": 1.81, "Br": 1.96, "I": 2.20,
 }  # fmt: skip
 """Six-coordinate ionic radii in Å of the usual charges, Shannon 1976, doi
-10.1107/S0567739476001551; N four-coordinate, which is all there is."""
+10.1107/S0567739476001551; N four-coordinate, which is all there is. Sn2+, which is not there, is
+eight-coordinate, Shannon & Prewitt 1969, doi 10.1107/S0567740869003220."""
 
 SOFTNESS = 0.345
 """Born-Mayer range in Å, Born & Mayer 1932, doi 10.1007/BF01340511."""

@@ -95,8 +95,17 @@ def stages(recipe: Recipe, *, progress: Progress = None) -> Iterator[Stage]:
     """
     beside = recipe.folder
     if recipe.join is not None and recipe.join.periodic is not None:
-        yield from _periodic_stages(recipe, recipe.join, recipe.join.periodic, beside)
-        return
+        made = _periodic_stages(recipe, recipe.join, recipe.join.periodic, beside)
+    else:
+        made = _particle_stages(recipe, beside, progress)
+    for name, model in made:
+        yield name, model
+    for step in recipe.steps:
+        model = run_step(model, step, beside=beside, progress=progress)
+        yield stage_name(step), model
+
+
+def _particle_stages(recipe: Recipe, beside: Path, progress: Progress) -> Iterator[Stage]:
     parts: list[Model] = []
     for name, spec in recipe.domains.items():
         model = _carved(name, spec, beside)
@@ -118,9 +127,6 @@ def stages(recipe: Recipe, *, progress: Progress = None) -> Iterator[Stage]:
         yield "joined", model
     model = _finished(recipe, model, progress)
     yield "balanced" if recipe.balance else "finished", model
-    for step in recipe.steps:
-        model = run_step(model, step, beside=beside, progress=progress)
-        yield stage_name(step), model
 
 
 def provenance(recipe: Recipe, model: Model) -> dict[str, Any]:

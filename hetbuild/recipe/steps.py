@@ -15,7 +15,7 @@ from hetbuild.elements import counts, number, parse_formula, reduced, usual_char
 from hetbuild.errors import HetbuildError, ImpossibleError, InputError
 from hetbuild.exchanging.etch import etch
 from hetbuild.exchanging.molecules import is_molecule, replace_molecules
-from hetbuild.exchanging.same_site import product_crystal, replace_ions
+from hetbuild.exchanging.same_site import product_crystal, replace_ions, same_sites
 from hetbuild.exchanging.topotactic import HoleFloors, exchange_cations
 from hetbuild.library import find_structure, structures
 from hetbuild.model import Model
@@ -44,6 +44,8 @@ def run_step(
         As the step does; ImpossibleError also where it leaves a charge that nothing may restore.
     """
     model = _with_charges(model, spec)
+    if model.cell is not None:
+        _check_periodic(spec)
     match spec:
         case ReplaceSpec():
             changed, done = _replaced(model, spec, beside)
@@ -68,6 +70,20 @@ def run_step(
             done = [asdict(etched)]
     changed = _neutral(model, changed, spec, progress)
     return replace(changed, provenance=_provenance(changed, spec, done))
+
+
+def _check_periodic(spec: Step) -> None:
+    """Refuse what counts distances or energies without the images of a periodic model."""
+    plain = isinstance(spec, ReplaceSpec) and not any(
+        is_molecule(ion) for pair in spec.ions.items() for ion in pair
+    )
+    if not plain or spec.compensate:
+        raise ImpossibleError(
+            f"{stage_name(spec)}: of a periodic interface only ions on their sites can be "
+            'exchanged, as { Cl = "Br" }, without moves that compensate. Molecules, topotactic '
+            "products, etching and balancing are placed by energies and distances that leave its "
+            "images out; build a particle, or the interface of the product."
+        )
 
 
 def _with_charges(model: Model, spec: Step) -> Model:
@@ -203,7 +219,8 @@ def _product(
     if spec.product is not None:
         return read_crystal(find_structure(spec.product, beside))
     parent = model.domains[model.domain_named(spec.domain)].crystal
-    wanted = parse_formula(product_crystal(parent, ions).formula)
+    exchanged = product_crystal(parent, ions).numbers
+    wanted = counts(exchanged)
     for name, path in structures().items():
         try:
             alike = reduced(parse_formula(name.partition("-")[0])) == reduced(wanted)
@@ -211,10 +228,8 @@ def _product(
             continue
         if alike:
             shipped = read_crystal(path)
-            try:
-                return product_crystal(parent, ions, shipped)
-            except InputError:  # a polymorph with other sites
-                continue
+            if same_sites(parent, exchanged, shipped) is not None:  # else it is a polymorph
+                return shipped
     return None
 
 

@@ -14,7 +14,7 @@ def verdict(model: Model, report: Report, recipe: Recipe) -> list[str]:
     """What the finished model fails of what its recipe asked for; empty when all is well."""
     failed = []
     wanted = recipe.balance.target if recipe.balance else None
-    charge = (wanted.charge or 0) if wanted else None
+    charge = _charge(recipe)
     if charge is not None and model.charge != charge:
         failed.append(f"formal charge {model.charge:+d} e, target {charge:+d} e")
     if recipe.composition and report.formula != formula(parse_formula(recipe.composition)):
@@ -29,3 +29,16 @@ def verdict(model: Model, report: Report, recipe: Recipe) -> list[str]:
         if contact.distance < limit - 1e-6:
             failed.append(f"{contact.kind} contact {contact.distance:.3f} Å, limit {limit:g} Å")
     return failed
+
+
+def _charge(recipe: Recipe) -> int | None:
+    """Formal charge the finished model must have in e; None: any is right.
+
+    A target that is a formula says the charge itself, and a step may accept one.
+    """
+    if recipe.balance is None or any(step.allow_charge for step in recipe.steps):
+        return None
+    target = recipe.balance.target
+    if (target.formula or target.domains) and not recipe.steps:
+        return None
+    return 0 if recipe.steps else target.charge or 0
