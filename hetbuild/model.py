@@ -277,8 +277,8 @@ class Model:
             raise InputError(f"No domain {name!r} in this model; it has {', '.join(names)}.")
         return names.index(name)
 
-    def where(self, mask: BoolArray) -> Model:
-        """The atoms where mask, shape (N,), is true."""
+    def where(self, mask: BoolArray | slice) -> Model:
+        """The atoms where mask, shape (N,), is true, or those of a slice."""
         return replace(self, **{name: own(getattr(self, name)[mask]) for name in PER_ATOM})
 
     def extended(

@@ -8,19 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hetbuild.arguments import expect
-from hetbuild.arrays import IntArray
-from hetbuild.crystal.crystal import numbered
 from hetbuild.errors import InputError
 from hetbuild.formats.box import box
+from hetbuild.formats.labels import LABELS, Names, from_names, to_names
 from hetbuild.formats.record import from_record, to_record
-from hetbuild.model import DECIMALS, Model, Role
-from hetbuild.names import check_name
+from hetbuild.model import DECIMALS, Model
 
 if TYPE_CHECKING:
     from ase import Atoms
-
-NO_SITE = "-"
-"""What stands for the site of an atom that has none."""
 
 KEY = "hetbuild"
 """Where the record is kept in Atoms.info."""
@@ -43,12 +38,9 @@ def to_ase(model: Model, vacuum: float | None = None) -> Atoms:
     from ase import Atoms
 
     atoms = Atoms(numbers=model.numbers.astype(int), positions=model.positions)
-    names = np.array([d.name for d in model.domains])
-    labels = np.array([r.label for r in Role])
     atoms.set_array("formal_charge", model.charges.astype(int))
-    atoms.set_array("domain", names[model.domain])
-    atoms.set_array("role", labels[model.role])
-    atoms.set_array("site", _site_names(model))
+    for label, (index, names) in to_names(model).items():
+        atoms.set_array(label, np.array(names)[index])
     atoms.set_array("site_cell", model.site_cell.astype(int))
     record = to_record(model)
     if model.cell is not None:
@@ -59,7 +51,7 @@ def to_ase(model: Model, vacuum: float | None = None) -> Atoms:
         atoms.set_cell(cell)
         atoms.positions += shift
         record[SHIFT] = shift.tolist()
-    atoms.info[KEY] = json.dumps(record, ensure_ascii=True)
+    atoms.info[KEY] = json.dumps(record, ensure_ascii=False)
     return atoms
 
 
@@ -74,16 +66,14 @@ def from_ase(atoms: Atoms) -> Model:
     from ase import Atoms as AseAtoms
 
     expect(atoms, AseAtoms, "What a model is made from")
-    record = _record(atoms)
-    names = _domain_names(record)
+    record = parsed_record(atoms.info.get(KEY))
     try:
+        names = {label: _named(atoms.get_array(label)) for label in LABELS if atoms.has(label)}
         columns: dict[str, Any] = {
             "charges": np.asarray(atoms.get_array("formal_charge")).astype(np.int8),
-            "domain": np.array([names.index(n) for n in atoms.get_array("domain")], dtype=np.int8),
-            "role": np.array([Role[r.upper()] for r in atoms.get_array("role")], dtype=np.int8),
+            **from_names(record, names),
         }
-        if atoms.has("site"):
-            columns["site"] = _sites(record["domains"], columns["domain"], atoms.get_array("site"))
+        if "site" in names:
             columns["site_cell"] = np.asarray(atoms.get_array("site_cell")).astype(np.int16)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
@@ -98,35 +88,20 @@ def from_ase(atoms: Atoms) -> Model:
     )
 
 
-def _domain_names(record: dict[str, Any]) -> list[str]:
-    try:
-        return [check_name(d["name"], "domain") for d in record["domains"]]
-    except (KeyError, TypeError) as error:
-        raise InputError(f"The hetbuild record is damaged: its domains lack {error}.") from None
+def _named(values: Any) -> Names:
+    """Names of atoms as ASE keeps them, one string each."""
+    known, index = np.unique(np.asarray(values).astype(str), return_inverse=True)
+    return index, known.tolist()
 
 
-def _site_names(model: Model) -> np.ndarray[Any, Any]:
-    """Name of each atom's site in its crystal, NO_SITE where it has none; shape (N,)."""
-    tables = [np.array([*d.crystal.site_names, NO_SITE]) for d in model.domains]
-    first = np.cumsum([0, *(len(t) for t in tables)])
-    # Index -1 is the last of each table.
-    index = np.where(model.site < 0, first[1:][model.domain] - 1, first[model.domain] + model.site)
-    return np.concatenate(tables)[index] if len(model) else np.array([], dtype=str)
+def parsed_record(given: object) -> dict[str, Any]:
+    """The record out of a file's comment or of Atoms.info.
 
-
-def _sites(domains: list[dict[str, Any]], domain: IntArray, names: Any) -> IntArray:
-    """Site indices of such names, shape (N,)."""
-    site = np.full(len(names), -1, dtype=np.int16)
-    for i, record in enumerate(domains):
-        known = {name: k for k, name in enumerate(numbered(record["crystal"]["labels"]))}
-        mine = np.flatnonzero(domain == i)
-        kinds, which = np.unique(np.asarray(names)[mine], return_inverse=True)
-        site[mine] = np.array([-1 if k == NO_SITE else known[k] for k in kinds], int)[which]
-    return site
-
-
-def _record(atoms: Atoms) -> dict[str, Any]:
-    given = atoms.info.get(KEY)
+    Raises
+    ------
+    InputError
+        There is none, or it is damaged.
+    """
     if given is None:
         raise InputError(
             "No hetbuild record in these atoms: name the crystals they are made of "

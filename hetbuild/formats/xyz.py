@@ -2,29 +2,71 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
 from hetbuild.arrays import FloatArray, IntArray
-from hetbuild.elements import symbol
+from hetbuild.elements import number, symbol
 from hetbuild.errors import HetbuildError, InputError
-from hetbuild.formats.ase import from_ase, to_ase
+from hetbuild.formats import columns
+from hetbuild.formats.ase import SHIFT, from_ase, parsed_record
+from hetbuild.formats.labels import LABELS, from_names, to_names
+from hetbuild.formats.record import from_record, to_record
 from hetbuild.model import Model
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-COLUMNS = ["symbols", "positions", "formal_charge", "domain", "role", "site", "site_cell"]
-"""Positions right after the symbol, so that CP2K reads the same file."""
+PROPERTIES = "species:S:1:pos:R:3:formal_charge:I:1:domain:S:1:role:S:1:site:S:1:site_cell:I:3"
+"""Columns; positions right after the symbol, so that CP2K reads the same file."""
+
+WIDTHS = (1, 3, 1, 1, 1, 1, 3)
+"""How many columns of text each is."""
+
+HEADER = re.compile(rb' ?hetbuild="((?:[^"\\]|\\.)*)"')
 
 
 def write_xyz(model: Model, stream: TextIO) -> None:
-    """Extended XYZ; columns: species, position (Å), formal charge (e), domain, role, site."""
-    from ase.io.extxyz import write_extxyz
+    """Extended XYZ; columns: species, position (Å), formal charge (e), domain, role, site.
 
-    write_extxyz(stream, [to_ase(model)], columns=COLUMNS, write_results=False)
+    Raises
+    ------
+    InputError
+        A position is not finite.
+    """
+    lattice = ""
+    if model.cell is not None:
+        lattice = f'Lattice="{" ".join(str(float(x)) for x in model.cell.ravel())}" '
+    record = re.sub(r'["\\]', r"\\\g<0>", json.dumps(to_record(model), ensure_ascii=True))
+    pbc = " ".join("T" if p else "F" for p in model.periodic)
+    stream.write(
+        f'{len(model)}\n{lattice}Properties={PROPERTIES} hetbuild="{record}" pbc="{pbc}"\n'
+    )
+    widths = [columns.width_of(x) for x in _numbers(model)]
+    species, table = _species(model)
+    for rows in columns.chunks(len(model)):
+        part = model.where(rows)
+        x, y, z, charge, a, b, c = (
+            columns.numbers(v, w) for v, w in zip(_numbers(part), widths, strict=True)
+        )
+        names = [columns.words(index, words) for index, words in to_names(part).values()]
+        text = [columns.words(species[rows], table), x, y, z, charge, *names, a, b, c]
+        stream.write(columns.joined(text))
+
+
+def _numbers(model: Model) -> list[FloatArray | IntArray]:
+    """Columns of numbers: x, y, z, charge, and the cell of the site."""
+    return [*model.positions.T, model.charges, *model.site_cell.T]
+
+
+def _species(model: Model) -> tuple[IntArray, list[str]]:
+    """Index of each atom's symbol, shape (N,), and the symbols."""
+    kinds, index = np.unique(model.numbers, return_inverse=True)
+    return index, [symbol(z) for z in kinds]
 
 
 def read_xyz(path: Path) -> Model:
@@ -36,11 +78,65 @@ def read_xyz(path: Path) -> Model:
         The file cannot be read, is no extended XYZ, or carries no hetbuild record.
     """
     try:
-        return from_ase(_read(path))
+        return _own(path) or from_ase(_read(path))
     except HetbuildError as error:
         raise InputError(
             f"{path}: {error}" if str(path) not in str(error) else str(error)
         ) from None
+
+
+def _own(path: Path) -> Model | None:
+    """The model of a file that is laid out as `write_xyz` does it; None: let ASE read it."""
+    try:
+        count, header, body = path.read_bytes().split(b"\n", 2)
+        rows = int(count)
+    except (OSError, ValueError):
+        return None
+    found = HEADER.search(header)
+    if found is None or f"Properties={PROPERTIES} ".encode() not in header:
+        return None
+    text = columns.split(body, rows)
+    if text is None or len(text) != sum(WIDTHS):
+        return None
+    record = parsed_record(re.sub(rb"\\(.)", rb"\1", found[1]).decode("ascii", "replace"))
+    try:
+        atoms = _atoms(text, record)
+        if atoms is None or SHIFT in record:
+            return None
+        return from_record(record, atoms)
+    except (HetbuildError, AttributeError, KeyError, TypeError, ValueError, OverflowError):
+        return None  # ASE's way says what is wrong
+
+
+def _atoms(text: list[columns.Characters], record: dict[str, Any]) -> dict[str, Any] | None:
+    """Fields of Model, one row each; None where a column is of another kind."""
+    numbers = [columns.read_reals(c) for c in text[1:4]]
+    whole = [columns.read_integers(c) for c in (text[4], *text[8:])]
+    if any(x is None for x in (*numbers, *whole)):
+        return None
+    index, symbols = columns.read_words(text[0])
+    names = {n: columns.read_words(c) for n, c in zip(LABELS, text[5:8], strict=True)}
+    return {
+        "numbers": np.array([number(e) for e in symbols], dtype=np.int16)[index],
+        "positions": np.stack([x for x in numbers if x is not None], axis=1),
+        "charges": _narrow(whole[0], np.int8),
+        "site_cell": np.stack([_narrow(x, np.int16) for x in whole[1:]], axis=1),
+        **from_names(record, names),
+    }
+
+
+def _narrow(values: IntArray | None, kind: type[np.int8] | type[np.int16]) -> IntArray:
+    """The same whole numbers in a smaller type.
+
+    Raises
+    ------
+    ValueError
+        They do not fit.
+    """
+    assert values is not None
+    if np.abs(values).max(initial=0) > np.iinfo(kind).max:
+        raise ValueError("too large")
+    return values.astype(kind)
 
 
 def read_positions(path: Path) -> tuple[IntArray, FloatArray, FloatArray | None]:
@@ -66,11 +162,10 @@ def read_positions(path: Path) -> tuple[IntArray, FloatArray, FloatArray | None]
 def write_plain_xyz(model: Model, stream: TextIO) -> None:
     """Element and position in Å only, as CP2K's COORD_FILE_FORMAT XYZ takes it."""
     stream.write(f"{len(model)}\n{model.formula}, formal charge {model.charge:+d} e\n")
-    symbols = [symbol(z) for z in model.numbers]
-    stream.writelines(
-        f"{e:2s} {x:16.8f} {y:16.8f} {z:16.8f}\n"
-        for e, (x, y, z) in zip(symbols, model.positions, strict=True)
-    )
+    species, table = _species(model)
+    for rows in columns.chunks(len(model)):
+        places = (columns.reals(x) for x in model.positions[rows].T)
+        stream.write(columns.joined([columns.words(species[rows], table), *places]))
 
 
 def _read(path: Path) -> Atoms:
