@@ -18,6 +18,7 @@ from hypothesis.extra.numpy import arrays
 from hetbuild.errors import InputError
 from hetbuild.formats import columns, xyz
 from hetbuild.formats.ase import from_ase
+from hetbuild.formats.record import to_record
 from hetbuild.formats.xyz import read_xyz, write_plain_xyz, write_xyz
 from hetbuild.model import PER_ATOM, Model
 
@@ -79,7 +80,8 @@ def test_files_read_the_same_here_and_by_ase(
     assert own is not None
     for other in (own, read_xyz(path), from_ase(read(path))):
         assert all(np.array_equal(getattr(other, f), getattr(model, f)) for f in PER_ATOM)
-        assert dict(other.provenance) == json.loads(json.dumps(dict(model.provenance)))
+        assert to_record(other) == to_record(own)
+        assert json.dumps(to_record(other)) == json.dumps(to_record(model))
         assert other.periodic == model.periodic
         assert (other.cell is None) == (model.cell is None)
 
