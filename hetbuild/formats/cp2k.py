@@ -34,7 +34,7 @@ VALENCE: Mapping[str, int] = (
     dict.fromkeys(["H"], 1)
     | dict.fromkeys(["Li", "Al"], 3)
     | dict.fromkeys(["C", "Ge", "Sn", "Pb"], 4)
-    | dict.fromkeys(["N", "Sb", "Bi"], 5)
+    | dict.fromkeys(["N", "P", "As", "Sb", "Bi"], 5)
     | dict.fromkeys(["O", "S", "Se", "Te"], 6)
     | dict.fromkeys(["F", "Cl", "Br", "I"], 7)
     | dict.fromkeys(["Na", "K", "Rb", "Cs"], 9)
