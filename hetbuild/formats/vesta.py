@@ -29,10 +29,11 @@ from hetbuild.model import Model, Role
 PALETTE: Mapping[str, tuple[float, int]] = {
     "H": (0.46, 0xffcccc), "Li": (1.57, 0x86e074), "C": (0.77, 0x804929), "N": (0.74, 0xb0b9e6),
     "O": (0.74, 0xfe0300), "F": (0.72, 0xb0b9e6), "Na": (1.91, 0xf9dc3c), "Mg": (1.60, 0xfb7b15),
-    "Al": (1.43, 0x81b2d6), "P": (1.10, 0xc19cc3), "S": (1.04, 0xfffa00), "Cl": (0.99, 0x31fc02), "K": (2.35, 0xa121f6),
+    "Al": (1.43, 0x81b2d6), "P": (1.10, 0xc09cc2),
+    "S": (1.04, 0xfffa00), "Cl": (0.99, 0x31fc02), "K": (2.35, 0xa121f6),
     "Ca": (1.97, 0x5a96bd), "Mn": (1.37, 0xa8089e), "Cu": (1.28, 0x2247dc),
     "Zn": (1.37, 0x8f8f81), "Ga": (1.53, 0x9ee373), "Ge": (1.22, 0x7e6ea6),
-    "As": (1.21, 0x75d057),
+    "As": (1.21, 0x74d057),
     "Se": (1.04, 0x9aef0f), "Br": (1.14, 0x7e3102), "Rb": (2.50, 0xff0099),
     "Sr": (2.15, 0x00ff26), "Ag": (1.44, 0xb7bbbd), "Cd": (1.52, 0xf21edc),
     "In": (1.67, 0xd780bb), "Sn": (1.58, 0x9a8eb9), "Sb": (1.41, 0xd7834f),
