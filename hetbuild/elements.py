@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Literal
 
 import gemmi
 import numpy as np
 
-from hetbuild.arrays import IntArray
+from hetbuild.arrays import BoolArray, IntArray
 from hetbuild.errors import InputError
 
 USUAL_CHARGES: Mapping[str, int] = (
@@ -20,11 +21,31 @@ USUAL_CHARGES: Mapping[str, int] = (
 )
 """Formal charge in e of an element in halides, chalcogenides, phosphides and arsenides."""
 
+HALIDES = frozenset(["F", "Cl", "Br", "I"])
+CHALCOGENS = frozenset(["O", "S", "Se", "Te"])
+
+KindName = Literal["cation", "anion", "halide", "chalcogen"]
+
 A_CATIONS = frozenset(["Li", "Na", "K", "Rb", "Cs"])
 """Written first in a perovskite's formula."""
 
 MOLECULAR = ("C", "H", "N")
 """Elements of molecular A cations, written next."""
+
+
+def _among(elements: frozenset[str], numbers: IntArray, charges: IntArray) -> BoolArray:
+    z = [gemmi.Element(e).atomic_number for e in elements]
+    return np.asarray(np.isin(numbers, z) & (np.asarray(charges) < 0))
+
+
+KINDS: Mapping[str, Callable[[IntArray, IntArray], BoolArray]] = {
+    "cation": lambda _, q: np.asarray(np.asarray(q) > 0),
+    "anion": lambda _, q: np.asarray(np.asarray(q) < 0),
+    "halide": lambda z, q: _among(HALIDES, z, q),
+    "chalcogen": lambda z, q: _among(CHALCOGENS, z, q),
+}
+"""Kinds of ion a recipe may name in place of an element, and which ions they are: of atomic numbers
+and formal charges in e, each shape (N,), a mask of shape (N,)."""
 
 
 def symbol(z: int) -> str:

@@ -17,7 +17,6 @@ from hetbuild.crystal.crystal import Crystal, crystal_of
 from hetbuild.errors import InputError
 from hetbuild.exchanging.etch import Shared
 from hetbuild.exchanging.same_site import Lattice
-from hetbuild.exchanging.selection import Where
 from hetbuild.formats.staging import recover
 from hetbuild.formats.xyz import read_positions, read_xyz
 from hetbuild.model import Model
@@ -125,7 +124,8 @@ def exchange(
     product: str | None = None,
     domain: str | None = None,
     fraction: float = 1.0,
-    where: Where | None = None,
+    which: str | None = None,
+    order: str | None = None,
     seed: int = 0,
     lattice: Lattice = "keep",
     along: Sequence[float] | None = None,
@@ -141,8 +141,8 @@ def exchange(
     ions: new ion by old one, as {"Cl": "Br"} or {"Cs": "MA"}, molecules by name. product: crystal
     of the product, a shipped name or CIF file; alone it asks for a topotactic exchange, in which
     the anions stay and cations take other interstitial sites. domain: default the only one that
-    can be meant. fraction: part that is exchanged, 0 to 1, chosen by `where` and `seed`. along:
-    direction [uvw] of molecules, shape (3,). keep_planes, keep_thickness (Å): cations that stay at
+    can be meant. fraction: part that is exchanged, 0 to 1, of the ions `which` means, in an
+    `order` with a `seed`, as "interior" and "outermost first, spread". along: direction [uvw] of molecules, shape (3,). keep_planes, keep_thickness (Å): cations that stay at
     the interface. deficit: x of Cu(2-x)S. compensate: moves that may restore neutrality, as
     "remove Cl in sulfide". What was done is in `model.provenance["steps"]`.
 
@@ -161,8 +161,8 @@ def exchange(
     """
     expect(model, Model, "What is exchanged", "Build one, or read it with read_model.")
     options: dict[str, Any] = {
-        "fraction": fraction, "where": where, "seed": seed, "along": along, "deficit": deficit,
-        "keep_thickness": keep_thickness, "compensate": tuple(compensate),
+        "fraction": fraction, "order": order, "seed": seed, "along": along, "deficit": deficit,
+        "which": which, "keep_thickness": keep_thickness, "compensate": tuple(compensate),
         "allow_charge": allow_charge,
     }  # fmt: skip
     if lattice != "keep":

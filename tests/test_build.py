@@ -26,10 +26,11 @@ from hetbuild.assemble.join import (
 )
 from hetbuild.balancing.anneal import ground_state
 from hetbuild.balancing.balance import Target, balance, prepared
-from hetbuild.balancing.candidates import Move, bonded_neighbours, candidates, trim
+from hetbuild.balancing.candidates import Move, candidates, loose_rules, trim
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.contacts import Floors
 from hetbuild.geometry.electrostatics import coulomb_energy
+from hetbuild.geometry.neighbours import bonded_neighbours
 from hetbuild.geometry.point_group import point_group_symbol
 from hetbuild.model import Model, Role
 
@@ -167,11 +168,11 @@ def test_out_of_reach_targets_say_what_is_reachable(main_stages: dict[str, Model
 
 def test_trim_removes_loose_ions_only() -> None:
     carved = carve(load("PbS"), radius=12.0, site="Pb")
-    model = trim(carved, "particle", 3)
+    model = trim(carved, "particle", loose_rules(3))
     assert bonded_neighbours(model, 0).min() >= 3
     assert len(carved) - len(model) == len(model.ledger) > 0
     with pytest.raises(ImpossibleError, match="would remove all"):
-        trim(carved, "particle", 7)
+        trim(carved, "particle", loose_rules(7))
 
 
 def test_vacancies_are_lattice_sites(main_stages: dict[str, Model]) -> None:
@@ -273,7 +274,7 @@ def test_queue_shared_by_moves_of_one_effect() -> None:
     problem = prepared(joined, moves, Target(charge=joined.charge - 20))
     gone = cKDTree([e.position for e in model.ledger]).query(problem.found.positions)[0] < 1e-6
     assert gone.sum() == 10
-    assert problem.found.neighbours[gone].max() <= problem.found.neighbours[~gone].min()
+    assert problem.found.places.bonds[gone].max() <= problem.found.places.bonds[~gone].min()
 
 
 def test_every_candidate_of_a_class_taken() -> None:

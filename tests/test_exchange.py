@@ -91,13 +91,13 @@ def test_shipped_daughters(recipe: str, formula: str) -> None:
 @given(
     st.sampled_from(["Br", "I"]),
     st.floats(0, 1),
-    st.sampled_from(["surface", "interface", "random", "even"]),
+    st.sampled_from(["outermost first", "nearest the interface first", "random", "spread"]),
     st.integers(0, 99),
 )
 def test_there_and_back_is_the_identity(
-    main_model: Model, halide: str, fraction: float, where: str, seed: int
+    main_model: Model, halide: str, fraction: float, order: str, seed: int
 ) -> None:
-    options = {"fraction": fraction, "where": where, "seed": seed}
+    options = {"fraction": fraction, "order": order, "seed": seed}
     there, report = replace_ions(main_model, "perovskite", {"Cl": halide}, **options)
     assert report.taken["Cl"] == np.floor(276 * fraction + 0.5)
     assert there.charge == main_model.charge
@@ -161,13 +161,13 @@ def test_half_exchanged_lattice_follows_vegard(main_model: Model) -> None:
 
 def test_selection_takes_what_it_says(main_model: Model) -> None:
     cl = np.flatnonzero((main_model.domain == 0) & (main_model.numbers == 17))
-    outer = select(main_model, cl, 100, "surface")
+    outer = select(main_model, cl, 100, "outermost first")
     rest = np.setdiff1d(cl, outer)
     assert depth(main_model, outer).max() <= depth(main_model, rest).min() + 1e-3
-    near = select(main_model, cl, 100, "interface")
+    near = select(main_model, cl, 100, "nearest the interface first")
     z = main_model.positions[:, 2]
     assert z[near].mean() < z[np.setdiff1d(cl, near)].mean() - 5
-    even, chance = (select(main_model, cl, 40, w, seed=3) for w in ("even", "random"))
+    even, chance = (select(main_model, cl, 40, w, seed=3) for w in ("spread", "random"))
     reach = [
         cKDTree(main_model.positions[s]).query(main_model.positions[cl])[0].mean()
         for s in (even, chance)
@@ -284,13 +284,13 @@ def test_kept_planes(main_model: Model, planes: int, kept: int) -> None:
 
 def test_fewer_holes_than_cations(main_model: Model) -> None:
     with pytest.raises(ImpossibleError, match=r"190 Cu need holes .* only \d+ with two anions"):
-        exchange_cations(main_model, "sulfide", load("Cu2S"), fraction=0.5, where="even")
+        exchange_cations(main_model, "sulfide", load("Cu2S"), fraction=0.5, order="spread")
     changed, _ = exchange_cations(
         main_model,
         "sulfide",
         load("Cu2S"),
         fraction=0.5,
-        where="even",
+        order="spread",
         floors=HoleFloors(kept=2.5),
     )
     assert changed.charge == 0
@@ -388,7 +388,7 @@ def test_molecules_along_a_direction(main_model: Model) -> None:
 
 def test_part_of_the_cs(main_model: Model) -> None:
     changed, report = replace_molecules(
-        main_model, "perovskite", "Cs", "MA", fraction=0.5, where="even"
+        main_model, "perovskite", "Cs", "MA", fraction=0.5, order="spread"
     )
     assert report.put == {"MA": 63}
     again, nothing = replace_molecules(changed, "perovskite", "Cs", "MA", fraction=0.5)
@@ -444,8 +444,14 @@ def test_clear_errors(main_model: Model) -> None:
     alone = history("cspbcl3-cube-1")["balanced"]
     with pytest.raises(ImpossibleError, match="is the only domain"):
         etch(alone, alone.domains[0].name)
-    with pytest.raises(InputError, match="has no interface; choose surface, random or even"):
-        replace_ions(alone, alone.domains[0].name, {"Cl": "Br"}, fraction=0.5, where="interface")
+    with pytest.raises(InputError, match="has no interface to be near"):
+        replace_ions(
+            alone,
+            alone.domains[0].name,
+            {"Cl": "Br"},
+            fraction=0.5,
+            order="nearest the interface first",
+        )
 
 
 def test_no_room_for_a_molecule(main_model: Model) -> None:

@@ -14,13 +14,26 @@ import numpy as np
 from hetbuild.arguments import expect
 from hetbuild.arrays import BoolArray, FloatArray, IntArray, Progress
 from hetbuild.balancing.anneal import class_counts, ground_state, nearest_reachable
-from hetbuild.balancing.candidates import ADDED_FLOORS, Candidates, Move, apply, candidates
+from hetbuild.balancing.candidates import (
+    ADDED_FLOORS,
+    Candidates,
+    Move,
+    apply,
+    candidates,
+    offered,
+    resolved,
+)
 from hetbuild.elements import counts
 from hetbuild.errors import ImpossibleError
 from hetbuild.geometry.contacts import Floors
 from hetbuild.geometry.electrostatics import pair_coulomb, potential
 from hetbuild.geometry.point_group import orbits, point_group, subgroups
 from hetbuild.model import Model
+from hetbuild.selection.order import Order, pick, split
+from hetbuild.selection.places import explained
+
+MOST = 12_000
+"""Places whose pair energies fit in memory: two matrices of 8 bytes a pair."""
 
 Column = tuple[int, str]
 """What a target counts: (domain index or -1 for all, element or "charge")."""
@@ -76,15 +89,71 @@ def balance(
         expect(move, Move, "Each move", "Write Move('remove', 'Cl', 'sulfide').")
     if not any(_required(model, target or Target())[1]):
         return model
-    problem = prepared(model, moves, target, floors=floors, open_mix=keep_symmetry)
+    moves = resolved(model, moves)
+    whole = keep_symmetry or any(m.ordering.tie == "symmetric" for m in moves)
+    problem = prepared(model, moves, target, floors=floors, open_mix=whole)
     forced, barred = _settled(moves, problem)
-    solve = _symmetric if keep_symmetry else _lowest
+    solve = _symmetric if whole else _lowest
     return apply(
         model,
         moves,
         problem.found,
         np.concatenate([forced, solve(model, problem, forced, barred, progress)]),
     )
+
+
+def change(
+    model: Model,
+    move: Move,
+    count: int,
+    *,
+    floors: Floors = ADDED_FLOORS,
+    progress: Progress = None,
+) -> Model:
+    """Carry out one move `count` times, at the places its selection means, in its order.
+
+    Raises
+    ------
+    InputError
+        It names a domain or element that is not there.
+    ImpossibleError
+        Fewer places are eligible; the text says what left how many.
+    """
+    (move,) = resolved(model, [move])
+    found = candidates(model, [move], floors)
+    if len(found.move) < count:
+        raise ImpossibleError(
+            f"{count} places are needed to {move}, and {len(found.move)} are eligible: "
+            f"{_why(model, move, floors)}."
+        )
+    order = move.ordering
+    taken, tied = split(order, found.places, count)
+    if order.tie in ("random", "spread"):
+        more = pick(order, found.positions[tied], count - len(taken))
+        return apply(model, [move], found, np.concatenate([taken, tied[more]]))
+    _refuse_if_many(len(found.move))
+    weight = np.ones((len(found.move), 1), dtype=np.int64)
+    problem = _problem(model, found, weight, np.array([count]), floors)
+    forced, barred = _settled([move], problem)
+    solve = _symmetric if order.tie == "symmetric" else _lowest
+    chosen_ = np.concatenate([forced, solve(model, problem, forced, barred, progress)])
+    return apply(model, [move], found, chosen_)
+
+
+def _refuse_if_many(count: int) -> None:
+    if count > MOST:
+        raise ImpossibleError(
+            f"{count} places are too many to find those of lowest energy ({MOST} at most): say "
+            "which are meant, or order them by 'spread' or 'random'."
+        )
+
+
+def _why(model: Model, move: Move, floors: Floors) -> str:
+    """What a move could have acted on, and what its selection left of it."""
+    offered_ = offered(model, move, floors)
+    what = "vacant sites" if move.action == "add" else "ions"
+    where = "" if move.which or move.action == "add" else " at the surface"
+    return f"{what} of {move.domain}{where}: {explained(move.selection, offered_)}"
 
 
 def prepared(
@@ -106,12 +175,14 @@ def prepared(
         As `balance`.
     """
     goal = target or Target()
+    moves = resolved(model, moves)
     columns, change = _required(model, goal)
     found = candidates(model, moves, floors)
     weight = _weights(model, columns, moves, found)
     if not len(found.move):
+        why = "; ".join(f"{m}: {_why(model, m, floors)}" for m in moves)
         raise ImpossibleError(
-            f"{_wanted(columns, change)}: no move finds a place to act. {_allow()}"
+            f"{_wanted(columns, change)}: no move finds a place to act ({why}). {_allow()}"
         )
     _check_reachable(columns, moves, found.move, weight, change)
     if goal.formula or goal.domains:
@@ -275,24 +346,39 @@ def _conflicts(found: Candidates, floors: Floors) -> BoolArray:
 
 
 def _settled(moves: Sequence[Move], problem: Problem) -> tuple[IntArray, BoolArray]:
-    """What "least bonded first" settles before energy has a say.
+    """What the orders of the moves settle before energy has a say.
 
-    The candidates taken, and (K,) which are barred: only among those with as many neighbours as
-    the last one taken is there a choice left for the energy. Moves of one effect share a queue.
+    The candidates taken, and (K,) which are barred: only among the equals of the last one taken is
+    there a choice left for the energy. Moves of one effect share a queue.
     """
-    chosen = class_counts(problem.weight, problem.target)
-    assert chosen is not None  # checked before
+    numbers = class_counts(problem.weight, problem.target)
+    assert numbers is not None  # checked before
     _, kind = np.unique(problem.weight, axis=0, return_inverse=True)
-    taken: list[IntArray] = []
+    forced: list[IntArray] = []
     barred = np.zeros(len(problem.found.move), dtype=bool)
-    for k, number in enumerate(chosen):
+    for k, number in enumerate(numbers):
         mine = np.flatnonzero(kind == k)
-        if number and all(moves[i].least_bonded_first for i in set(problem.found.move[mine])):
-            around = problem.found.neighbours[mine]
-            last = np.sort(around)[number - 1]
-            taken.append(mine[around < last])
-            barred[mine[around > last]] = True
-    return np.concatenate(taken) if taken else np.empty(0, dtype=np.int64), barred
+        order = _common([moves[i].ordering for i in set(problem.found.move[mine])])
+        if not number or not (order.ranks or order.tie in ("spread", "random")):
+            continue
+        taken, tied = split(order, problem.found.places.where(mine), int(number))
+        barred[np.delete(mine, np.concatenate([taken, tied]))] = True
+        forced.append(mine[taken])
+        if order.tie in ("spread", "random"):
+            more = tied[pick(order, problem.found.positions[mine[tied]], number - len(taken))]
+            forced.append(mine[more])
+            barred[np.setdiff1d(mine[tied], mine[more])] = True
+    return np.concatenate(forced) if forced else np.empty(0, dtype=np.int64), barred
+
+
+def _common(orders: Sequence[Order]) -> Order:
+    """What the orders of several moves agree on: their first ranks, and the tie if it is one."""
+    ranks = orders[0].ranks
+    for order in orders[1:]:
+        same = [a == b for a, b in zip(ranks, order.ranks, strict=False)]
+        ranks = ranks[: same.index(False) if False in same else len(same)]
+    agreed = len(set(orders)) == 1
+    return Order(ranks, orders[0].tie if agreed else "lowest energy", orders[0].seed)
 
 
 def _remaining(
@@ -310,6 +396,8 @@ def _lowest(
     model: Model, problem: Problem, forced: IntArray, barred: BoolArray, progress: Progress
 ) -> IntArray:
     free, field_, target = _remaining(problem, forced, barred)
+    if not target.any():
+        return free[:0]
     square = np.ix_(free, free)
     choice = ground_state(
         field_,
@@ -327,6 +415,8 @@ def _symmetric(
 ) -> IntArray:
     """Whole orbits under the largest subgroup of the model's point group that meets the target."""
     free, field_, target = _remaining(problem, forced, barred)
+    if not target.any():
+        return free[:0]
     places = problem.found.positions
     centre, group = point_group(model)
     for subgroup in subgroups(group):

@@ -9,11 +9,13 @@ from typing import Literal
 import numpy as np
 
 from hetbuild.arrays import BoolArray, FloatArray, IntArray, Plane
-from hetbuild.crystal.bonds import BOND_FACTOR
 from hetbuild.elements import number, symbol
 from hetbuild.errors import ImpossibleError
-from hetbuild.geometry.contacts import Floors, clear_of, coordination
+from hetbuild.geometry.contacts import Floors, clear_of
 from hetbuild.model import DECIMALS, LedgerEntry, Model, Role
+from hetbuild.selection.language import Selection, parse_selection
+from hetbuild.selection.order import Order, parse_order
+from hetbuild.selection.places import Places, chosen, meant
 
 Action = Literal["add", "remove", "swap"]
 SAME_SITE = 0.05
@@ -45,6 +47,25 @@ class Move:
     """remove, swap: only ions of this role, as ``ligand``."""
     least_bonded_first: bool = False
     """remove, swap: ions with fewer neighbours go first, energy decides only among equals."""
+    which: str = ""
+    """Only places a selection means, as ``corner, bonds <= 2``; default: all at the surface."""
+    order: str = ""
+    """Which go first and what decides among equals, as ``corners first, spread``."""
+    seed: int = 0
+    """Of what is random in the order."""
+
+    @property
+    def selection(self) -> Selection:
+        """What `which` says."""
+        return parse_selection(self.which)
+
+    @property
+    def ordering(self) -> Order:
+        """What `order` says, after the fewest neighbours where those go first."""
+        order = parse_order(self.order, seed=self.seed)
+        if self.least_bonded_first and "least bonded" not in order.ranks:
+            return replace(order, ranks=("least bonded", *order.ranks))
+        return order
 
     def __str__(self) -> str:
         what = f"{self.element} to {self.to}" if self.action == "swap" else self.element
@@ -61,23 +82,24 @@ class Candidates:
 
     move: IntArray
     """Index of the move each belongs to, shape (K,)."""
-    positions: FloatArray
-    """Å, shape (K, 3)."""
+    places: Places
+    """Where each acts, K places."""
     change: IntArray
     """Change of formal charge in e, shape (K,)."""
-    atom: IntArray
-    """Atom removed or swapped, -1 for an added one, shape (K,)."""
-    neighbours: IntArray
-    """Ions of opposite charge bonded there, shape (K,)."""
+
+    @property
+    def positions(self) -> FloatArray:
+        """Å, shape (K, 3)."""
+        return self.places.positions
+
+    @property
+    def atom(self) -> IntArray:
+        """Atom removed or swapped, -1 for an added one, shape (K,)."""
+        return self.places.atom
 
     def where(self, mask: BoolArray) -> Candidates:
         """The candidates where mask, shape (K,), is true."""
-        return Candidates(
-            *(
-                np.asarray(getattr(self, name))[mask]
-                for name in ("move", "positions", "change", "atom", "neighbours")
-            )
-        )
+        return Candidates(self.move[mask], self.places.where(mask), self.change[mask])
 
 
 def candidates(model: Model, moves: Sequence[Move], floors: Floors = ADDED_FLOORS) -> Candidates:
@@ -88,20 +110,49 @@ def candidates(model: Model, moves: Sequence[Move], floors: Floors = ADDED_FLOOR
     InputError
         A move names a domain or element that is not there.
     """
-    parts = []
-    for i, move in enumerate(moves):
+    each = [eligible(model, move, floors) for move in moves]
+    change = [_charge_change(model, m, p.atom) for m, p in zip(moves, each, strict=True)]
+    owner = np.repeat(np.arange(len(moves)), [len(p) for p in each])
+    return Candidates(owner, Places.joined(model, each), np.concatenate(change))
+
+
+def resolved(model: Model, moves: Sequence[Move]) -> list[Move]:
+    """The moves with the element in place of every kind of ion they name.
+
+    Raises
+    ------
+    InputError
+        A kind has no or several elements in the domain of its move.
+    """
+    found = []
+    for move in moves:
         domain = model.domain_named(move.domain)
-        if move.action == "add":
-            positions = vacancies(model, domain, move, floors)
-            atom = np.full(len(positions), -1)
-        else:
-            atom = _surface_ions(model, domain, move)
-            positions = model.positions[atom]
-        change = _charge_change(model, move, atom)
-        around = _bonded(model, domain, positions, np.sign(_charge(model, move)))
-        parts.append(Candidates(np.full(len(atom), i), positions, change, atom, around))
-    names = ("move", "positions", "change", "atom", "neighbours")
-    return Candidates(*(np.concatenate([getattr(p, n) for p in parts]) for n in names))
+        to = meant(move.to, model, domain) if move.to else ""
+        found.append(replace(move, element=meant(move.element, model, domain), to=to))
+    return found
+
+
+def eligible(model: Model, move: Move, floors: Floors = ADDED_FLOORS) -> Places:
+    """The places where a move, with elements for kinds, may act."""
+    places = offered(model, move, floors)
+    return places.where(chosen(move.selection, places))
+
+
+def offered(model: Model, move: Move, floors: Floors = ADDED_FLOORS) -> Places:
+    """The places of a move before its selection: vacant sites, or ions of its element."""
+    domain = model.domain_named(move.domain)
+    if move.action != "add":
+        return Places.of(model, _offered_ions(model, domain, move))
+    positions = vacancies(model, domain, move, floors)
+    count = len(positions)
+    return Places(
+        model,
+        positions,
+        np.full(count, number(move.element)),
+        np.full(count, _charge(model, move)),
+        np.full(count, domain),
+        np.full(count, -1),
+    )
 
 
 def vacancies(model: Model, domain: int, move: Move, floors: Floors) -> FloatArray:
@@ -122,43 +173,43 @@ def vacancies(model: Model, domain: int, move: Move, floors: Floors) -> FloatArr
     return np.round(places[free], DECIMALS)
 
 
-def trim(model: Model, domain: str, fewer_than: int, elements: Sequence[str] = ()) -> Model:
-    """Remove ions with fewer than so many neighbours of opposite charge, until none is left.
+def loose_rules(fewer_than: int, elements: Sequence[str] = ()) -> tuple[str, ...]:
+    """The rule for `trim` that ions of these elements, or all, need so many neighbours."""
+    if not elements:
+        return (f"bonds < {fewer_than}",)
+    return (" or ".join(f"{e}, bonds < {fewer_than}" for e in elements),)
+
+
+def trim(model: Model, domain: str, rules: Sequence[str]) -> Model:
+    """Remove the ions that rules mean, by the first rule that finds any, until none does.
+
+    rules: selections, as ``halide, bonds <= 1``; bonds count ions of opposite charge.
 
     Raises
     ------
+    InputError
+        A rule is no selection.
     ImpossibleError
         That removes the whole domain.
     """
     index = model.domain_named(domain)
-    chosen = [number(e) for e in elements]
+    parsed = [parse_selection(rule) for rule in rules]
     while True:
-        mine = model.domain == index
-        around = bonded_neighbours(model, index)
-        loose = mine & (around < fewer_than)
-        if chosen:
-            loose &= np.isin(model.numbers, chosen)
-        if not loose.any():
+        mine = np.flatnonzero(model.domain == index)
+        places = Places.of(model, mine)
+        found = ((rule, mine[chosen(rule, places)]) for rule in parsed)
+        rule, loose = next(((r, a) for r, a in found if len(a)), (None, mine[:0]))
+        if rule is None:
             return model
-        if loose.sum() == mine.sum():
-            raise ImpossibleError(
-                f"No ion of {domain} has {fewer_than} neighbours: trimming would remove all of it."
-            )
-        reason = f"fewer than {fewer_than} neighbours"
+        if len(loose) == len(mine):
+            raise ImpossibleError(f"Trimming by {str(rule)!r} would remove all of {domain}.")
         entries = [
-            _entry("trim", "remove", symbol(z), domain, r, reason)
+            _entry("trim", "remove", symbol(z), domain, r, str(rule))
             for z, r in zip(model.numbers[loose], model.positions[loose], strict=True)
         ]
-        model = replace(model.where(~loose), ledger=(*model.ledger, *entries))
-
-
-def bonded_neighbours(model: Model, domain: int) -> IntArray:
-    """Bonded ions of opposite charge around every atom by the domain's bond limits, shape (N,)."""
-    result = np.zeros(len(model), dtype=np.int64)
-    for sign in (-1, 1):
-        mine = np.flatnonzero((model.domain == domain) & (np.sign(model.charges) == sign))
-        result[mine] = _bonded(model, domain, model.positions[mine], sign)
-    return result
+        keep = np.ones(len(model), dtype=bool)
+        keep[loose] = False
+        model = replace(model.where(keep), ledger=(*model.ledger, *entries))
 
 
 def apply(model: Model, moves: Sequence[Move], found: Candidates, chosen: IntArray) -> Model:
@@ -194,16 +245,27 @@ def _with_added(model: Model, moves: Sequence[Move], added: Candidates) -> Model
 
 
 def _entries(move: Move, positions: FloatArray) -> list[LedgerEntry]:
-    reasons = {
+    reason = _reason(move)
+    element = f"{move.element}>{move.to}" if move.action == "swap" else move.element
+    return [_entry("balance", move.action, element, move.domain, r, reason) for r in positions]
+
+
+def _reason(move: Move) -> str:
+    """Why these, of all that were eligible."""
+    order = move.ordering
+    among = f" of {move.which!r}" if move.which else ""
+    if order.ranks:
+        firsts = " then ".join(r.replace("least bonded", "fewest neighbours") for r in order.ranks)
+        return f"{firsts} first, then {order.tie}{among}"
+    if order.tie != "lowest energy":
+        return f"{order.tie}{among}"
+    if move.which:
+        return f"lowest energy{among}"
+    return {
         "add": "vacant lattice site of lowest energy",
         "remove": "surface ion, lowest energy without it",
         "swap": "surface ion, lowest energy after the swap",
-    }
-    reason = reasons[move.action]
-    if move.least_bonded_first:
-        reason = "fewest neighbours first, then lowest energy"
-    element = f"{move.element}>{move.to}" if move.action == "swap" else move.element
-    return [_entry("balance", move.action, element, move.domain, r, reason) for r in positions]
+    }[move.action]
 
 
 def _entry(
@@ -224,47 +286,6 @@ def _charge_change(model: Model, move: Move, atom: IntArray) -> IntArray:
         return np.full(len(atom), _charge(model, move))
     after = _charge(model, move, move.to) if move.action == "swap" else 0
     return np.asarray(after - model.charges[atom].astype(np.int64))
-
-
-def _bond_radii(model: Model, domain: int) -> dict[int, float]:
-    """Up to which distance in Å a cation of the domain's crystal, by atomic number, has bonds."""
-    crystal = model.domains[domain].crystal
-    start = crystal.numbers[crystal.bonds.site]
-    cations = np.unique(crystal.numbers[crystal.charges > 0])
-    return {
-        int(z): float(crystal.bonds.length[start == z].min()) * BOND_FACTOR
-        for z in cations
-        if (start == z).any()
-    }
-
-
-def _bonded(model: Model, domain: int, positions: FloatArray, sign: int) -> IntArray:
-    """Neighbours of opposite charge around ions of this sign, shape (P,).
-
-    The cation of each pair sets the limit: an anion counts every cation up to that cation's bond
-    radius, a cation the anions up to its own.
-    """
-    result = np.zeros(len(positions), dtype=np.int64)
-    radii = _bond_radii(model, domain)
-    if sign < 0:
-        for z, radius in radii.items():
-            result += coordination(positions, model.positions[model.numbers == z], radius)
-        return result
-    anions = model.positions[model.charges < 0]
-    from scipy.spatial import cKDTree
-
-    own = _own_radius(model, positions, radii)
-    if len(positions) and len(anions):
-        result += cKDTree(anions).query_ball_point(positions, own, return_length=True)
-    return result
-
-
-def _own_radius(model: Model, positions: FloatArray, radii: dict[int, float]) -> FloatArray:
-    """Bond radius of the cation that stands at each position, Å, shape (P,)."""
-    from scipy.spatial import cKDTree
-
-    _, atom = cKDTree(model.positions).query(positions)
-    return np.array([radii.get(int(z), 0.0) for z in model.numbers[atom]])
 
 
 def _bond_partners(model: Model, domain: int, move: Move) -> IntArray:
@@ -298,24 +319,15 @@ def _distinct(positions: FloatArray) -> FloatArray:
     return np.asarray(points[keep])
 
 
-def _surface_ions(model: Model, domain: int, move: Move) -> IntArray:
-    """Atoms that a remove or swap may take: at the surface, of the right element and role."""
+def _offered_ions(model: Model, domain: int, move: Move) -> IntArray:
+    """Atoms that a remove or swap may take: at the surface unless it says which."""
     mine = (model.domain == domain) & (model.numbers == number(move.element))
     if move.role:
         mine &= model.role == Role[move.role.upper()]
+    atoms = np.flatnonzero(mine)
     if move.facet is not None:
-        mine &= _on_outermost(model, domain, move.facet)
-    else:
-        mine &= bonded_neighbours(model, domain) < _bulk_coordination(model, domain, move.element)
-    return np.flatnonzero(mine)
-
-
-def _bulk_coordination(model: Model, domain: int, element: str) -> int:
-    """Neighbours of the element in the bulk; an ion foreign to the crystal is always surface."""
-    crystal = model.domains[domain].crystal
-    number_of = np.bincount(crystal.bonds.site, minlength=len(crystal.numbers))
-    here = crystal.numbers == number(element)
-    return int(number_of[here].max()) if here.any() else int(number_of.max()) + 1
+        return atoms[_on_outermost(model, domain, move.facet)[atoms]]
+    return atoms if move.which else atoms[Places.of(model, atoms).surface]
 
 
 def _on_outermost(model: Model, domain: int, form: Plane) -> BoolArray:

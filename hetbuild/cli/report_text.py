@@ -80,10 +80,18 @@ def _steps(model: Model, verbose: bool) -> Iterator[str]:
     for step in model.provenance["steps"]:
         for done in step["done"]:
             try:
-                lines = list(_etched(done) if "removed" in done else _exchanged(done, verbose))
+                lines = list(_done(done, verbose))
             except (AttributeError, KeyError, TypeError, ValueError):
                 lines = [f"{'step':14s} what it did cannot be read from this file"]
             yield from lines
+
+
+def _done(done: Mapping[str, Any], verbose: bool) -> Iterator[str]:
+    if "changed" in done:
+        what = f"{done['move']}, {done['changed']} times"
+        yield f"{'changed':14s} {what}; charge {done['charge']:+d} e"
+    else:
+        yield from _etched(done) if "removed" in done else _exchanged(done, verbose)
 
 
 def _etched(done: Mapping[str, Any]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from hetbuild.arrays import BoolArray, FloatArray, IntArray
 from hetbuild.elements import number
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchanging.same_site import Exchange, principal_strains, swap_entries
-from hetbuild.exchanging.selection import Where, select, share
+from hetbuild.exchanging.selection import select, share
 from hetbuild.library import molecules
 from hetbuild.model import DECIMALS, Model
 
@@ -112,7 +112,7 @@ def replace_molecules(
     new: str,
     *,
     fraction: float = 1.0,
-    where: Where = "random",
+    order: str = "random",
     seed: int = 0,
     along: tuple[float, float, float] | None = None,
 ) -> tuple[Model, Exchange]:
@@ -136,7 +136,7 @@ def replace_molecules(
         raise InputError(f"{domain} holds no {old} to exchange for {new}.")
     wanted = share(fraction, len(groups) + already) - already
     first = groups[:, 0] if len(groups) else np.empty(0, dtype=np.int64)
-    picked = np.isin(first, select(model, first, max(wanted, 0), where, seed))
+    picked = np.isin(first, select(model, first, max(wanted, 0), order, seed))
     groups = groups[picked]
     sites = np.round(model.positions[groups].mean(axis=1), DECIMALS)
     role = model.role[groups[:, 0]] if len(groups) else np.empty(0, dtype=np.int8)

@@ -16,7 +16,7 @@ from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.elements import counts, number, reduced
 from hetbuild.errors import ImpossibleError, InputError
-from hetbuild.exchanging.selection import Where, select, share
+from hetbuild.exchanging.selection import meant_of, select, share
 from hetbuild.model import DECIMALS, Domain, LedgerEntry, Model, Role
 
 Lattice = Literal["keep", "product"]
@@ -54,7 +54,8 @@ def replace_ions(
     ions: Mapping[str, str],
     *,
     fraction: float = 1.0,
-    where: Where = "random",
+    order: str = "random",
+    which: str = "",
     seed: int = 0,
     product: Crystal | None = None,
     lattice: Lattice = "keep",
@@ -64,7 +65,8 @@ def replace_ions(
     ions: new element by old one, as {"Cl": "Br"}. fraction: of the old and new ions together, so
     that repeating the call changes nothing. product: the crystal that a full exchange leads to;
     default: the parent with the new elements on its sites. lattice: keep the domain as it lies, or
-    strain it about the interface to the product's constants (after Vegard for a part).
+    strain it about the interface to the product's constants (after Vegard for a part). which: of
+    the ions only those a selection means, and the fraction is of these. order: which go first.
 
     Raises
     ------
@@ -77,7 +79,7 @@ def replace_ions(
     numbers, charges = model.numbers.copy(), model.charges.copy()
     taken, put, entries = {}, {}, []
     for old, new in ions.items():
-        atoms = exchanged_atoms(model, index, old, new, fraction, where, seed)
+        atoms = exchanged_atoms(model, index, old, new, fraction, order, seed, which)
         numbers[atoms], charges[atoms] = number(new), parent.charge_of(new)
         taken[old], put[new] = len(atoms), len(atoms)
         entries += swap_entries(model.positions[atoms], f"{old}>{new}", domain)
@@ -104,18 +106,27 @@ def replace_ions(
 
 
 def exchanged_atoms(
-    model: Model, index: int, old: str, new: str, fraction: float, where: Where, seed: int
+    model: Model,
+    index: int,
+    old: str,
+    new: str,
+    fraction: float,
+    order: str,
+    seed: int,
+    which: str = "",
 ) -> IntArray:
     """Which atoms of a domain leave, so that `fraction` of old and new together is new."""
-    here = np.flatnonzero((model.domain == index) & (model.numbers == number(old)))
-    already = _count(model, index, new)
+    mine = np.flatnonzero(model.domain == index)
+    here, there = (mine[model.numbers[mine] == number(e)] for e in (old, new))
+    already = len(meant_of(model, there, which))
     if not len(here) and not already:
         held = ", ".join(counts(model.numbers[model.domain == index]))
         raise InputError(
             f"{model.domains[index].name} holds no {old} to exchange for {new}; it holds {held}."
         )
+    here = meant_of(model, here, which)
     wanted = share(fraction, len(here) + already) - already
-    return select(model, here, max(wanted, 0), where, seed)
+    return select(model, here, max(wanted, 0), order, seed)
 
 
 def swap_entries(positions: FloatArray, what: str, domain: str) -> list[LedgerEntry]:

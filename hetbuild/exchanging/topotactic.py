@@ -25,10 +25,11 @@ from hetbuild.exchanging.same_site import (
     oriented,
     principal_strains,
 )
-from hetbuild.exchanging.selection import Where, select, share, spread_evenly
+from hetbuild.exchanging.selection import select, share
 from hetbuild.geometry.contacts import coordination
 from hetbuild.geometry.electrostatics import pair_coulomb, potential
 from hetbuild.model import DECIMALS, Domain, Interface, LedgerEntry, Model, Role
+from hetbuild.selection.order import spread_evenly
 
 KEPT_PLANES = 5
 """Planes left at an interface: the PbS monolayer of the published CsPbCl3/Cu2S model."""
@@ -118,7 +119,7 @@ def exchange_cations(
     keep_planes: int | None = None,
     keep_thickness: float | None = None,
     fraction: float = 1.0,
-    where: Where = "surface",
+    order: str = "outermost first",
     deficit: float = 0.0,
     seed: int = 0,
     lattice: Lattice = "keep",
@@ -127,7 +128,7 @@ def exchange_cations(
     """Exchange the cations of a domain for those of a product, in the holes of its anions.
 
     keep_planes: cation planes next to the interface that stay, default 5; keep_thickness: the
-    same in Å. Of the others the `fraction` chosen by `where` leaves. Cations come in to the same
+    same in Å. Of the others the `fraction` chosen by `order` leaves. Cations come in to the same
     charge, best-coordinated holes first and by lowest Coulomb energy among equals. deficit: x of
     Cu(2-x)S, removed evenly afterwards. Where anions are displaced from their sites, each hole
     follows the anions around it.
@@ -148,7 +149,7 @@ def exchange_cations(
     leaving = _leaving(model, index, element, keep_planes, keep_thickness)
     if not leaving.any() and not (model.numbers[model.domain == index] == number(element)).any():
         raise InputError(f"{domain} has no cation to exchange for {element}: all of them are kept.")
-    atoms = _chosen(model, index, leaving, number(element), fraction, where, seed)
+    atoms = _chosen(model, index, leaving, number(element), fraction, order, seed)
     if not len(atoms):
         return model, _nothing(model, index, product)
     parent = model.domains[index]
@@ -277,7 +278,7 @@ def _chosen(
     leaving: BoolArray,
     z: int,
     fraction: float,
-    where: Where,
+    order: str,
     seed: int,
 ) -> IntArray:
     """Cations that leave, so that `fraction` of the charge outside the kept layer is exchanged."""
@@ -287,7 +288,7 @@ def _chosen(
     done = model.charges[(model.domain == index) & (model.numbers == z)].sum()
     already = int(np.rint(done / model.charges[atoms].mean()))
     wanted = share(fraction, len(atoms) + already) - already
-    return select(model, atoms, max(wanted, 0), where, seed)
+    return select(model, atoms, max(wanted, 0), order, seed)
 
 
 def _nothing(model: Model, index: int, product: Crystal) -> Exchange:

@@ -1,4 +1,4 @@
-"""How deep atoms lie below the surface of a particle."""
+"""How deep places lie below the surface of a particle, and on which of its flat faces."""
 
 from __future__ import annotations
 
@@ -7,14 +7,40 @@ import numpy as np
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.model import Model
 
+SAME_FACE = 1e-3
+"""Å and direction cosine by which the triangles of one flat face may differ."""
+
 
 def depth(model: Model, atoms: IntArray) -> FloatArray:
     """Å below the convex hull of the particle, shape (A,)."""
+    return below_hull(model.positions, model.positions[atoms])
+
+
+def below_hull(positions: FloatArray, points: FloatArray) -> FloatArray:
+    """Å of points, shape (P, 3), below the convex hull of positions, shape (N, 3); (P,)."""
+    faces = _faces(positions)
+    if not len(faces):  # a handful of atoms in a plane has no inside
+        return np.zeros(len(points))
+    return np.asarray(-(points @ faces[:, :3].T + faces[:, 3]).max(axis=1))
+
+
+def flat_faces(positions: FloatArray, points: FloatArray, tolerance: float) -> IntArray:
+    """On how many flat faces of the convex hull of positions each point lies, shape (P,).
+
+    A corner of a polyhedron lies on three or more, an edge on two. tolerance: Å below the face.
+    """
+    faces = _faces(positions)
+    heights = points @ faces[:, :3].T + faces[:, 3]
+    return np.asarray((heights > -tolerance).sum(axis=1), dtype=np.int64)
+
+
+def _faces(positions: FloatArray) -> FloatArray:
+    """Outward normals and offsets of the hull's faces, coplanar triangles as one, shape (F, 4)."""
     from scipy.spatial import ConvexHull, QhullError
 
     try:
-        planes = ConvexHull(model.positions).equations
-    except QhullError:  # a handful of atoms in a plane has no inside
-        return np.zeros(len(atoms))
-    heights = model.positions[atoms] @ planes[:, :3].T + planes[:, 3]
-    return np.asarray(-heights.max(axis=1))
+        planes = ConvexHull(positions).equations
+    except (QhullError, ValueError):
+        return np.empty((0, 4))
+    _, first = np.unique(np.rint(planes / SAME_FACE), axis=0, return_index=True)
+    return np.asarray(planes[np.sort(first)])

@@ -25,7 +25,7 @@ from hetbuild.assemble.join import (
     search_registry,
 )
 from hetbuild.balancing.balance import Target, balance
-from hetbuild.balancing.candidates import Move, trim
+from hetbuild.balancing.candidates import Move, loose_rules, trim
 from hetbuild.crystal.crystal import Crystal, read_crystal
 from hetbuild.elements import parse_formula
 from hetbuild.errors import InputError
@@ -223,7 +223,8 @@ def _cut(model: Model, spec: DomainSpec) -> Model:
 def _trimmed(model: Model, spec: DomainSpec) -> Model:
     t = spec.trim
     assert t is not None
-    return trim(model, model.domains[0].name, t.fewer_than, t.elements)
+    rules = t.rules or loose_rules(t.fewer_than or 0, t.elements)
+    return trim(model, model.domains[0].name, rules)
 
 
 def _joined(recipe: Recipe, spec: JoinSpec, first: Model, second: Model) -> Model:

@@ -6,7 +6,8 @@ charges in e, plane distances in units of d(hkl).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,6 +25,8 @@ from hetbuild.arrays import Plane
 from hetbuild.elements import parse_formula
 from hetbuild.errors import HetbuildError, InputError, nearest
 from hetbuild.names import PATTERN, check_name
+from hetbuild.selection.language import parse_selection
+from hetbuild.selection.order import parse_order
 
 
 def _number(value: object) -> object:
@@ -36,11 +39,28 @@ def _number(value: object) -> object:
     return value
 
 
-def _formula(value: str) -> str:
+def _selection(value: object) -> object:
+    if isinstance(value, str):
+        _as_fault(parse_selection, value)
+    return value
+
+
+def _order(value: object) -> object:
+    if isinstance(value, str):
+        _as_fault(parse_order, value)
+    return value
+
+
+def _as_fault(parse: Callable[[str], object], value: str) -> None:
+    """What a parser refuses, as a fault of the recipe."""
     try:
-        parse_formula(value)
+        parse(value)
     except HetbuildError as error:
         raise ValueError(str(error)) from None
+
+
+def _formula(value: str) -> str:
+    _as_fault(parse_formula, value)
     return value
 
 
@@ -66,6 +86,8 @@ Number = Annotated[float, BeforeValidator(_number, json_schema_input_type=float 
 Vector = tuple[Number, Number, Number]
 Name = Annotated[str, BeforeValidator(_name), Field(json_schema_extra={"pattern": PATTERN})]
 Line = Annotated[str, BeforeValidator(_line)]
+SelectionText = Annotated[str, BeforeValidator(_selection)]
+OrderText = Annotated[str, BeforeValidator(_order)]
 FormulaText = Annotated[str, BeforeValidator(_formula)]
 
 
@@ -137,13 +159,24 @@ class CutSpec(_Spec):
 class TrimSpec(_Spec):
     """Removal of loose ions, after the cut or before it."""
 
-    fewer_than: int
+    fewer_than: int | None = None
     """Ions with fewer neighbours of opposite charge go, repeatedly."""
     elements: tuple[str, ...] = ()
     """Only these; default: all."""
+    rules: tuple[SelectionText, ...] = ()
+    """Instead: which ions go, as ["halide, bonds <= 1", "cation, bonds <= 2"]; again and again the
+    first rule that finds any, until none does."""
     before_cut: bool = False
     """Trim the whole particle: ions that the cut leaves loose stay, for the other domain to bond.
     """
+
+    @model_validator(mode="after")
+    def _one_way(self) -> TrimSpec:
+        if (self.fewer_than is None) == (not self.rules):
+            raise ValueError("give either fewer_than or rules")
+        if self.rules and self.elements:
+            raise ValueError("rules name their elements themselves; leave elements out")
+        return self
 
 
 class SlabSpec(_Spec):
@@ -252,6 +285,13 @@ class MoveSpec(_Spec):
     """remove, swap: only ions of this role."""
     least_bonded_first: bool = False
     """remove, swap: ions with fewest neighbours first, energy only among equals."""
+    which: SelectionText = ""
+    """Only places this means, as "corner, bonds <= 2"; default: any vacant site, any surface ion.
+    """
+    order: OrderText = ""
+    """Which go first and what decides among equals, as "corners first, spread"."""
+    seed: int = Field(default=0, ge=0)
+    """Of what is random in the order."""
 
     @model_validator(mode="after")
     def _to_with_swap(self) -> MoveSpec:
@@ -260,19 +300,25 @@ class MoveSpec(_Spec):
         return self
 
 
+MOVE = re.compile(
+    r"(?P<action>add|remove|swap) (?P<element>\w+)(?: to (?P<to>\w+))? in (?P<domain>\S+)"
+    r"(?: where (?P<which>.+?))?(?: by (?P<order>.+))?"
+)
+"""A move as text."""
+
+
 def _move(value: object) -> object:
     """Moves may be written as the ledger prints them: "swap S to Cl in sulfide"."""
     if not isinstance(value, str):
         return value
-    match value.split():
-        case ["add" | "remove" as action, element, "in", domain]:
-            return {"action": action, "element": element, "domain": domain}
-        case ["swap", element, "to", to, "in", domain]:
-            return {"action": "swap", "element": element, "to": to, "domain": domain}
-    raise ValueError(
-        f"{value!r} is no move; write 'add Cl in sulfide', 'remove Cl in sulfide' or "
-        "'swap S to Cl in sulfide'"
-    )
+    found = MOVE.fullmatch(" ".join(value.split()))
+    if found is None or (found["action"] == "swap") != (found["to"] is not None):
+        raise ValueError(
+            f"{value!r} is no move; write 'add Cl in sulfide', 'remove Cl in sulfide' or "
+            "'swap S to Cl in sulfide', and after it which and in what order, as 'remove Cl in "
+            "sulfide where bonds <= 2 by least bonded first, spread'"
+        )
+    return {key: text for key, text in found.groupdict().items() if text is not None}
 
 
 MoveText = Annotated[MoveSpec, BeforeValidator(_move, json_schema_input_type=MoveSpec | str)]
@@ -298,7 +344,7 @@ class BalanceSpec(_Spec):
 
     target: TargetSpec = TargetSpec()
     """Default: charge 0."""
-    moves: tuple[MoveSpec, ...]
+    moves: tuple[MoveText, ...] = Field(min_length=1)
     keep_symmetry: bool = False
     """Change whole orbits of the model's point group where the counts allow it."""
     floors: FloorsSpec = FloorsSpec(anion_anion=3.0, cation_anion=2.4, cation_cation=2.4)
@@ -323,8 +369,9 @@ class _ExchangeSpec(_StepSpec):
     """Crystal of the product: a shipped name or a CIF file (relative to the recipe)."""
     fraction: Number = 1.0
     """Part that is exchanged, 0 to 1."""
-    where: Literal["surface", "interface", "random", "even"] = "random"
-    """Which ions a part is made of."""
+    order: OrderText = "random"
+    """Which ions go first where a part is exchanged, and what decides among equals, as
+    "outermost first, spread"; see docs/nanocrystals.md."""
     lattice: Literal["keep", "product"] = "keep"
     """Keep the parent's lattice, or strain the domain to the product's about the interface."""
 
@@ -341,6 +388,8 @@ class ReplaceSpec(_ExchangeSpec):
     action: Literal["replace"] = "replace"
     ions: Mapping[str, str] = Field(min_length=1)
     """New ion by old one, as { Cl = "Br" }; molecules by name, as { Cs = "MA" }."""
+    which: SelectionText = ""
+    """Only ions this means, as "interior" or "interface within 6 Å"; the fraction is of these."""
     along: Vector | None = None
     """Lattice direction [uvw] molecules point along; default: turned at random."""
 
@@ -351,8 +400,8 @@ class TopotacticSpec(_ExchangeSpec):
     action: Literal["topotactic"] = "topotactic"
     product: str
     """Crystal whose cation sites are the holes: a shipped name or a CIF file."""
-    where: Literal["surface", "interface", "random", "even"] = "surface"
-    """Which ions a part is made of."""
+    order: OrderText = "outermost first"
+    """Which ions go first where a part is exchanged."""
     keep_planes: int | None = Field(default=None, ge=0)
     """Cation planes that stay next to the interface; default 5."""
     keep_thickness: Number | None = None
@@ -377,7 +426,35 @@ class EtchSpec(_StepSpec):
     """Shared cations that stay with the domain left: with three anions, all, or none."""
 
 
-StepSpec = Annotated[ReplaceSpec | TopotacticSpec | EtchSpec, Field(discriminator="action")]
+class ChangeSpec(_StepSpec):
+    """Ions removed, swapped or added: vacancies, dopants, antisites, ions on vacant sites."""
+
+    action: Literal["remove", "swap", "add"]
+    element: str
+    """Element, or cation, anion, halide, chalcogen where the domain has one of that kind."""
+    to: str = ""
+    """swap: the element that comes in."""
+    count: int | None = Field(default=None, ge=0)
+    """How many."""
+    fraction: Number | None = Field(default=None, ge=0.0, le=1.0)
+    """The same as a part of the places that are eligible, 0 to 1."""
+    which: SelectionText = ""
+    """Which ions or vacant sites are eligible, as "interior"; default: surface ions."""
+    order: OrderText = "random"
+    """Which go first and what decides among equals, as "lowest energy" or "spread"."""
+
+    @model_validator(mode="after")
+    def _how_many(self) -> ChangeSpec:
+        if (self.action == "swap") != bool(self.to):
+            raise ValueError("`to` belongs to action = 'swap', and only to it")
+        if (self.count is None) == (self.fraction is None):
+            raise ValueError("give either count or fraction")
+        return self
+
+
+StepSpec = Annotated[
+    ReplaceSpec | TopotacticSpec | EtchSpec | ChangeSpec, Field(discriminator="action")
+]
 
 
 class Cp2kSpec(_Spec):
@@ -411,6 +488,9 @@ STEPS: Mapping[str, type[_StepSpec]] = {
     "replace": ReplaceSpec,
     "topotactic": TopotacticSpec,
     "etch": EtchSpec,
+    "remove": ChangeSpec,
+    "swap": ChangeSpec,
+    "add": ChangeSpec,
 }
 """Schema of a step by its action."""
 

@@ -8,25 +8,31 @@ from pathlib import Path
 from typing import Any
 
 from hetbuild.arrays import IntArray, Progress
-from hetbuild.balancing.balance import Target, balance
-from hetbuild.balancing.candidates import Action, Move
+from hetbuild.balancing.balance import Target, balance, change
+from hetbuild.balancing.candidates import Action, Move, eligible, resolved
 from hetbuild.crystal.crystal import Crystal, read_crystal
-from hetbuild.elements import counts, number, parse_formula, reduced, usual_charge
+from hetbuild.elements import (
+    CHALCOGENS,
+    HALIDES,
+    counts,
+    number,
+    parse_formula,
+    reduced,
+    usual_charge,
+)
 from hetbuild.errors import HetbuildError, ImpossibleError, InputError
 from hetbuild.exchanging.etch import etch
 from hetbuild.exchanging.molecules import is_molecule, replace_molecules
 from hetbuild.exchanging.same_site import product_crystal, replace_ions, same_sites
+from hetbuild.exchanging.selection import share
 from hetbuild.exchanging.topotactic import HoleFloors, exchange_cations
 from hetbuild.library import find_structure, structures
 from hetbuild.model import Model
 from hetbuild.names import safe_name
 from hetbuild.recipe.read import parse_step
-from hetbuild.recipe.schema import EtchSpec, ReplaceSpec, TopotacticSpec
+from hetbuild.recipe.schema import ChangeSpec, EtchSpec, ReplaceSpec, TopotacticSpec
 
-HALIDES = frozenset(["F", "Cl", "Br", "I"])
-CHALCOGENS = frozenset(["O", "S", "Se", "Te"])
-
-Step = ReplaceSpec | TopotacticSpec | EtchSpec
+Step = ReplaceSpec | TopotacticSpec | EtchSpec | ChangeSpec
 Done = list[dict[str, Any]]
 """What a step did, as plain values."""
 
@@ -58,13 +64,15 @@ def run_step(
                 keep_planes=spec.keep_planes,
                 keep_thickness=spec.keep_thickness,
                 fraction=spec.fraction,
-                where=spec.where,
+                order=spec.order,
                 deficit=spec.deficit,
                 seed=spec.seed,
                 lattice=spec.lattice,
                 floors=HoleFloors(kept=spec.contact),
             )
             done = [report.as_dict()]
+        case ChangeSpec():
+            changed, done = _changed(model, spec, progress)
         case EtchSpec():
             changed, etched = etch(model, spec.domain, shared=spec.shared)
             done = [asdict(etched)]
@@ -174,8 +182,30 @@ def stage_name(spec: Step) -> str:
             return "-".join(f"{old}-to-{new}".lower() for old, new in spec.ions.items())
         case TopotacticSpec():
             return f"{spec.domain}-to-{safe_name(Path(spec.product).stem, 'product')}".lower()
+        case ChangeSpec():
+            ion = spec.element if spec.action != "swap" else f"{spec.element}-to-{spec.to}"
+            return f"{spec.domain}-{spec.action}-{ion}".lower()
         case EtchSpec():
             return f"{spec.domain}-etched"
+
+
+def _changed(model: Model, spec: ChangeSpec, progress: Progress) -> tuple[Model, Done]:
+    wanted = Move(
+        spec.action,
+        spec.element,
+        spec.domain,
+        spec.to,
+        which=spec.which,
+        order=spec.order,
+        seed=spec.seed,
+    )
+    (move,) = resolved(model, [wanted])
+    count = spec.count
+    if count is None:
+        count = share(spec.fraction or 0.0, len(eligible(model, move)))
+    changed = change(model, move, count, progress=progress)
+    done: dict[str, Any] = {"changed": count, "move": str(move)}
+    return changed, [done | {"charge": changed.charge - model.charge}]
 
 
 def _replaced(model: Model, spec: ReplaceSpec, beside: Path | None) -> tuple[Model, Done]:
@@ -191,8 +221,9 @@ def _replaced(model: Model, spec: ReplaceSpec, beside: Path | None) -> tuple[Mod
             spec.domain,
             single,
             fraction=spec.fraction,
-            where=spec.where,
+            order=spec.order,
             seed=spec.seed,
+            which=spec.which,
             product=_product(changed, spec, single, beside),
             lattice=spec.lattice,
         )
@@ -204,7 +235,7 @@ def _replaced(model: Model, spec: ReplaceSpec, beside: Path | None) -> tuple[Mod
             old,
             new,
             fraction=spec.fraction,
-            where=spec.where,
+            order=spec.order,
             seed=spec.seed,
             along=spec.along,
         )
