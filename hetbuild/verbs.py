@@ -141,10 +141,11 @@ def exchange(
     ions: new ion by old one, as {"Cl": "Br"} or {"Cs": "MA"}, molecules by name. product: crystal
     of the product, a shipped name or CIF file; alone it asks for a topotactic exchange, in which
     the anions stay and cations take other interstitial sites. domain: default the only one that
-    can be meant. fraction: part that is exchanged, 0 to 1, of the ions `which` means, in an
-    `order` with a `seed`, as "interior" and "outermost first, spread". along: direction [uvw] of molecules, shape (3,). keep_planes, keep_thickness (Å): cations that stay at
-    the interface. deficit: x of Cu(2-x)S. compensate: moves that may restore neutrality, as
-    "remove Cl in sulfide". What was done is in `model.provenance["steps"]`.
+    can be meant. fraction: part that is exchanged, 0 to 1, of the ions that `which` means, in an
+    `order` with a `seed`, as "interior" and "outermost first, spread". along: direction [uvw] of
+    molecules, shape (3,). keep_planes, keep_thickness (Å): cations that stay at the interface.
+    deficit: x of Cu(2-x)S. compensate: moves that may restore neutrality, as "remove Cl in
+    sulfide". What was done is in `model.provenance["steps"]`.
 
     Raises
     ------

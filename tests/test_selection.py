@@ -19,14 +19,8 @@ from hetbuild.elements import number
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.point_group import point_group_symbol
 from hetbuild.model import Model
-from hetbuild.recipe.schema import (
-    ChangeSpec,
-    EtchSpec,
-    MoveSpec,
-    ReplaceSpec,
-    parse_recipe,
-    parse_step,
-)
+from hetbuild.recipe.read import parse_recipe, parse_step
+from hetbuild.recipe.schema import ChangeSpec, EtchSpec, MoveSpec, ReplaceSpec
 from hetbuild.recipe.steps import run_step
 from hetbuild.selection.language import parse_selection
 from hetbuild.selection.order import parse_order, split
