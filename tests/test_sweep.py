@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import slurm
 from test_cli import run
 
 from hetbuild.errors import InputError
@@ -271,3 +272,23 @@ def _workers(driver: int) -> list[int]:
         if int(fields[1]) == driver and "spawn_main" in words:
             found.append(int(path.parent.name))
     return sorted(found)
+
+
+@pytest.mark.slurm
+@pytest.mark.skipif(not slurm.available(), reason="no SLURM programs, or not root")
+def test_forty_variants_as_slurm_jobs_one_of_them_cancelled(tmp_path: Path) -> None:
+    many(tmp_path, 7.25)  # 40 variants
+    (tmp_path / "slurm").mkdir()
+    options = "queue=short,cores=1,memory=1GB,walltime=00:10:00,jobs=2,job_directives_skip=--mem"
+    with slurm.cluster(tmp_path / "slurm") as environment:
+        code = "from hetbuild.cli import main; main()"
+        command = [sys.executable, "-c", code, "sweep", "s.toml", "--slurm", options]
+        driver = subprocess.Popen(command, cwd=tmp_path, env=environment)
+        models = tmp_path / "many" / "models"
+        assert _wait(lambda: models.is_dir() and len(list(models.iterdir())) >= 5)
+        listed = ["squeue", "-h", "-t", "R", "-o", "%i"]
+        jobs = subprocess.run(listed, env=environment, capture_output=True, text=True, check=True)
+        subprocess.run(["scancel", jobs.stdout.split()[0]], env=environment, check=True)
+        assert driver.wait(400) == 0
+    assert len(list(models.iterdir())) == 40
+    assert not any((tmp_path / "many" / "failed").iterdir())
