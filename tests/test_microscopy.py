@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
 from hetbuild.cli import cli
@@ -26,7 +27,7 @@ from hetbuild.microscopy.fourier import (
     spectrum,
     transform,
 )
-from hetbuild.microscopy.image import Image, image
+from hetbuild.microscopy.image import EXPONENT, SOURCE, Image, blurred, deposited, image
 from hetbuild.microscopy.multislice import Microscope, multislice, specimen
 from hetbuild.model import Domain, Model
 
@@ -140,6 +141,24 @@ def test_intensity_is_a_gaussian_for_each_atom_and_nothing_is_lost(crystal) -> N
     )
     np.testing.assert_allclose(made.pixels, expected, atol=2e-3 * expected.max())
     assert made.pixels.sum() * 0.01 == pytest.approx((model.numbers**1.7).sum(), rel=1e-6)
+
+
+def test_it_follows_multislice_with_frozen_phonons() -> None:
+    """Reference by abTEM, kept with the atoms it was made of: see data/haadf.py."""
+    with np.load(DATA / "haadf.npz") as held:
+        reference = {name: held[name] for name in held.files}
+    pixels, step = reference["pixels"].astype(float), float(reference["sampling"])
+    left, top = reference["corner"]
+    screen = reference["screen"].astype(float)
+    fine = 2  # near the sampling of `hetbuild image`
+    shape = (fine * pixels.shape[0], fine * pixels.shape[1])
+    places = np.stack([top - screen[:, 1], screen[:, 0] - left], axis=1) / step * fine
+    weight = reference["numbers"].astype(float) ** EXPONENT
+    for source, sigma in ((0.0, 0.3), (Microscope().source, SOURCE)):
+        made = blurred(deposited(places, weight, shape), sigma * fine / step)[::fine, ::fine]
+        shown = gaussian_filter(pixels, source / step, mode="constant")
+        assert np.corrcoef(made.ravel(), shown.ravel())[0, 1] >= 0.97
+        assert np.corrcoef(made[:, ::-1].ravel(), shown.ravel())[0, 1] < 0.5
 
 
 def test_twenty_thousand_ions_take_less_than_a_second(crystal) -> None:

@@ -21,6 +21,9 @@ COLOURS = ("#ffb347", "#5cc8ff", "#8ee37a", "#f78fd0")
 """Of the domains in order, on black; told apart by any eye."""
 
 PLANE = "#ff5ecf"
+RIM = "#010101"
+"""Around letters on an image; not black, which a page may take for its ink."""
+
 SCALE_BARS = (5, 10, 20, 50, 100, 200, 500)
 """Å; the longest under a third of the width is drawn."""
 
@@ -202,6 +205,6 @@ def _word(
         color=colour,
         fontsize=7.5,
         parse_math=False,
-        path_effects=[withStroke(linewidth=2, foreground="black")],
+        path_effects=[withStroke(linewidth=2, foreground=RIM)],
         **where,
     )

@@ -26,7 +26,8 @@ EXPONENT = 1.6
 """Power of the atomic number an atom scatters with."""
 
 SOURCE = 0.5
-"""Standard deviation in Å of the Gaussian that stands for probe, source and thermal motion."""
+"""Standard deviation in Å of the Gaussian that stands for probe, source and thermal motion: 0.3 Å
+of probe and motion, which fits multislice of a point source, with a source of 0.4 Å."""
 
 SAMPLING = 0.1
 """Å a pixel."""

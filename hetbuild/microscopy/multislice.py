@@ -44,8 +44,8 @@ class Microscope:
     """Å."""
     interpolation: int = 8
     """Factor of PRISM; a probe sees a window of the box that is this many times smaller."""
-    source: float = 0.0
-    """Standard deviation of a Gaussian source the image is blurred by, Å."""
+    source: float = 0.4
+    """Standard deviation of the Gaussian source the image is blurred by, Å; 0 for a point."""
     seed: int = 0
     """Of the phonons."""
 
