@@ -34,6 +34,7 @@ VERBS = (
     "xrd",
     "compare",
     "image",
+    "report",
     "match",
     "sweep",
     "planes",

@@ -1,0 +1,47 @@
+"""`hetbuild report`: one HTML file that shows a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TextIO
+
+import click
+
+from hetbuild.cli.console import MODEL, crystals_option, force, progress_bar
+from hetbuild.cli.models import read_model
+
+
+@click.command()
+@click.argument("model", type=MODEL)
+@click.option(
+    "--with",
+    "parts",
+    metavar="PARTS",
+    default="xrd,image",
+    help="Of xrd and image, or none [xrd,image].",
+)
+@click.option("-o", "--output", type=MODEL, help="HTML file [the model's name].")
+@crystals_option
+@force
+def report(model: Path, parts: str, output: Path | None, crystals: str | None, force: bool) -> None:
+    """Show MODEL in one HTML file that needs no network: 3D, composition, interface, recipe.
+
+    \b
+    hetbuild report cspbcl3-pbs/cspbcl3-pbs.xyz
+    hetbuild report cspbcl3-pbs/cspbcl3-pbs.xyz --with image -o page.html
+    """
+    from hetbuild.formats.files import refuse_existing, write_all
+    from hetbuild.page.document import page
+
+    path = output or Path(f"{model.stem}.html")
+    refuse_existing([path], force)
+    chosen = [p.strip() for p in parts.split(",") if p.strip() not in ("", "none")]
+    read = read_model(model, crystals)
+    with progress_bar("report") as progress:
+        written = page(read, parts=chosen, progress=progress)
+
+    def write(stream: TextIO) -> None:
+        stream.write(written)
+
+    write_all({path: write}, force)
+    click.echo(str(path))
