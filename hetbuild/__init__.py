@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from hetbuild.library import structures as structures
     from hetbuild.matching.search import Match as Match
     from hetbuild.matching.search import match as match
+    from hetbuild.microscopy.fourier import spectrum as spectrum
+    from hetbuild.microscopy.image import image as image
     from hetbuild.model import Domain as Domain
     from hetbuild.model import Model as Model
     from hetbuild.model import Role as Role
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from hetbuild.verbs import etch as etch
     from hetbuild.verbs import exchange as exchange
     from hetbuild.verbs import read_model as read_model
+    from hetbuild.verbs import report as report
 
 __version__ = "0.1.0"
 
@@ -84,13 +87,16 @@ _MODULES = {
     "cut": "assemble.cut",
     "etch": "verbs",
     "exchange": "verbs",
+    "image": "microscopy.image",
     "inspect": "analyse.report",
     "join": "assemble.join",
     "match": "matching.search",
     "read_model": "verbs",
     "read_recipe": "recipe.read",
     "recipes": "library",
+    "report": "verbs",
     "search_registry": "assemble.join",
+    "spectrum": "microscopy.fourier",
     "structures": "library",
 }
 """Public names and the module of each, below hetbuild: the one list there is."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 import numpy as np
 
@@ -17,9 +17,11 @@ from hetbuild.crystal.crystal import Crystal, crystal_of
 from hetbuild.errors import InputError
 from hetbuild.exchanging.etch import Shared
 from hetbuild.exchanging.same_site import Lattice
+from hetbuild.formats.files import refuse_existing, write_all
 from hetbuild.formats.staging import recover
 from hetbuild.formats.xyz import read_positions, read_xyz
 from hetbuild.model import Model
+from hetbuild.page.document import page
 from hetbuild.recipe.read import parse_step
 from hetbuild.recipe.schema import EtchSpec
 from hetbuild.recipe.steps import exchange_spec, run_step
@@ -209,3 +211,40 @@ def etch(
     given = {"domain": domain, "shared": shared, "compensate": tuple(compensate)}
     spec = parse_step(EtchSpec, given | {"allow_charge": allow_charge})
     return run_step(model, spec, progress=progress)
+
+
+def report(
+    model: Model,
+    path: str | Path,
+    *,
+    parts: Sequence[str] = ("xrd", "image"),
+    force: bool = False,
+    progress: Progress = None,
+) -> Path:
+    """Show a model in one HTML file that needs no network: 3D, composition, interface, recipe.
+
+    parts: which of ``xrd`` and ``image``, which take matplotlib, to include. force: overwrite.
+
+    Raises
+    ------
+    InputError
+        An unknown part, a file in the way, or matplotlib is not installed.
+    ImpossibleError
+        The file cannot be written.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> hb.report(hb.build("cspbcl3-cube-2"), "cube.html", parts=["image"]).name
+    'cube.html'
+    """
+    expect(model, Model, "What is shown", "Build one, or read it with read_model.")
+    place = Path(path)
+    refuse_existing([place], force)
+    written = page(model, parts=parts, progress=progress)
+
+    def write(stream: TextIO) -> None:
+        stream.write(written)
+
+    write_all({place: write}, force)
+    return place

@@ -35,7 +35,7 @@ class Report:
     --------
     >>> import hetbuild as hb
     >>> sorted(hb.inspect(hb.build("cspbcl3-cube-2")).as_dict())[:3]
-    ['cell', 'charge', 'contacts']
+    ['cell', 'charge', 'composition']
     """
 
     formula: str

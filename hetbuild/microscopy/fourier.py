@@ -131,7 +131,15 @@ class Spectrum:
 
 
 def spectrum(image: Image) -> Spectrum:
-    """Fourier transform of an image, spots of each domain indexed and measured."""
+    """Fourier transform of an image, spots of each domain indexed and measured.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> found = hb.spectrum(hb.image(hb.build("cspbcl3-cube-4"))).patterns[0]
+    >>> found.zone, found.spots[0].hkl
+    ((0, 0, 1), (1, 1, 0))
+    """
     whole = np.ones(image.pixels.shape) if not image.outlines else _whole_window(image)
     amplitude, step = transform(image.pixels, whole, image.sampling)
     patterns = tuple(_pattern(image, i) for i in range(len(image.model.domains)))

@@ -121,6 +121,13 @@ def image(
     ------
     InputError
         No such domain, [0 0 0], `of` without a zone, or a number out of range.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> made = hb.image(hb.build("cspbcl3-cube-2"), zone=(0, 0, 1))
+    >>> made.pixels.shape, made.sampling
+    ((194, 194), 0.1)
     """
     if not 0.0 < source < 10.0:
         raise InputError(f"A source of {source:g} Å cannot be; give 0.2 to 1 Å, as {SOURCE:g}.")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hetbuild.analyse.report import MeasuredInterface, Report
+from hetbuild.analyse.interface import MeasuredInterface
+from hetbuild.analyse.report import Report
 from hetbuild.crystal.lattice import plane_label
 from hetbuild.page.html import (
     Html,
@@ -44,9 +45,20 @@ def composition(model: Model, report: Report) -> Html:
         rows.append([domain.name, domain.crystal.name, formula, int(mine.sum()), signed(charge)])
     if len(model.domains) > 1:
         rows.append(["whole", "", report.formula, len(model), signed(report.charge)])
+    elements = list(report.composition.atomic)
+    every = {**report.compositions, "whole": report.composition}
+    shares = [
+        [
+            f"{name}, {kind} %",
+            *(Number(f"{part[e]:.2f}" if e in part else "") for e in elements),
+        ]
+        for name, found in (every if len(model.domains) > 1 else {"whole": every["whole"]}).items()
+        for kind, part in (("atomic", found.atomic), ("mass", found.mass))
+    ]
     roles = ", ".join(f"{n} {role}" for role, n in report.roles.items())
     parts = [
         table(["domain", "crystal", "formula", "ions", "formal charge / e"], rows),
+        table(["", *elements], shares),
         paragraph(f"Roles of the ions: {roles}."),
         *_ledger(model),
     ]

@@ -8,8 +8,8 @@ import numpy as np
 
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.crystal.lattice import Coincidence, plane_label
-from hetbuild.diffraction.plot import empty_figure
 from hetbuild.elements import symbol
+from hetbuild.formats.figure import new_figure
 from hetbuild.formats.vesta import style
 from hetbuild.geometry.view import View, view
 from hetbuild.model import Model, Role
@@ -45,7 +45,7 @@ def interface_sketch(model: Model, report: Report) -> Figure | None:
         return None
     place, kind, role = _columns(model, seen)
     wide = float(np.abs(place[:, 0]).max()) + 2.0
-    made = empty_figure((7.2, 7.2 * (2 * HEIGHT + 6.0) / (2 * wide)))
+    made = new_figure((7.2, 7.2 * (2 * HEIGHT + 6.0) / (2 * wide)))
     axes = made.subplots()
     _draw_ions(axes, place, kind, role)
     _draw_stair(axes, place[role == Role.SHARED])

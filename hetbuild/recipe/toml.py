@@ -19,9 +19,9 @@ def recipe_toml(record: Mapping[str, Any]) -> str:
     InputError
         The record is no recipe of this version.
     """
-    from hetbuild.recipe.schema import Recipe, parse_step
+    from hetbuild.recipe.read import parse_recipe
 
-    recipe = parse_step(Recipe, record)
+    recipe = parse_recipe(record, "The recipe in the record")
     tree = recipe.model_dump(mode="json", exclude_defaults=True)
     # What kind a step is counts as a default of its kind, but must be said.
     for step, written in zip(recipe.steps, tree.get("steps", ()), strict=True):

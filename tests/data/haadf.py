@@ -16,8 +16,8 @@ import numpy as np
 from hetbuild.formats.xyz import read_xyz
 from hetbuild.library import find_recipe
 from hetbuild.microscopy.multislice import Microscope, multislice
+from hetbuild.recipe.read import read_recipe
 from hetbuild.recipe.run import build
-from hetbuild.recipe.schema import read_recipe
 
 
 def main(words: list[str]) -> None:
