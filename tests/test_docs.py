@@ -22,7 +22,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [p for p in PAGES if "extensions" not in p.parts and "_build" not in p.parts]
 FENCE = re.compile(
     r"(?:^<!-- (?P<mark>file|not run|ci): (?P<note>[^>]*) -->\n)?"
-    r"^```(?P<kind>\w*)\n(?P<body>.*?)^```$",
+    r"^```(?P<kind>[^\n]*)\n(?P<body>.*?)^```$",
     re.M | re.S,
 )
 
