@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from hetbuild.balancing.balance import balance as balance
     from hetbuild.balancing.candidates import Move as Move
     from hetbuild.crystal.crystal import Crystal as Crystal
+    from hetbuild.diffraction.pdf import pdf as pdf
+    from hetbuild.diffraction.xrd import xrd as xrd
     from hetbuild.errors import CheckError as CheckError
     from hetbuild.errors import HetbuildError as HetbuildError
     from hetbuild.errors import ImpossibleError as ImpossibleError
@@ -91,6 +93,7 @@ _MODULES = {
     "inspect": "analyse.report",
     "join": "assemble.join",
     "match": "matching.search",
+    "pdf": "diffraction.pdf",
     "read_model": "verbs",
     "read_recipe": "recipe.read",
     "recipes": "library",
@@ -98,6 +101,7 @@ _MODULES = {
     "search_registry": "assemble.join",
     "spectrum": "microscopy.fourier",
     "structures": "library",
+    "xrd": "diffraction.xrd",
 }
 """Public names and the module of each, below hetbuild: the one list there is."""
 

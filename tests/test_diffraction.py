@@ -301,7 +301,7 @@ def test_steps_that_do_not_fit() -> None:
 
 def test_beyond_the_tables(main_model: Model) -> None:
     with pytest.raises(InputError, match="tabulated up to 2 theta = 47"):
-        xrd(main_model, instrument=Instrument(radiation("0.2")))
+        xrd(main_model, wavelength=0.2)
 
 
 def test_bad_b_factors(main_model: Model) -> None:

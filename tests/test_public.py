@@ -106,6 +106,8 @@ def test_example(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (lambda: hb.etch("a", "b"), "What is etched must be of type Model"),
         (lambda: hb.inspect("a"), "What is inspected must be of type Model"),
         (lambda: hb.compare(3, 4), "What is compared must be of type"),
+        (lambda: hb.xrd("a"), "What is diffracted must be of type Model"),
+        (lambda: hb.pdf("a"), "What is diffracted must be of type Model"),
         (lambda: hb.match(3, "PbS"), "A crystal must be of type"),
         (lambda: hb.Crystal.from_cif(3), "A CIF file must be of type str or Path; given 3 (int)"),
         (lambda: hb.Crystal.from_ase("PbS"), "The crystal must be of type Atoms"),

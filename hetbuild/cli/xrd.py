@@ -134,16 +134,12 @@ def _check_files(output: tuple[Path, ...]) -> None:
 
 def _pattern(model: Model, given: Mapping[str, Any]) -> tuple[Xrd, Comparison | None]:
     from hetbuild.diffraction.fit import MAX_SHIFT
-    from hetbuild.diffraction.pattern import Instrument
-    from hetbuild.diffraction.scattering import radiation
     from hetbuild.diffraction.xrd import xrd as powder
 
-    settings: dict[str, Any] = {k: given[k] for k in ("step", "shape") if k in given}
-    instrument: dict[str, Any] = {k: given[k] for k in ("fwhm", "eta") if k in given}
-    if "wavelength" in given:
-        instrument["radiation"] = radiation(given["wavelength"])
+    plain = ("step", "shape", "fwhm", "eta", "wavelength")
+    settings: dict[str, Any] = {k: given[k] for k in plain if k in given}
     if "polarisation" in given:
-        instrument["polarisation"] = _polarisation(given["polarisation"])
+        settings["polarisation"] = _polarisation(given["polarisation"])
     if "range" in given:
         settings["two_theta"] = tuple(numbers(given["range"], 2, "--range"))
     measured = None
@@ -155,7 +151,6 @@ def _pattern(model: Model, given: Mapping[str, Any]) -> tuple[Xrd, Comparison | 
     with progress_bar("distances") as progress:
         found = powder(
             model,
-            instrument=Instrument(**instrument),
             b_factors=_b_factors(given.get("b"), model),
             progress=progress,
             **settings,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hetbuild.arguments import expect
 from hetbuild.arrays import BoolArray, FloatArray, Progress
 from hetbuild.diffraction.debye import TOTAL, Kind, Partials, intensity, parts_of
 from hetbuild.diffraction.pairs import PairHistograms, pair_histograms
@@ -55,6 +56,10 @@ class Pdf:
 
     def __post_init__(self) -> None:
         self.r.flags.writeable = False
+
+    def __repr__(self) -> str:
+        low, high = self.q_range
+        return f"<Pdf of {self.formula}, q {low:g} to {high:g} 1/Å>"
 
     @property
     def total(self) -> FloatArray:
@@ -106,7 +111,17 @@ def pdf(
         A q range outside the tables of form factors, a length or B factors that are none.
     ImpossibleError
         The model repeats, or has fewer than two atoms.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> found = hb.pdf(hb.build("cspbcl3-cube-4"), by="element")
+    >>> r, height = found.peaks["Pb-Cl"][0]
+    >>> round(r, 1)
+    2.8
+    >>> figure = found.plot()
     """
+    expect(model, Model, "What is diffracted")
     low, high = q_range
     limit = 4.0 * np.pi * LARGEST_S
     if not 0.0 <= low < high <= limit:

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hetbuild.arguments import expect
 from hetbuild.arrays import FloatArray, Progress
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.diffraction.bragg import BraggLines, bragg_lines
 from hetbuild.diffraction.debye import TOTAL
 from hetbuild.diffraction.fit import DEGREE, MAX_SHIFT, Comparison, compare
 from hetbuild.diffraction.pairs import PairHistograms, pair_histograms
-from hetbuild.diffraction.pattern import STEP, TUBE, Instrument, Pattern, angles, powder_pattern
+from hetbuild.diffraction.pattern import STEP, Instrument, Pattern, angles, powder_pattern
 from hetbuild.diffraction.peaks import Peak, half_width, overlapped, peaks_of
-from hetbuild.diffraction.scattering import Radiation
+from hetbuild.diffraction.scattering import Radiation, radiation
 from hetbuild.diffraction.size import Shape, constant_of, scherrer_size, volume_size
 from hetbuild.model import Model
 
@@ -53,6 +54,11 @@ class Xrd:
     """By domain."""
     pairs: PairHistograms
     """The distances it was made from."""
+
+    def __repr__(self) -> str:
+        source = self.pattern.instrument.radiation.name
+        maxima = len(self.peaks[TOTAL])
+        return f"<Xrd of {self.formula}, {source}: {maxima} maxima>"
 
     @property
     def total(self) -> FloatArray:
@@ -109,8 +115,11 @@ def xrd(
     *,
     two_theta: tuple[float, float] = RANGE,
     step: float = STEP,
-    instrument: Instrument = TUBE,
+    wavelength: str | float = "Cu",
     b_factors: Mapping[str, float] | None = None,
+    polarisation: float = 1.0,
+    fwhm: float = 0.0,
+    eta: float = 0.0,
     shape: Shape = "cube",
     progress: Progress = None,
 ) -> Xrd:
@@ -120,32 +129,49 @@ def xrd(
     ----------
     two_theta, step
         First and last angle, and the distance of points, in degrees.
-    instrument
-        Radiation (Cu Kα1 and Kα2 by default), polarisation and profile.
+    wavelength
+        An anode, for Kα1 and Kα2; ``Cu1`` for Kα1 alone; or Å.
     b_factors
         Isotropic B in Å² by element, 0 where not given.
+    polarisation
+        A in (1 + A cos² 2 theta) / (1 + A): 1 for a tube, 0 for none.
+    fwhm, eta
+        Width in degrees and Lorentzian part, 0 to 1, of the instrument's profile.
     shape
-        Whose Scherrer constants to use.
+        Whose Scherrer constants to use, ``cube`` or ``sphere``.
 
     Raises
     ------
     InputError
-        Angles or B factors that are none.
+        Angles, a wavelength, a profile or B factors that are none.
     ImpossibleError
         The model repeats, or has fewer than two atoms.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> found = hb.xrd(hb.build("cspbcl3-cube-4"))
+    >>> for peak in found.peaks["total"][:3]:
+    ...     print(f"{peak.two_theta:.1f}", peak.line.hkl)
+    22.4 (1, 1, 0)
+    31.9 (2, 0, 0)
+    39.2 (2, 1, 1)
+    >>> figure = found.plot()
     """
+    expect(model, Model, "What is diffracted")
+    source = radiation(str(wavelength))
+    instrument = Instrument(source, polarisation=polarisation, fwhm=fwhm, eta=eta)
     mesh = angles(*two_theta, step)
     pairs = pair_histograms(model, progress=progress)
     pattern = powder_pattern(pairs, mesh, instrument=instrument, b_factors=b_factors)
     crystals = {d.name: d.crystal for i, d in enumerate(model.domains) if (model.domain == i).any()}
-    source = instrument.radiation
     lines = {
         name: bragg_lines(
             crystal,
             source,
             up_to=two_theta[1],
             b_factors=b_factors,
-            polarisation=instrument.polarisation,
+            polarisation=polarisation,
         )
         for name, crystal in crystals.items()
     }
