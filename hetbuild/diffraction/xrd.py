@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 RANGE = (10.0, 80.0)
 """Degrees 2 theta of a pattern unless told."""
 
+STRONG = 10.0
+"""% of the highest maximum below which the tails of others spoil a maximum's width."""
+
 
 @dataclass(frozen=True, slots=True)
 class Size:
@@ -206,6 +209,9 @@ def _measured(
     curve = pure.partials.of(name)
     result = []
     for peak in peaks:
+        if peak.height < STRONG:
+            result.append(peak)
+            continue
         width = half_width(pattern.two_theta, curve, peak.two_theta)
         if width and peak.line and not overlapped(lines, peak.line, width):
             constant = constant_of(shape, crystal, peak.line.hkl)
