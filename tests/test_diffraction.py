@@ -27,7 +27,7 @@ from hetbuild.elements import number, symbol
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.model import Model
 
-Q = np.linspace(0.7, 5.3, 24)
+Q = np.linspace(0.7, 5.3, 16)
 CU = 1.5406
 
 
