@@ -9,6 +9,7 @@ import numpy as np
 
 from hetbuild.analyse.sites import is_filled, site_keys
 from hetbuild.arrays import BoolArray, FloatArray, IntArray
+from hetbuild.crystal.bonds import FIRST_SHELL
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.geometry.contacts import coordination
 from hetbuild.model import Domain, Model, Role
@@ -19,9 +20,6 @@ CsPbBr3/PbS the ten shared Pb are 0.5 to 1.8 Å off the sites of PbS, the next o
 
 ANIONS = 2
 """Anions of the other domain that such a site must have around it."""
-
-BONDED = 1.25
-"""An anion is bonded to a cation within this many times the longest bond of the bulk."""
 
 SAME_SUBLATTICE = 0.8
 """Å: median distance of the anions of a crystal from the anion sites of one that it continues."""
@@ -97,7 +95,7 @@ def _between(model: Model, atoms: IntArray, mine: int, other: int) -> BoolArray:
     """Which of these cations have anions of both domains bonded to them, shape (A,)."""
     result = np.ones(len(atoms), dtype=bool)
     for k in (mine, other):
-        reach = BONDED * float(model.domains[k].crystal.bonds.length.max(initial=0.0))
+        reach = FIRST_SHELL * float(model.domains[k].crystal.bonds.length.max(initial=0.0))
         anions = model.positions[(model.domain == k) & (model.charges < 0)]
         result &= coordination(model.positions[atoms], anions, reach) > 0
     return result

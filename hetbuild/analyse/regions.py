@@ -6,8 +6,8 @@ from enum import IntEnum
 
 import numpy as np
 
-from hetbuild.analyse.report import COORDINATION_CUTOFF
 from hetbuild.arrays import BoolArray, IntArray
+from hetbuild.geometry.bonds import COUNTED
 from hetbuild.geometry.contacts import coordination
 from hetbuild.model import Model, Role
 
@@ -77,6 +77,6 @@ def _at_interface(model: Model) -> BoolArray:
         for sign in (-1, 1):
             mine = np.flatnonzero((model.domain == index) & (np.sign(model.charges) == sign))
             others = (model.domain != index) & (np.sign(model.charges) == -sign)
-            near = coordination(model.positions[mine], model.positions[others], COORDINATION_CUTOFF)
+            near = coordination(model.positions[mine], model.positions[others], COUNTED)
             found[mine[near > 0]] = True
     return found

@@ -16,15 +16,13 @@ from hetbuild.arrays import BoolArray
 from hetbuild.assemble.coherent import finite, strain_of
 from hetbuild.crystal import lattice
 from hetbuild.elements import number
+from hetbuild.geometry.bonds import COUNTED
 from hetbuild.geometry.contacts import KINDS, Contact, closest_contacts, coordination
 from hetbuild.geometry.point_group import point_group_symbol
 from hetbuild.model import Domain, Model, Role
 
 REPEATED = 14.0
 """Å beyond the cell to which a periodic model is repeated to be measured like a particle."""
-
-COORDINATION_CUTOFF = 3.6
-"""Å within which an anion counts as a neighbour of Pb: above Pb-S 2.97, below the next shell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +135,7 @@ def coordination_by_region(
     with as many cations of their element around them as any other has. Facets: the rest.
     """
     chosen = model.numbers == number(cation)
-    around = coordination(
-        model.positions[chosen], model.positions[model.charges < 0], COORDINATION_CUTOFF
-    )
+    around = coordination(model.positions[chosen], model.positions[model.charges < 0], COUNTED)
     own = np.flatnonzero(chosen) < (len(model) if first is None else first)
     at_interface = _at_interface(model)[chosen]
     inside = _is_core(model, chosen)
@@ -187,7 +183,7 @@ def _at_interface(model: Model) -> BoolArray:
     for i in range(len(model.domains)):
         mine = np.flatnonzero((model.domain == i) & (model.charges > 0))
         foreign = model.positions[(model.domain != i) & (model.charges < 0)]
-        near = coordination(model.positions[mine], foreign, COORDINATION_CUTOFF) > 0
+        near = coordination(model.positions[mine], foreign, COUNTED) > 0
         result[mine[near]] = True
     return result
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from hetbuild.arguments import expect
 from hetbuild.arrays import BoolArray, Plane
-from hetbuild.crystal.bonds import BOND_FACTOR
 from hetbuild.crystal.lattice import check_plane, plane_label
 from hetbuild.elements import number
 from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.geometry.bonds import pair_limit
 from hetbuild.geometry.contacts import coordination
 from hetbuild.model import Domain, Model
 
@@ -88,10 +88,9 @@ def _atoms_of(model: Model, element: str) -> BoolArray:
 
 def _bond_limit(domain: Domain, element: str, cation: str) -> float:
     """Å up to which the two elements count as bonded in this crystal."""
-    bonds, numbers = domain.crystal.bonds, domain.crystal.numbers
-    both = (numbers[bonds.site] == number(element)) & (numbers[bonds.partner] == number(cation))
-    if not both.any():
+    limit = pair_limit(domain.crystal, element, cation)
+    if limit is None:
         raise InputError(
             f"Edge rule {element} by its bonds to {cation}: {domain.crystal.name} has no such bond."
         )
-    return float(bonds.length[both].min()) * BOND_FACTOR
+    return limit

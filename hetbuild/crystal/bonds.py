@@ -9,7 +9,7 @@ import numpy as np
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.frozen import own
 
-BOND_FACTOR = 1.25
+FIRST_SHELL = 1.25
 """A first-shell bond is at most this many times the shortest distance of its two elements."""
 
 
@@ -42,6 +42,6 @@ def first_shell(
     shortest = length.min(axis=1)
     pair = np.minimum(numbers[i], numbers[j]) * 200 + np.maximum(numbers[i], numbers[j])
     kinds, kind = np.unique(pair, return_inverse=True)
-    limit = np.array([shortest[kind == k].min() for k in range(len(kinds))]) * BOND_FACTOR
+    limit = np.array([shortest[kind == k].min() for k in range(len(kinds))]) * FIRST_SHELL
     p, q = np.nonzero(length <= limit[kind][:, None])
     return Bonds(own(i[p]), own(j[p]), own(vector[p, q]), own(length[p, q]))

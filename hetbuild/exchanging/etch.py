@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Literal
 
 import numpy as np
 
 from hetbuild.arrays import BoolArray
-from hetbuild.elements import counts, formula, symbol
+from hetbuild.elements import counts, formula, number, symbol
 from hetbuild.errors import ImpossibleError
+from hetbuild.geometry.bonds import ionic_limit
 from hetbuild.geometry.contacts import coordination
 from hetbuild.model import LedgerEntry, Model, Role
 
 Shared = Literal["bonded", "keep", "drop"]
-
-REACH = 1.2
-"""A bond of the shared layer, in shortest bonds of the crystal that is left: 3.56 Å in PbS."""
 
 HELD = 3
 """Anions of what is left that hold a cation of the shared layer."""
@@ -81,6 +80,17 @@ def _stays(model: Model, heir: int, shared: Shared) -> BoolArray:
     """Which atoms may join the heir, shape (N,)."""
     if shared != "bonded":
         return np.full(len(model), shared == "keep")
-    anions = model.positions[(model.domain == heir) & (model.charges < 0)]
-    reach = REACH * float(model.domains[heir].crystal.bonds.length.min())
-    return np.asarray(coordination(model.positions, anions, reach) >= HELD)
+    held = np.zeros(len(model), dtype=np.int64)
+    for cation, anion in product(*(_elements(model, sign) for sign in (1, -1))):
+        limit = ionic_limit(cation, anion)
+        if limit is None:
+            continue
+        mine = (model.numbers == number(cation)) & (model.charges > 0)
+        anions = (model.domain == heir) & (model.numbers == number(anion)) & (model.charges < 0)
+        held[mine] += coordination(model.positions[mine], model.positions[anions], limit)
+    return held >= HELD
+
+
+def _elements(model: Model, sign: int) -> list[str]:
+    """Elements of the ions of this sign."""
+    return [symbol(z) for z in np.unique(model.numbers[np.sign(model.charges) == sign])]

@@ -12,6 +12,7 @@ from hetbuild.elements import number
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchanging.same_site import Exchange, principal_strains, swap_entries
 from hetbuild.exchanging.selection import select, share
+from hetbuild.geometry.bonds import MOLECULAR
 from hetbuild.library import molecules
 from hetbuild.model import DECIMALS, Model
 
@@ -22,9 +23,6 @@ ALIASES: Mapping[str, str] = {
     "formamidinium": "FA",
 }
 """Other names of the shipped molecules."""
-
-BOND = 1.7
-"""Å: longest bond in a molecule, H-H excepted; C-N is 1.51 in CH3NH3+."""
 
 TURNS = 128
 """Orientations tried on each site."""
@@ -92,7 +90,8 @@ def whole_molecules(model: Model, molecule: Molecule) -> IntArray:
     from scipy.spatial import cKDTree
 
     atoms = np.flatnonzero(np.isin(model.numbers, np.unique(molecule.numbers)))
-    pairs = cKDTree(model.positions[atoms]).query_pairs(BOND, output_type="ndarray")
+    longest = max(MOLECULAR.values())
+    pairs = cKDTree(model.positions[atoms]).query_pairs(longest, output_type="ndarray")
     pairs = pairs[(model.numbers[atoms][pairs] > 1).any(axis=1)]
     shape = (len(atoms), len(atoms))
     graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=shape)

@@ -14,6 +14,7 @@ import numpy as np
 from hetbuild.analyse.interface import measure_interface
 from hetbuild.arrays import BoolArray, FloatArray, IntArray, Plane
 from hetbuild.balancing.anneal import ground_state
+from hetbuild.crystal.bonds import FIRST_SHELL
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import Coincidence, Direction
 from hetbuild.elements import number, symbol
@@ -33,10 +34,6 @@ from hetbuild.selection.order import spread_evenly
 
 KEPT_PLANES = 5
 """Planes left at an interface: the PbS monolayer of the published CsPbCl3/Cu2S model."""
-
-SHELL = 1.09
-"""An anion coordinates a hole up to this many times its distance in the ideal lattice: 2.8 Å for
-Cu in the lattice of PbS."""
 
 TOPOLOGY = 0.05
 """Relative misfit of neighbour shells above which two anion sublattices are not the same."""
@@ -467,7 +464,7 @@ def _holes(
     frame = _described(model.domains[index], product, way)
     anions = model.charges < 0
     places, spread, bond = _hole_places(frame, model.positions[(model.domain == index) & anions])
-    around = coordination(places, model.positions[anions], SHELL * bond + 2 * spread)
+    around = coordination(places, model.positions[anions], FIRST_SHELL * bond + 2 * spread)
     free = around >= 2
     like = (model.numbers == number(element)) & (model.domain == index)
     others = (model.charges > 0) & ~like

@@ -22,7 +22,7 @@ from hetbuild.elements import A_CATIONS, number, symbol
 from hetbuild.errors import InputError
 from hetbuild.formats.box import box, in_cell
 from hetbuild.formats.cif import labels
-from hetbuild.geometry.electrostatics import SHANNON_RADII
+from hetbuild.geometry.bonds import MOLECULAR, ionic_limit
 from hetbuild.geometry.view import View, view
 from hetbuild.model import Model, Role
 
@@ -59,17 +59,6 @@ MARKS: Mapping[Role, str] = {
 
 BETWEEN = " | "
 """Between the parts of the title."""
-
-REACH = 1.2
-"""A cation and an anion are bonded up to this many times the sum of their Shannon radii: Pb-S
-3.64, Pb-Cl 3.60, Cu-S 3.13 Å, below every second shell."""
-
-MOLECULE_BONDS: Mapping[tuple[str, str], float] = {
-    ("C", "N"): 1.75,
-    ("C", "H"): 1.30,
-    ("N", "H"): 1.25,
-}
-"""Longest bonds in Å inside molecular cations."""
 
 PLANE_COLOUR = (255, 0, 255, 96)
 """Red, green, blue, opacity of the interface plane."""
@@ -130,13 +119,13 @@ def bond_limits(model: Model) -> dict[tuple[str, str], float]:
         symbol(int(z)): int(np.sign(model.charges[model.numbers == z].sum()))
         for z in np.unique(model.numbers)
     }
-    known = {e: s for e, s in signs.items() if e in SHANNON_RADII}
     pairs = {
-        (c, a): REACH * (SHANNON_RADII[c] + SHANNON_RADII[a])
-        for c, a in product(known, known)
-        if known[c] > 0 > known[a] and c not in A_CATIONS
+        (c, a): limit
+        for c, a in product(signs, signs)
+        if signs[c] > 0 > signs[a] and c not in A_CATIONS
+        if (limit := ionic_limit(c, a)) is not None
     }
-    inside = {p: d for p, d in MOLECULE_BONDS.items() if set(p) <= set(signs)}
+    inside = {p: d for p, d in MOLECULAR.items() if set(p) <= set(signs)}
     return dict(sorted(pairs.items(), key=lambda p: (-number(p[0][0]), p[0][1]))) | inside
 
 
@@ -145,7 +134,7 @@ def _bonds(model: Model) -> Iterator[str]:
     beyond = int(any(model.periodic))
     yield "SBOND\n"
     for i, ((a, b), limit) in enumerate(bond_limits(model).items(), 1):
-        polyhedra = int((a, b) not in MOLECULE_BONDS)
+        polyhedra = int((a, b) not in MOLECULAR)
         yield f"{i:3d} {a:>2s} {b:>2s} 0.00000 {limit:9.5f} 0 {beyond} {polyhedra} 0 1 "
         yield "0.150 2.000 127 127 127\n"
     yield "  0 0 0 0\n"

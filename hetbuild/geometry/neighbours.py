@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from hetbuild.arrays import FloatArray, IntArray
-from hetbuild.crystal.bonds import BOND_FACTOR
 from hetbuild.crystal.crystal import Crystal
+from hetbuild.geometry.bonds import cation_limits
 from hetbuild.geometry.contacts import coordination
 from hetbuild.model import Model
 
@@ -50,7 +50,7 @@ def bonded(
     from scipy.spatial import cKDTree
 
     result = np.zeros(len(positions), dtype=np.int64)
-    radii = _bond_radii(model.domains[domain].crystal)
+    radii = cation_limits(model.domains[domain].crystal)
     if sign < 0:
         held = lattice_numbers(model, domain)
         if partner is not None:
@@ -78,14 +78,3 @@ def bulk_coordination(crystal: Crystal, numbers: IntArray) -> IntArray:
     bonds = np.bincount(crystal.bonds.site, minlength=len(crystal.numbers))
     most = {int(z): int(bonds[crystal.numbers == z].max()) for z in np.unique(crystal.numbers)}
     return np.array([most.get(int(z), max(most.values()) + 1) for z in numbers], dtype=np.int64)
-
-
-def _bond_radii(crystal: Crystal) -> dict[int, float]:
-    """Up to which distance in Å a cation of the crystal, by atomic number, has bonds."""
-    start = crystal.numbers[crystal.bonds.site]
-    cations = np.unique(crystal.numbers[crystal.charges > 0])
-    return {
-        int(z): float(crystal.bonds.length[start == z].min()) * BOND_FACTOR
-        for z in cations
-        if (start == z).any()
-    }

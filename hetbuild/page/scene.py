@@ -10,7 +10,8 @@ import numpy as np
 
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.elements import symbol
-from hetbuild.formats.vesta import REACH, bond_limits, style
+from hetbuild.formats.vesta import bond_limits, style
+from hetbuild.geometry.bonds import IONIC
 from hetbuild.geometry.electrostatics import SHANNON_RADII
 from hetbuild.geometry.view import View, view, zone_view
 from hetbuild.model import Model, Role
@@ -80,7 +81,7 @@ def neighbour_limits(model: Model) -> list[tuple[str, str, float]]:
     for cation, anion in product(sign, sign):
         known = cation in SHANNON_RADII and anion in SHANNON_RADII
         if known and sign[cation] > 0 > sign[anion]:
-            reach = REACH * (SHANNON_RADII[cation] + SHANNON_RADII[anion])
+            reach = IONIC * (SHANNON_RADII[cation] + SHANNON_RADII[anion])
             limits.setdefault((cation, anion), round(reach, 4))
     return [(*pair, limit) for pair, limit in limits.items()]
 

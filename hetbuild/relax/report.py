@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from hetbuild.analyse.regions import Region, regions
-from hetbuild.analyse.report import COORDINATION_CUTOFF
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.crystal import lattice
-from hetbuild.crystal.bonds import BOND_FACTOR
+from hetbuild.crystal.bonds import FIRST_SHELL
 from hetbuild.elements import A_CATIONS, symbol
+from hetbuild.geometry.bonds import COUNTED
 from hetbuild.geometry.contacts import KINDS, Floors, closest_contacts, coordination
 from hetbuild.model import Domain, Model
 
@@ -255,13 +255,13 @@ def _coordination(model: Model, after: FloatArray, here: Any) -> tuple[Coordinat
 def _cutoff(model: Model, z: int) -> float:
     """Å within which an anion counts: 3.6 for Pb, else by the bonds of the crystals."""
     if symbol(z) == "Pb":
-        return COORDINATION_CUTOFF
+        return COUNTED
     longest = [
         float(bonds.length[domain.crystal.numbers[bonds.site] == z].max())
         for domain in model.domains
         if (domain.crystal.numbers[(bonds := domain.crystal.bonds).site] == z).any()
     ]
-    return round(BOND_FACTOR * min(longest), 2) if longest else COORDINATION_CUTOFF
+    return round(FIRST_SHELL * min(longest), 2) if longest else COUNTED
 
 
 def _histogram(counts: IntArray) -> dict[int, int]:

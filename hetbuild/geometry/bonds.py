@@ -1,0 +1,54 @@
+"""The one rule for "bonded": how far apart a cation and an anion may stand.
+
+Ions of one crystal are bonded up to FIRST_SHELL times the shortest distance that their elements
+have in it. Ions that no crystal holds together, across an interface or in a picture of everything,
+are bonded up to IONIC times the sum of their Shannon radii. Both limits lie in the gap between the
+first and the second shell: for Pb-S at 3.71 and 3.64 Å, between 2.97 and 5.14 Å.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hetbuild.crystal.bonds import FIRST_SHELL
+from hetbuild.crystal.crystal import Crystal
+from hetbuild.elements import number
+from hetbuild.geometry.electrostatics import SHANNON_RADII
+
+IONIC = 1.2
+"""Times the sum of Shannon radii, where no crystal tells a distance: Pb-Cl 3.60, Cu-S 3.13 Å."""
+
+COUNTED = 3.6
+"""Å within which an anion counts as a neighbour of Pb in reports, as published for these models."""
+
+MOLECULAR: Mapping[tuple[str, str], float] = {
+    ("C", "N"): 1.75,
+    ("C", "H"): 1.30,
+    ("N", "H"): 1.25,
+}
+"""Longest bonds in Å inside molecular cations."""
+
+
+def pair_limit(crystal: Crystal, first: str, second: str) -> float | None:
+    """Å up to which ions of two elements are bonded in a crystal; None: they never are."""
+    bonds, numbers = crystal.bonds, crystal.numbers
+    both = (numbers[bonds.site] == number(first)) & (numbers[bonds.partner] == number(second))
+    return FIRST_SHELL * float(bonds.length[both].min()) if both.any() else None
+
+
+def cation_limits(crystal: Crystal) -> dict[int, float]:
+    """Å up to which each cation of a crystal, by atomic number, is bonded to any anion."""
+    start = crystal.numbers[crystal.bonds.site]
+    cations = sorted(set(crystal.numbers[crystal.charges > 0].tolist()))
+    return {
+        z: FIRST_SHELL * float(crystal.bonds.length[start == z].min())
+        for z in cations
+        if (start == z).any()
+    }
+
+
+def ionic_limit(cation: str, anion: str) -> float | None:
+    """Å up to which two ions are bonded by their radii; None: a radius is not tabulated."""
+    if cation not in SHANNON_RADII or anion not in SHANNON_RADII:
+        return None
+    return IONIC * (SHANNON_RADII[cation] + SHANNON_RADII[anion])
