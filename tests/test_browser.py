@@ -295,3 +295,25 @@ def test_without_webgl_the_page_still_reads(
         assert facts(driver)["Element"] == symbol(int(main_model.numbers[3]))
     finally:
         driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+
+
+def test_two_models_are_compared_with_arrows(
+    driver: Any, main_model: Model, tmp_path: Path
+) -> None:
+    import hetbuild as hb
+    from hetbuild.page.displacement import comparison_page
+
+    atoms = main_model.to_ase()
+    atoms.positions += np.random.default_rng(0).normal(0, 0.3, (len(main_model), 3))
+    path = tmp_path / "compared.html"
+    found = hb.compare(main_model, atoms)
+    path.write_text(comparison_page(main_model, found, ("a", "b")), encoding="utf-8")
+    driver.get(path.as_uri())
+    before = pixels(driver)
+    assert driver.find_element("id", "colour").get_attribute("value") == "displacement"
+    choose(driver, "times", "5")
+    assert (pixels(driver) != before).any(axis=2).mean() > 0.005
+    driver.execute_script("hetbuild.choose(11)")
+    far = float(np.linalg.norm(found.displacement[11]))
+    assert float(facts(driver)["Moved"].split()[0]) == pytest.approx(far, abs=2e-3)
+    assert errors(driver) == []

@@ -358,3 +358,12 @@ def test_importing_the_wing_loads_no_matplotlib() -> None:
     code = "import sys, hetbuild.microscopy.image; print('matplotlib' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_model_without_a_record_is_seen_along_the_interface_it_shows(
+    main_model: Model,
+) -> None:
+    bare = image(replace(main_model, interface=None))
+    assert bare.model.interface is not None
+    assert bare.model.interface.planes in (((-2, 1, 0), (-4, -4, 2)), ((2, -1, 0), (4, 4, -2)))
+    np.testing.assert_allclose(bare.view.axes, image(main_model).view.axes, atol=1e-4)

@@ -290,3 +290,60 @@ def test_the_recipe_on_the_page_is_the_models(written: str, main_model: Model) -
 
     held = tomllib.loads(html.unescape(words))
     assert held["name"] == main_model.provenance["recipe"]["name"]
+
+
+# Two models
+
+
+def test_displacements_lead_from_the_first_model_to_the_second(main_model: Model) -> None:
+    import hetbuild as hb
+
+    rng = np.random.default_rng(3)
+    order = rng.permutation(len(main_model))
+    moved = rng.normal(0, 0.1, (len(main_model), 3))
+    turn = Rotation.from_euler("zyx", [20, -40, 65], degrees=True).as_matrix()
+    atoms = main_model.to_ase()
+    atoms.positions = (main_model.positions + moved) @ turn.T + [3, 4, 5]
+    found = hb.compare(main_model, atoms[order])
+    # The best rigid motion takes away what of the noise is one.
+    np.testing.assert_allclose(found.displacement, moved, atol=0.03)
+    assert found.rmsd == pytest.approx(np.sqrt((found.displacement**2).sum(axis=1).mean()))
+    with pytest.raises(ValueError, match="read-only"):
+        found.displacement[0] = 0.0
+
+
+def test_displacements_of_periodic_models_take_the_nearest_image() -> None:
+    from hetbuild.analyse.compare import compare_periodic
+
+    rng = np.random.default_rng(1)
+    cell = np.diag([9.0, 10.0, 11.0])
+    a = rng.uniform(0, 1, (12, 3)) @ cell
+    moved = rng.normal(0, 0.05, (12, 3))
+    moved -= moved.mean(axis=0)
+    b = (a + moved + [8.9, 0.2, 0]) % [9, 10, 11]
+    numbers = np.array([82] * 4 + [16] * 8)
+    found = compare_periodic((numbers, a), (numbers, b), (cell, cell))
+    np.testing.assert_allclose(found.displacement, moved, atol=1e-9)
+
+
+def test_the_command_compares_with_a_page(
+    main_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from click.testing import CliRunner
+
+    monkeypatch.chdir(tmp_path)
+    atoms = main_model.to_ase()
+    atoms.positions[7] += [0.4, 0, 0]
+    for name, held in (("a.xyz", main_model.to_ase()), ("b.xyz", atoms)):
+        with Path(name).open("w", encoding="utf-8") as stream:
+            write_xyz(Model.from_ase(held), stream)
+    done = CliRunner().invoke(cli, ["compare", "a.xyz", "b.xyz", "--report"])
+    assert done.stdout.startswith("a-b.html\nrmsd"), done.output
+    read = Elements(Path("a-b.html").read_text(encoding="utf-8"))
+    assert "a.xyz to b.xyz" in read.text
+    shown = json.loads(read.scripts[0])
+    moved = unpacked(shown["moved"], "<i2").reshape(-1, 3) * shown["moved_step"]
+    assert shown["arrows"] == [7]
+    np.testing.assert_allclose(moved[7], [0.4, 0, 0], atol=2e-3)
+    wrong = CliRunner().invoke(cli, ["compare", "a.xyz", "b.xyz", "-o", "c.html"])
+    assert "--report" in str(wrong.exception)

@@ -16,6 +16,7 @@ import numpy as np
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.elements import counts, symbol
 from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.frozen import own
 
 TRIALS = 4000
 """Orientations tried where principal axes do not settle it; some 12 degrees apart."""
@@ -89,6 +90,12 @@ class Comparison:
     """x_first = rotation @ x_second + shift; shape (3, 3)."""
     shift: FloatArray
     """Å, shape (3,)."""
+    displacement: FloatArray
+    """From each atom of the first model to its partner as laid on it, Å, shape (N, 3)."""
+
+    def __post_init__(self) -> None:
+        for array in (self.partner, self.rotation, self.shift, self.displacement):
+            own(array)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -124,8 +131,8 @@ def compare(
     partner = _aligned(numbers, x, second[0], y)
     matched = b[partner]
     turned, shift = _kabsch(a, matched)
-    distance = np.linalg.norm(matched @ turned.T + shift - a, axis=1)
-    return _comparison(numbers, distance, partner, turned, shift, parts)
+    moved = matched @ turned.T + shift - a
+    return _comparison(numbers, moved, partner, turned, shift, parts)
 
 
 def compare_periodic(
@@ -163,12 +170,13 @@ def compare_periodic(
             if np.array_equal(matched, partner):
                 break
             partner = matched
-        distance = np.linalg.norm((moved - moved.mean(axis=0)) @ cell, axis=1)
+        off = -(moved - moved.mean(axis=0)) @ cell
+        distance = np.linalg.norm(off, axis=1)
         if best is None or _rms(distance) < _rms(best[0]) - 1e-9:
-            best = (distance, partner, shift)
+            best = (distance, partner, shift, off)
     assert best is not None  # there is always an atom to start from
     u, _, vt = np.linalg.svd(np.linalg.solve(cells[1], cell))
-    return _comparison(numbers, best[0], best[1], (u @ vt).T, best[2] @ cell, parts)
+    return _comparison(numbers, best[3], best[1], (u @ vt).T, best[2] @ cell, parts)
 
 
 def _apart(a: FloatArray, b: FloatArray, cell: FloatArray) -> FloatArray:
@@ -204,12 +212,13 @@ def _assigned(numbers: IntArray, others: IntArray, cost: FloatArray) -> IntArray
 
 def _comparison(
     numbers: IntArray,
-    distance: FloatArray,
+    displacement: FloatArray,
     partner: IntArray,
     turned: FloatArray,
     shift: FloatArray,
     parts: Mapping[str, IntArray] | None,
 ) -> Comparison:
+    distance = np.linalg.norm(displacement, axis=1)
     groups = parts or {symbol(int(z)): np.flatnonzero(numbers == z) for z in np.unique(numbers)}
     groups = {name: atoms for name, atoms in groups.items() if len(atoms)}
 
@@ -227,6 +236,7 @@ def _comparison(
         partner=partner,
         rotation=turned,
         shift=shift,
+        displacement=displacement,
     )
 
 

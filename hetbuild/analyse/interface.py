@@ -14,7 +14,7 @@ from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import Coincidence, Direction, plane_label
 from hetbuild.errors import ImpossibleError
-from hetbuild.model import Domain, Model
+from hetbuild.model import Domain, Interface, Model
 
 FEWEST = 12
 """Ions on sites from which a frame is fitted."""
@@ -85,6 +85,25 @@ def measure_interface(model: Model) -> MeasuredInterface | None:
         spread=(first[1], second[1]),
         domains=(first[0], second[0]),
     )
+
+
+def with_interface(model: Model) -> Model:
+    """The model with the interface its positions show, where its record has none: for pictures.
+
+    How far the domains were shifted is not known then: shift and gap are not a number.
+    """
+    both = len(model.domains) == 2 and len(np.unique(model.domain)) == 2
+    if model.interface is not None or not both:
+        return model
+    found = measure_interface(model)
+    if found is None or not found.coincidences:
+        return model
+    along, across = (*found.coincidences, None)[:2]
+    assert along is not None
+    names = (model.domains[0].name, model.domains[1].name)
+    nan = float("nan")
+    seen = Interface(names, found.planes, along, across, (nan, nan), nan)
+    return replace(model, interface=seen)
 
 
 def nearest_tilt(first: Domain, second: Domain, parallel: float = 0.5) -> Tilt | None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hetbuild.analyse.interface import with_interface
 from hetbuild.arrays import FloatArray
 from hetbuild.errors import InputError
 from hetbuild.geometry.view import View, view, zone_view
@@ -133,6 +134,7 @@ def image(
         raise InputError(f"A source of {source:g} Å cannot be; give 0.2 to 1 Å, as {SOURCE:g}.")
     if not 0.0 < exponent < 4.0:
         raise InputError(f"Z^{exponent:g} is no HAADF contrast; give 1.5 to 2, as {EXPONENT:g}.")
+    model = with_interface(model)
     seen = chosen_view(model, zone, of, tilt)
     shape, corner = frame(seen.project(model.positions), sampling)
     weights = model.numbers.astype(float) ** exponent

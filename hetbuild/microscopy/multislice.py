@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from hetbuild.analyse.interface import with_interface
 from hetbuild.arrays import FloatArray, Progress
 from hetbuild.errors import InputError
 from hetbuild.geometry.view import View
@@ -94,6 +95,7 @@ def multislice(
         abTEM, the extra ``hetbuild[stem]``, is not installed; or as `image`.
     """
     settings = microscope or Microscope()
+    model = with_interface(model)
     seen = chosen_view(model, zone, of, tilt)
     shape, corner = frame(seen.project(model.positions), settings.scan_step)
     pixels = np.zeros(shape)

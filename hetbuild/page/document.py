@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hetbuild import __version__
+from hetbuild.analyse.interface import with_interface
 from hetbuild.analyse.report import Report, inspect
 from hetbuild.arrays import Progress
 from hetbuild.errors import ImpossibleError, InputError, nearest
@@ -44,19 +45,20 @@ def page(model: Model, *, parts: Sequence[str] = PARTS, progress: Progress = Non
         raise InputError("The model has no atoms to be shown.")
     told = progress or (lambda fraction: None)
     report = inspect(model)
+    seen = with_interface(model)
     told(0.3)
-    written = [sections.composition(model, report), _interface(model, report)]
+    written = [sections.composition(model, report), _interface(model, seen, report)]
     written.append(sections.contacts(report))
     if "xrd" in parts:
         written.append(_diffraction(model))
         told(0.7)
     if "image" in parts:
-        written.append(_microscopy(model))
+        written.append(_microscopy(seen))
         told(0.9)
     written.append(sections.provenance(model, report))
     recipe = model.provenance.get("recipe") or {}
     title = recipe.get("title") or recipe.get("name") or report.formula
-    return document(title, _facts(model, report), [w for w in written if w], scene(model))
+    return document(title, _facts(seen, report), [w for w in written if w], scene(seen))
 
 
 def document(
@@ -109,11 +111,11 @@ def _facts(model: Model, report: Report) -> Html:
     )
 
 
-def _interface(model: Model, report: Report) -> Html | None:
+def _interface(model: Model, seen: Model, report: Report) -> Html | None:
     from hetbuild.page.sketch import interface_sketch
 
     try:
-        drawn = interface_sketch(model, report)
+        drawn = interface_sketch(seen, report)
     except InputError:  # without matplotlib the numbers still stand
         drawn = None
     label = "The interface seen along it, with its steps"
