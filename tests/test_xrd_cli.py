@@ -17,7 +17,7 @@ from test_diffraction import cube, shaken
 
 from hetbuild.analyse.composition import composition
 from hetbuild.cli import cli
-from hetbuild.diffraction.fit import compare
+from hetbuild.diffraction.fit import fit_pattern
 from hetbuild.diffraction.orientation import between as angle_between
 from hetbuild.diffraction.orientation import feature, fitted_domain, parallels
 from hetbuild.diffraction.pdf import pdf
@@ -154,7 +154,7 @@ def test_fit_refuses_what_it_cannot_mean(of_main: Xrd) -> None:
     with pytest.raises(InputError, match="degree must be 0 to 12"):
         of_main.compare(x, y, degree=13)
     with pytest.raises(InputError, match="shift allowed must be 0 to 5"):
-        compare((x, y), (x, y), max_shift=-1.0)
+        fit_pattern((x, y), (x, y), max_shift=-1.0)
 
 
 GOOD = "\n".join(f"{i} {i}" for i in range(12))
@@ -230,7 +230,9 @@ def test_xrd_prints_peaks_and_writes_files(run: Run, model_file: Path, tmp_path:
 
 def test_xrd_as_json_and_options(run: Run, model_file: Path) -> None:
     words = ("--wavelength", "0.7", "--range", "10 30", "--b", "Pb=1 Cs=3", "--fwhm", "0.2")
-    record = json.loads(run("xrd", model_file, "--json", *words, "--polarisation", "26.6"))
+    words += ("--polarisation", "26.6", "--json", "-o", "a.json")
+    record = json.loads(run("xrd", model_file, *words))
+    assert record == json.loads(Path("a.json").read_text()) | {"files": ["a.json"]}
     assert record["radiation"]["lines"] == [[0.7, 1.0]]
     assert record["two_theta"][-1] == 30.0
     assert set(record["intensity"]) == {"total", "perovskite", "sulfide", "perovskite x sulfide"}
@@ -266,6 +268,8 @@ def test_pdf_on_the_command_line(run: Run, model_file: Path) -> None:
         (("--b", "U=1"), "the model has Cs, Pb, S, Cl"),
         (("--b", "Pb=x"), "--b Pb= takes 1 number"),
         (("--polarisation", "left"), "tube, none or the 2 theta of a monochromator"),
+        (("--polarisation", "400"), "tube, none or the 2 theta of a monochromator"),
+        (("--b", "Pb=1 Pb=2"), "names Pb twice"),
         (("--pdf", "--fwhm", "1"), "--fwhm goes without --pdf"),
         (("--q", "1 2"), "--q goes with --pdf"),
         (("--pdf", "--q", "1 40"), "q runs from 0 to at most 25.1"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from hetbuild.arrays import FloatArray
-    from hetbuild.diffraction.fit import Comparison
+    from hetbuild.diffraction.fit import PatternFit
     from hetbuild.diffraction.pdf import Pdf
     from hetbuild.diffraction.xrd import Xrd
     from hetbuild.model import Model
 
-COLUMNS = (".csv", ".xy")
+DATA = (".csv", ".xy", ".json")
 FIGURES = (".png", ".svg", ".pdf")
 """As in formats/figure.py, which is not read before it is needed."""
 
@@ -59,7 +60,7 @@ OF_COMPARISON = ("background", "max_shift")
 @click.option("--r-max", type=float, metavar="Å", help="pdf: up to this distance. [20]")
 @click.option("--by", type=click.Choice(["domain", "element"]), help="pdf: partials. [domain]")
 @click.option(
-    "-o", "--output", multiple=True, type=MODEL, help="png, svg, pdf, csv, xy; repeatable."
+    "-o", "--output", multiple=True, type=MODEL, help="png, svg, pdf, csv, xy, json; repeatable."
 )
 @crystals_option
 @as_json
@@ -78,7 +79,7 @@ def xrd(
     \b
     hetbuild xrd cspbcl3-pbs/cspbcl3-pbs.xyz -o xrd.png -o xrd.csv
     hetbuild xrd cspbcl3-pbs/cspbcl3-pbs.xyz --compare measured.xy --fwhm 0.1 -o fit.png
-    hetbuild xrd cspbcl3-pbs/cspbcl3-pbs.xyz --pdf --by element --b 1 -o pdf.png
+    hetbuild xrd cspbcl3-pbs/cspbcl3-pbs.xyz --pdf --by element -o pdf.png
     """
     from hetbuild.cli.xrd_text import comparison_line, pattern_lines, pdf_lines
     from hetbuild.formats.files import refuse_existing, write_all
@@ -101,7 +102,7 @@ def xrd(
             lines.append(comparison_line(fitted))
             record["comparison"] = fitted.as_dict()
     if output:
-        write_all({path: _writer(path, found, fitted) for path in output}, force)
+        write_all({path: _writer(path, found, fitted, record) for path in output}, force)
     record["files"] = [str(p) for p in output]
     emit(record, "\n".join([*lines, *record["files"]]), as_json)
 
@@ -121,10 +122,10 @@ def _check_options(given: Mapping[str, Any], pdf: bool) -> None:
 
 def _check_files(output: tuple[Path, ...]) -> None:
     for path in output:
-        if path.suffix not in FIGURES + COLUMNS:
+        if path.suffix not in FIGURES + DATA:
             raise InputError(
                 f"Cannot tell from {str(path)!r} what to write; its name must end in "
-                f"{', '.join(FIGURES)} (figure), .csv (curves) or .xy (total); --json prints JSON."
+                f"{', '.join(FIGURES)} (figure), .csv (curves), .xy (the total) or .json."
             )
     if any(path.suffix in FIGURES for path in output):
         from hetbuild.formats.figure import new_figure
@@ -132,7 +133,7 @@ def _check_files(output: tuple[Path, ...]) -> None:
         new_figure((1.0, 1.0))  # refused before the work where there is no matplotlib
 
 
-def _pattern(model: Model, given: Mapping[str, Any]) -> tuple[Xrd, Comparison | None]:
+def _pattern(model: Model, given: Mapping[str, Any]) -> tuple[Xrd, PatternFit | None]:
     from hetbuild.diffraction.fit import MAX_SHIFT
     from hetbuild.diffraction.xrd import xrd as powder
 
@@ -207,6 +208,8 @@ def _b_factors(text: str | None, model: Model) -> dict[str, float] | None:
         element, _, value = part.partition("=")
         if element not in elements:
             raise InputError(f"--b {part}: the model has {', '.join(elements)}.")
+        if element in found:
+            raise InputError(f"--b {text!r} names {element} twice.")
         (found[element],) = numbers(value, 1, f"--b {element}=")
     return found
 
@@ -221,16 +224,22 @@ def _polarisation(text: str) -> float:
     try:
         (angle,) = numbers(text, 1, "--polarisation")
     except InputError:
+        angle = -1.0
+    if not 0.0 <= angle < 180.0:
         raise InputError(
             f"--polarisation takes tube, none or the 2 theta of a monochromator, as 26.6 for "
             f"graphite and Cu Kα; given {text!r}."
-        ) from None
+        )
     return cos(radians(angle)) ** 2
 
 
-def _writer(path: Path, found: Xrd | Pdf, fitted: Comparison | None) -> Callable[[TextIO], None]:
+def _writer(
+    path: Path, found: Xrd | Pdf, fitted: PatternFit | None, record: dict[str, Any]
+) -> Callable[[TextIO], None]:
     """What goes into a file, by its ending; figures are drawn before any file is opened."""
-    if path.suffix in COLUMNS:
+    if path.suffix == ".json":
+        return lambda stream: json.dump(record, stream, indent=2, ensure_ascii=False)
+    if path.suffix in DATA:
         return lambda stream: _write_columns(path.suffix, found, fitted, stream)
     from hetbuild.formats.figure import write_figure
 
@@ -243,14 +252,14 @@ def _writer(path: Path, found: Xrd | Pdf, fitted: Comparison | None) -> Callable
     return write
 
 
-def _figure(found: Xrd | Pdf, fitted: Comparison | None) -> Figure:
+def _figure(found: Xrd | Pdf, fitted: PatternFit | None) -> Figure:
     from hetbuild.diffraction.xrd import Xrd
 
     return found.plot(fitted) if isinstance(found, Xrd) else found.plot()
 
 
 def _write_columns(
-    ending: str, found: Xrd | Pdf, fitted: Comparison | None, stream: TextIO
+    ending: str, found: Xrd | Pdf, fitted: PatternFit | None, stream: TextIO
 ) -> None:
     """All curves as csv, or the total, scaled to a measured pattern where there is one, as xy."""
     from hetbuild.diffraction.xrd import Xrd

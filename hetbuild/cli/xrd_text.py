@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hetbuild.crystal.lattice import plane_label
-from hetbuild.diffraction.fit import Comparison
+from hetbuild.diffraction.fit import PatternFit
 from hetbuild.diffraction.pdf import Pdf
 from hetbuild.diffraction.peaks import Peak
 from hetbuild.diffraction.xrd import Xrd
@@ -56,7 +56,7 @@ def pdf_lines(found: Pdf) -> Iterator[str]:
         yield f"{name:24s} {shown}" + (" ..." if len(peaks) > MOST else "")
 
 
-def comparison_line(found: Comparison) -> str:
+def comparison_line(found: PatternFit) -> str:
     """The residual and what was fitted."""
     return (
         f"{'measured':14s} Rwp {100 * found.rwp:.2f} % ({100 * found.rwp_background:.2f} % less "

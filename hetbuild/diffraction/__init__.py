@@ -1,0 +1,1 @@
+"""X-ray powder patterns, pair distribution functions, and angles between lattices."""

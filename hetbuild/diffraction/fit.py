@@ -27,7 +27,7 @@ TRIALS = 41
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class PatternFit:
     """How well a computed pattern describes a measured one."""
 
     two_theta: FloatArray
@@ -65,14 +65,14 @@ class Comparison:
         }
 
 
-def compare(
+def fit_pattern(
     computed: tuple[FloatArray, FloatArray],
     measured: tuple[FloatArray, FloatArray],
     *,
     sigma: FloatArray | None = None,
     degree: int = DEGREE,
     max_shift: float = MAX_SHIFT,
-) -> Comparison:
+) -> PatternFit:
     """Fit scale, polynomial background and shift of 2 theta, nothing of the model.
 
     Parameters
@@ -127,7 +127,7 @@ def compare(
         )
     calculated, background = columns(start) @ values, base @ values[1:]
     misfit = float((weight * (y - calculated)) @ (weight * (y - calculated)))
-    return Comparison(
+    return PatternFit(
         two_theta=x.copy(),
         measured=y.copy(),
         calculated=calculated,

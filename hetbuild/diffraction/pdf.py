@@ -16,6 +16,7 @@ from hetbuild.diffraction.peaks import maxima
 from hetbuild.diffraction.scattering import LARGEST_S, form_factors
 from hetbuild.elements import counts
 from hetbuild.errors import InputError
+from hetbuild.frozen import FrozenDict
 from hetbuild.model import Model
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def pdf(
         )
         for name, curve in found.curves.items()
     }
-    return Pdf(model.formula, r, found, q_range, peaks)
+    return Pdf(model.formula, r, found, q_range, FrozenDict(peaks))
 
 
 def _shortest(pairs: PairHistograms, which: BoolArray) -> float:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from hetbuild.diffraction.fit import Comparison
+    from hetbuild.diffraction.fit import PatternFit
     from hetbuild.diffraction.pdf import Pdf
     from hetbuild.diffraction.xrd import Xrd
 
@@ -36,7 +36,7 @@ APART = 3.0
 """Degrees between two labels of one row, so that they do not overlap."""
 
 
-def plot_pattern(found: Xrd, measured: Comparison | None = None) -> Figure:
+def plot_pattern(found: Xrd, measured: PatternFit | None = None) -> Figure:
     """Total, partials and cross terms over 2 theta; the bulk phases' lines as ticks below.
 
     measured: drawn instead of the partials, with what was fitted to it and the difference.
@@ -84,7 +84,7 @@ def draw_curves(axes: Axes, x: FloatArray, curves: Mapping[str, FloatArray]) -> 
     axes.legend(frameon=False, fontsize="small")
 
 
-def draw_comparison(axes: Axes, found: Comparison) -> None:
+def draw_comparison(axes: Axes, found: PatternFit) -> None:
     """Measured points, the fitted pattern on its background, and their difference underneath."""
     x = found.two_theta
     axes.plot(x, found.measured, ".", color=CROSS, ms=2, label="measured")

@@ -13,12 +13,13 @@ from hetbuild.arrays import FloatArray, Progress
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.diffraction.bragg import BraggLines, bragg_lines
 from hetbuild.diffraction.debye import TOTAL
-from hetbuild.diffraction.fit import DEGREE, MAX_SHIFT, Comparison, compare
+from hetbuild.diffraction.fit import DEGREE, MAX_SHIFT, PatternFit, fit_pattern
 from hetbuild.diffraction.pairs import PairHistograms, pair_histograms
 from hetbuild.diffraction.pattern import STEP, Instrument, Pattern, angles, powder_pattern
 from hetbuild.diffraction.peaks import Peak, half_width, overlapped, peaks_of
 from hetbuild.diffraction.scattering import Radiation, radiation
 from hetbuild.diffraction.size import Shape, constant_of, scherrer_size, volume_size
+from hetbuild.frozen import FrozenDict
 from hetbuild.model import Model
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Xrd:
         """The whole particle's pattern, electrons² times polarisation, shape (T,)."""
         return self.pattern.total
 
-    def plot(self, measured: Comparison | None = None) -> Figure:
+    def plot(self, measured: PatternFit | None = None) -> Figure:
         """A matplotlib figure; the extra ``hetbuild[plot]`` has matplotlib.
 
         measured: what `compare` gave, to draw a measured pattern under it.
@@ -85,11 +86,11 @@ class Xrd:
         sigma: FloatArray | None = None,
         degree: int = DEGREE,
         max_shift: float = MAX_SHIFT,
-    ) -> Comparison:
-        """Lay the total over a measured pattern; see `hetbuild.diffraction.fit.compare`."""
+    ) -> PatternFit:
+        """Lay the total over a measured pattern; see `hetbuild.diffraction.fit.fit_pattern`."""
         computed = self.pattern.two_theta, self.pattern.total
         measurement = two_theta, measured
-        return compare(computed, measurement, sigma=sigma, degree=degree, max_shift=max_shift)
+        return fit_pattern(computed, measurement, sigma=sigma, degree=degree, max_shift=max_shift)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON, the curves included."""
@@ -187,7 +188,9 @@ def xrd(
         atoms = int((model.domain == model.domain_named(name)).sum())
         typical = float(np.median(own)) if own else None
         sizes[name] = Size(typical, len(own), volume_size(atoms, crystal))
-    return Xrd(model.formula, pattern, lines, peaks, sizes, pairs)
+    return Xrd(
+        model.formula, pattern, FrozenDict(lines), FrozenDict(peaks), FrozenDict(sizes), pairs
+    )
 
 
 def _measured(

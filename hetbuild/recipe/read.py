@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from hetbuild.arguments import expect
 from hetbuild.errors import InputError, nearest
@@ -25,7 +24,7 @@ from hetbuild.recipe.schema import REPLACES, STEPS, Recipe
 Settings = Mapping[str, Any] | Sequence[str]
 """Overrides: {"join.registry.gap": 0.9}, or "join.registry.gap=0.9" each."""
 
-_Schema = TypeVar("_Schema")
+_Schema = TypeVar("_Schema", bound=BaseModel)
 
 
 def read_recipe(
@@ -75,7 +74,7 @@ def parse_step(schema: type[_Schema], given: Mapping[str, Any]) -> _Schema:
         Not valid; the text lists every fault.
     """
     try:
-        return TypeAdapter(schema).validate_python(given)
+        return schema.model_validate(given)
     except ValidationError as error:
         faults = "; ".join(_fault(e, given).removeprefix("recipe: ") for e in error.errors())
         raise InputError(f"Not possible: {faults}.") from None
@@ -222,7 +221,7 @@ def _fault(error: Mapping[str, Any], tree: Mapping[str, Any]) -> str:
     tags = ("float", "BondedTo", "function-wrap", "[key]", *STEPS)
     place = [str(p) for p in error["loc"] if p not in tags]
     where = ".".join(place) or "recipe"
-    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+    if error["type"] == "extra_forbidden":
         return f"{where}: unknown key; {nearest(place[-1], _known_keys(place[:-1]))}"
     given = error.get("input")
     shown = f" (given {given!r})" if isinstance(given, str | int | float) else ""
@@ -235,24 +234,15 @@ def _known_keys(place: list[str]) -> list[str]:
     for key in place:
         if spec is None:
             return []
-        if key in (known := _fields(spec)):  # others are names in a mapping, or places in a list
-            spec = _spec_in(known[key])
-    return sorted(_fields(spec)) if spec is not None else []
-
-
-def _fields(spec: Any) -> dict[str, Any]:
-    """Type of each key of a table."""
-    if is_dataclass(spec):
-        return {f.name: f.type for f in fields(spec)}
-    return {name: field.annotation for name, field in spec.model_fields.items()}
+        if key in spec.model_fields:  # other keys are names in a mapping, or places in a list
+            spec = _spec_in(spec.model_fields[key].annotation)
+    return sorted(spec.model_fields) if spec is not None else []
 
 
 def _spec_in(annotation: Any) -> Any:
     """The schema class inside a field's annotation, through mappings, tuples and options."""
     from typing import get_args
 
-    if isinstance(annotation, type) and (
-        issubclass(annotation, BaseModel) or is_dataclass(annotation)
-    ):
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((s for a in get_args(annotation) if (s := _spec_in(a)) is not None), None)
