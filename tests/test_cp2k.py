@@ -33,7 +33,7 @@ def model_of(recipe: str) -> Model:
 def go(folder: Path, model: Model, options: Cp2kOptions, *words: str, core: float | None = None
        ) -> str:  # fmt: skip
     """Write a deck, run its script, return what CP2K printed."""
-    write_all(cp2k_files(model, folder, "deck", options, core), force=True)
+    write_all(cp2k_files(model, folder, "deck", replace(options, fixed_core=core)), force=True)
     return again(folder, *words)
 
 
@@ -211,7 +211,9 @@ class TestWithCp2k:
     def test_optimisation_resumes_and_keeps_the_core(self, tmp_path: Path) -> None:
         model = model_of("cspbcl3-cube-1")
         options = Cp2kOptions(run="geo_opt", method="xtb")
-        write_all(cp2k_files(model, tmp_path, "deck", options, 1.0), force=False)
+        write_all(
+            cp2k_files(model, tmp_path, "deck", replace(options, fixed_core=1.0)), force=False
+        )
         start = (tmp_path / "deck.inp").read_text()
         (tmp_path / "deck.inp").write_text(start.replace("MAX_ITER 500", "MAX_ITER 2"))
         first = again(tmp_path)

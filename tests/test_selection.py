@@ -20,7 +20,7 @@ from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.point_group import point_group_symbol
 from hetbuild.model import Model
 from hetbuild.recipe.read import parse_recipe, parse_step
-from hetbuild.recipe.schema import ChangeSpec, EtchSpec, MoveSpec, ReplaceSpec
+from hetbuild.recipe.schema import ChangeSpec, EtchSpec, ReplaceSpec
 from hetbuild.recipe.steps import run_step
 from hetbuild.selection.language import parse_selection
 from hetbuild.selection.order import parse_order, split
@@ -239,7 +239,7 @@ def test_moves_as_text() -> None:
         (ChangeSpec, {"count": 1, "to": "Mn"}, "`to` belongs to action = 'swap'"),
         (ChangeSpec, {"count": 1, "which": "nowhere"}, "'nowhere' is no condition"),
         (ChangeSpec, {"count": 1, "order": "soon"}, "Order: 'soon' is none"),
-        (MoveSpec, {"seed": -1}, "greater than or equal to 0"),
+        (ChangeSpec, {"count": 1, "seed": -1}, "greater than or equal to 0"),
     ],
 )
 def test_errors_of_a_step(schema: type[ChangeSpec], given: dict[str, object], words: str) -> None:

@@ -57,7 +57,7 @@ class Target:
 
 def balance(
     model: Model,
-    moves: Sequence[Move],
+    moves: Sequence[Move | str],
     target: Target | None = None,
     *,
     floors: Floors = ADDED_FLOORS,
@@ -66,9 +66,10 @@ def balance(
 ) -> Model:
     """Change ions by the allowed moves until the target is met, at the lowest Coulomb energy.
 
-    The energy counts point formal charges in vacuum, changed ions with all ions and with each
-    other. keep_symmetry: change whole orbits of the model's point group, or of its largest
-    subgroup for which the counts work out. Every change is entered in the ledger.
+    moves: each a `Move` or its text, as "remove Cl in sulfide". The energy counts point formal
+    charges in vacuum, changed ions with all ions and with each other. keep_symmetry: change whole
+    orbits of the model's point group, or of its largest subgroup for which the counts work out.
+    Every change is entered in the ledger.
 
     Raises
     ------
@@ -81,22 +82,23 @@ def balance(
     --------
     >>> import hetbuild as hb
     >>> cube = hb.carve("PbS", [hb.Facet((1, 0, 0), 2)], site="Pb")
-    >>> hb.balance(cube, [hb.Move("remove", "Pb", "particle")])
+    >>> hb.balance(cube, ["remove Pb in particle"])
     <Model Pb364S364: 728 atoms, formal charge 0 e, particle of PbS>
     """
     expect(model, Model, "What is balanced", "Build one, or read it with read_model.")
-    for move in moves:
-        expect(move, Move, "Each move", "Write Move('remove', 'Cl', 'sulfide').")
+    allowed = [Move.parse(m) if isinstance(m, str) else m for m in moves]
+    for move in allowed:
+        expect(move, Move, "Each move", "Write 'remove Cl in sulfide'.")
     if not any(_required(model, target or Target())[1]):
         return model
-    moves = resolved(model, moves)
-    whole = keep_symmetry or any(m.ordering.tie == "symmetric" for m in moves)
-    problem = prepared(model, moves, target, floors=floors, open_mix=whole)
-    forced, barred = _settled(moves, problem)
+    allowed = resolved(model, allowed)
+    whole = keep_symmetry or any(m.ordering.tie == "symmetric" for m in allowed)
+    problem = prepared(model, allowed, target, floors=floors, open_mix=whole)
+    forced, barred = _settled(allowed, problem)
     solve = _symmetric if whole else _lowest
     return apply(
         model,
-        moves,
+        allowed,
         problem.found,
         np.concatenate([forced, solve(model, problem, forced, barred, progress)]),
     )

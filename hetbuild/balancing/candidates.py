@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from hetbuild.arrays import BoolArray, FloatArray, IntArray, Plane
 from hetbuild.elements import number, symbol
-from hetbuild.errors import ImpossibleError
+from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.contacts import Floors, clear_of
 from hetbuild.model import DECIMALS, LedgerEntry, Model, Role
 from hetbuild.selection.language import Selection, parse_selection
@@ -20,6 +21,12 @@ from hetbuild.selection.places import Places, chosen, meant
 Action = Literal["add", "remove", "swap"]
 SAME_SITE = 0.05
 """Å: vacant sites closer than this, listed from two cations, are one site."""
+
+MOVE = re.compile(
+    r"(?P<action>add|remove|swap) (?P<element>\w+)(?: to (?P<to>\w+))? in (?P<domain>\S+)"
+    r"(?: where (?P<which>.+?))?(?: by (?P<order>.+))?"
+)
+"""A move as text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,7 @@ class Move:
     """add: only sites bonded to such a cation of the domain; default: any cation."""
     facet: Plane | None = None
     """remove, swap: only ions on the outermost planes of this form; default: all at the surface."""
-    role: str = ""
+    role: Literal["", "lattice", "shared", "ligand", "compensation"] = ""
     """remove, swap: only ions of this role, as ``ligand``."""
     least_bonded_first: bool = False
     """remove, swap: ions with fewer neighbours go first, energy decides only among equals."""
@@ -53,6 +60,33 @@ class Move:
     """Which go first and what decides among equals, as ``corners first, spread``."""
     seed: int = 0
     """Of what is random in the order."""
+
+    def __post_init__(self) -> None:
+        if (self.action == "swap") != bool(self.to):
+            raise InputError("`to` belongs to action = 'swap', and only to it")
+        if self.seed < 0:
+            raise InputError(f"seed must be greater than or equal to 0; given {self.seed}")
+        parse_selection(self.which)
+        parse_order(self.order, seed=self.seed)
+
+    @classmethod
+    def parse(cls, text: str) -> Move:
+        """A move as the ledger prints it: "swap S to Cl in sulfide", and which and in what order.
+
+        Raises
+        ------
+        InputError
+            The text is no move.
+        """
+        found = MOVE.fullmatch(" ".join(text.split()))
+        if found is None or (found["action"] == "swap") != (found["to"] is not None):
+            raise InputError(
+                f"{text!r} is no move; write 'add Cl in sulfide', 'remove Cl in sulfide' or "
+                "'swap S to Cl in sulfide', and after it which and in what order, as 'remove Cl in "
+                "sulfide where bonds <= 2 by least bonded first, spread'"
+            )
+        given: dict[str, Any] = found.groupdict()
+        return cls(**{key: part for key, part in given.items() if part is not None})
 
     @property
     def selection(self) -> Selection:

@@ -83,15 +83,13 @@ def _exported(
     read = read_model(model, crystals)
     name = safe_name(model.stem)
     if to == CP2K:
-        from hetbuild.recipe.output import cp2k_options
+        from hetbuild.formats.cp2k import Cp2kOptions
         from hetbuild.recipe.read import parse_step
-        from hetbuild.recipe.schema import Cp2kSpec
 
         if "box" in given:
             given["box"] = tuple(numbers(given["box"], 3, "--box"))
         folder = Path(output or f"{name}-cp2k")
-        settings = cp2k_options(parse_step(Cp2kSpec, given))
-        return cp2k_files(read, folder, name, *settings)
+        return cp2k_files(read, folder, name, parse_step(Cp2kOptions, given))
     path = _file(output, f"{name}{chosen.ending}")
     check_ending(path, to)
     return {path: lambda s: chosen.write(read, s, vacuum)}

@@ -143,21 +143,16 @@ def write_model(model: Model, path: str | Path, vacuum: float, force: bool) -> P
     return file
 
 
-def cp2k_files(
-    model: Model,
-    folder: Path,
-    name: str,
-    options: Cp2kOptions,
-    fixed_core: float | None = None,
-) -> dict[Path, Writer]:
-    """The files of a CP2K deck. fixed_core: atoms deeper than this below the surface stay, Å.
+def cp2k_files(model: Model, folder: Path, name: str, options: Cp2kOptions) -> dict[Path, Writer]:
+    """The files of a CP2K deck.
 
     Raises
     ------
     InputError, ImpossibleError
         As `deck`, or a core asked for that holds no atom.
     """
-    texts = deck(model, name, options, None if fixed_core is None else core(model, fixed_core))
+    fixed = None if options.fixed_core is None else core(model, options.fixed_core)
+    texts = deck(model, name, options, fixed)
     return {folder / file: _writes(text) for file, text in texts.items()}
 
 

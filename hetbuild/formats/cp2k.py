@@ -82,6 +82,8 @@ class Cp2kOptions:
     """Solver for an isolated charge: wavelet in a cube, or Martyna-Tuckerman in a box of 2x."""
     box: tuple[float, float, float] | None = None
     """Edges in Å; default: the smallest that the solver takes."""
+    fixed_core: float | None = None
+    """geo_opt, md: atoms deeper than this below the surface stay where they are, Å."""
     pdos: bool = False
     """Densities of states of each domain, and frontier orbitals as cubes."""
     allow_charge: bool = False

@@ -11,12 +11,11 @@ from typing import TextIO
 from hetbuild.analyse.report import Report
 from hetbuild.formats.catalogue import Writer, cp2k_files
 from hetbuild.formats.cif import write_cif
-from hetbuild.formats.cp2k import Cp2kOptions
 from hetbuild.formats.vesta import write_vesta
 from hetbuild.formats.xyz import write_plain_xyz, write_xyz
 from hetbuild.model import Model
 from hetbuild.names import safe_name
-from hetbuild.recipe.schema import VACUUM, Cp2kSpec, OutputSpec
+from hetbuild.recipe.schema import VACUUM, OutputSpec
 
 
 def paths(folder: Path, name: str, spec: OutputSpec | None = None) -> list[Path]:
@@ -45,15 +44,8 @@ def model_files(
     ]
     files = dict(zip(paths(folder, name), writers, strict=True))
     if spec is not None and spec.cp2k is not None:
-        files |= cp2k_files(model, folder, name, *cp2k_options(spec.cp2k))
+        files |= cp2k_files(model, folder, name, spec.cp2k)
     return files
-
-
-def cp2k_options(spec: Cp2kSpec) -> tuple[Cp2kOptions, float | None]:
-    """Options of the deck, and how deep a core is fixed, Å."""
-    given = spec.model_dump()
-    core = given.pop("fixed_core")
-    return Cp2kOptions(**given), core
 
 
 def daughter_name(stem: str, parent: Model, model: Model) -> str:

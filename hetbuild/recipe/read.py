@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from hetbuild.arguments import expect
 from hetbuild.errors import InputError, nearest
@@ -24,7 +25,7 @@ from hetbuild.recipe.schema import REPLACES, STEPS, Recipe
 Settings = Mapping[str, Any] | Sequence[str]
 """Overrides: {"join.registry.gap": 0.9}, or "join.registry.gap=0.9" each."""
 
-_Schema = TypeVar("_Schema", bound=BaseModel)
+_Schema = TypeVar("_Schema")
 
 
 def read_recipe(
@@ -74,7 +75,7 @@ def parse_step(schema: type[_Schema], given: Mapping[str, Any]) -> _Schema:
         Not valid; the text lists every fault.
     """
     try:
-        return schema.model_validate(given)
+        return TypeAdapter(schema).validate_python(given)
     except ValidationError as error:
         faults = "; ".join(_fault(e, given).removeprefix("recipe: ") for e in error.errors())
         raise InputError(f"Not possible: {faults}.") from None
@@ -221,7 +222,7 @@ def _fault(error: Mapping[str, Any], tree: Mapping[str, Any]) -> str:
     tags = ("float", "BondedTo", "function-wrap", "[key]", *STEPS)
     place = [str(p) for p in error["loc"] if p not in tags]
     where = ".".join(place) or "recipe"
-    if error["type"] == "extra_forbidden":
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{where}: unknown key; {nearest(place[-1], _known_keys(place[:-1]))}"
     given = error.get("input")
     shown = f" (given {given!r})" if isinstance(given, str | int | float) else ""
@@ -234,15 +235,24 @@ def _known_keys(place: list[str]) -> list[str]:
     for key in place:
         if spec is None:
             return []
-        if key in spec.model_fields:  # other keys are names in a mapping, or places in a list
-            spec = _spec_in(spec.model_fields[key].annotation)
-    return sorted(spec.model_fields) if spec is not None else []
+        if key in (known := _fields(spec)):  # others are names in a mapping, or places in a list
+            spec = _spec_in(known[key])
+    return sorted(_fields(spec)) if spec is not None else []
+
+
+def _fields(spec: Any) -> dict[str, Any]:
+    """Type of each key of a table."""
+    if is_dataclass(spec):
+        return {f.name: f.type for f in fields(spec)}
+    return {name: field.annotation for name, field in spec.model_fields.items()}
 
 
 def _spec_in(annotation: Any) -> Any:
     """The schema class inside a field's annotation, through mappings, tuples and options."""
     from typing import get_args
 
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if isinstance(annotation, type) and (
+        issubclass(annotation, BaseModel) or is_dataclass(annotation)
+    ):
         return annotation
     return next((s for a in get_args(annotation) if (s := _spec_in(a)) is not None), None)

@@ -25,7 +25,7 @@ from hetbuild.assemble.join import (
     search_registry,
 )
 from hetbuild.balancing.balance import Target, balance
-from hetbuild.balancing.candidates import Move, loose_rules, trim
+from hetbuild.balancing.candidates import loose_rules, trim
 from hetbuild.crystal.crystal import Crystal, read_crystal
 from hetbuild.elements import parse_formula
 from hetbuild.errors import InputError
@@ -36,7 +36,6 @@ from hetbuild.recipe.read import Settings, read_recipe
 from hetbuild.recipe.schema import (
     DomainSpec,
     FacetSpec,
-    FloorsSpec,
     JoinSpec,
     PeriodicSpec,
     Recipe,
@@ -185,7 +184,7 @@ def _periodic_stages(
         vacuum=periodic.vacuum,
         registry=_given_registry(spec.registry),
         window=_window(spec.registry),
-        floors=_floors(spec.floors),
+        floors=spec.floors,
     )
     yield "joined", replace(model, provenance=provenance(recipe, model))
 
@@ -235,7 +234,7 @@ def _joined(recipe: Recipe, spec: JoinSpec, first: Model, second: Model) -> Mode
     orientation = _orientation(spec, names, (cuts[0].plane, cuts[1].plane))
     first, second = align(first, second, orientation)
     first, second = anchored(first, second, (spec.anchor[names[0]], spec.anchor[names[1]]))
-    floors = _floors(spec.floors)
+    floors = spec.floors
     registry = _registry(spec, first, second, floors)
     return join(first, second, orientation, registry, floors=floors, shared_with=spec.shared)
 
@@ -263,17 +262,12 @@ def _finished(recipe: Recipe, model: Model, progress: Progress) -> Model:
             formula=parse_formula(spec.target.formula) if spec.target.formula else None,
             domains={n: parse_formula(f) for n, f in spec.target.domains.items()},
         )
-        moves = [Move(**m.model_dump()) for m in spec.moves]
         model = balance(
             model,
-            moves,
+            spec.moves,
             target,
-            floors=_floors(spec.floors),
+            floors=spec.floors,
             keep_symmetry=spec.keep_symmetry,
             progress=progress,
         )
     return replace(model, provenance=provenance(recipe, model))
-
-
-def _floors(spec: FloorsSpec) -> Floors:
-    return Floors(spec.anion_anion, spec.cation_anion, spec.cation_cation)

@@ -6,11 +6,10 @@ charges in e, plane distances in units of d(hkl).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -18,12 +17,16 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    WrapValidator,
     model_validator,
 )
 
 from hetbuild.arrays import Plane
+from hetbuild.balancing.candidates import ADDED_FLOORS, Move
 from hetbuild.elements import parse_formula
 from hetbuild.errors import HetbuildError, InputError, nearest
+from hetbuild.formats.cp2k import Cp2kOptions
+from hetbuild.geometry.contacts import Floors
 from hetbuild.names import PATTERN, check_name
 from hetbuild.selection.language import parse_selection
 from hetbuild.selection.order import parse_order
@@ -93,6 +96,37 @@ FormulaText = Annotated[str, BeforeValidator(_formula)]
 
 class _Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def _table(description: dict[str, Any]) -> None:
+    """Of a docstring the schema takes what goes before the examples."""
+    text = str(description.get("description", ""))
+    description["description"] = text.partition("\n\nExamples\n")[0]
+
+
+def _strict(engine: type) -> None:
+    """Let a dataclass of the engine be a table of the recipe, as strict as the others.
+
+    The dataclass is the only source of its keys, defaults and their meaning.
+    """
+    engine.__pydantic_config__ = ConfigDict(  # type: ignore[attr-defined]  # where pydantic looks
+        extra="forbid", use_attribute_docstrings=True, json_schema_extra=_table
+    )
+
+
+for _engine in (Floors, Move, Cp2kOptions):
+    _strict(_engine)
+
+
+def _move(value: object, read: Callable[[object], Move]) -> Move:
+    """A move as a table, or as text: "swap S to Cl in sulfide"."""
+    try:
+        return Move.parse(value) if isinstance(value, str) else read(value)
+    except HetbuildError as error:
+        raise ValueError(str(error)) from None
+
+
+MoveText = Annotated[Move, WrapValidator(_move, json_schema_input_type=Move | str)]
 
 
 class Centre(_Spec):
@@ -214,14 +248,6 @@ class DomainSpec(_Spec):
         return self
 
 
-class FloorsSpec(_Spec):
-    """Shortest contacts allowed, Å."""
-
-    anion_anion: Number = 3.0
-    cation_anion: Number = 2.6
-    cation_cation: Number = 3.3
-
-
 class RegistrySpec(_Spec):
     """Displacement of the second domain: given, or searched in a window."""
 
@@ -264,64 +290,9 @@ class JoinSpec(_Spec):
     shared: str | None = None
     """Domain that owns the shared cation layer, the plane through the anchor."""
     registry: RegistrySpec = RegistrySpec()
-    floors: FloorsSpec = FloorsSpec()
+    floors: Floors = Floors()
     periodic: PeriodicSpec | None = None
     """Join slabs on a coincidence cell."""
-
-
-class MoveSpec(_Spec):
-    """One kind of change the balancing may make."""
-
-    action: Literal["add", "remove", "swap"]
-    element: str
-    to: str = ""
-    """swap: the element that comes in."""
-    domain: str
-    bonded_to: tuple[str, ...] = ()
-    """add: only vacant sites bonded to such a cation."""
-    facet: Plane | None = None
-    """remove, swap: only the outermost planes of this form."""
-    role: Literal["", "lattice", "shared", "ligand", "compensation"] = ""
-    """remove, swap: only ions of this role."""
-    least_bonded_first: bool = False
-    """remove, swap: ions with fewest neighbours first, energy only among equals."""
-    which: SelectionText = ""
-    """Only places this means, as "corner, bonds <= 2"; default: any vacant site, any surface ion.
-    """
-    order: OrderText = ""
-    """Which go first and what decides among equals, as "corners first, spread"."""
-    seed: int = Field(default=0, ge=0)
-    """Of what is random in the order."""
-
-    @model_validator(mode="after")
-    def _to_with_swap(self) -> MoveSpec:
-        if (self.action == "swap") != bool(self.to):
-            raise ValueError("`to` belongs to action = 'swap', and only to it")
-        return self
-
-
-MOVE = re.compile(
-    r"(?P<action>add|remove|swap) (?P<element>\w+)(?: to (?P<to>\w+))? in (?P<domain>\S+)"
-    r"(?: where (?P<which>.+?))?(?: by (?P<order>.+))?"
-)
-"""A move as text."""
-
-
-def _move(value: object) -> object:
-    """Moves may be written as the ledger prints them: "swap S to Cl in sulfide"."""
-    if not isinstance(value, str):
-        return value
-    found = MOVE.fullmatch(" ".join(value.split()))
-    if found is None or (found["action"] == "swap") != (found["to"] is not None):
-        raise ValueError(
-            f"{value!r} is no move; write 'add Cl in sulfide', 'remove Cl in sulfide' or "
-            "'swap S to Cl in sulfide', and after it which and in what order, as 'remove Cl in "
-            "sulfide where bonds <= 2 by least bonded first, spread'"
-        )
-    return {key: text for key, text in found.groupdict().items() if text is not None}
-
-
-MoveText = Annotated[MoveSpec, BeforeValidator(_move, json_schema_input_type=MoveSpec | str)]
 
 
 class TargetSpec(_Spec):
@@ -347,7 +318,7 @@ class BalanceSpec(_Spec):
     moves: tuple[MoveText, ...] = Field(min_length=1)
     keep_symmetry: bool = False
     """Change whole orbits of the model's point group where the counts allow it."""
-    floors: FloorsSpec = FloorsSpec(anion_anion=3.0, cation_anion=2.4, cation_cation=2.4)
+    floors: Floors = ADDED_FLOORS
     """Contacts an added ion must keep."""
 
 
@@ -457,31 +428,10 @@ StepSpec = Annotated[
 ]
 
 
-class Cp2kSpec(_Spec):
-    """A CP2K deck beside the model."""
-
-    run: Literal["energy", "geo_opt", "md", "none"] = "energy"
-    """What CP2K does; none reads all input and stops."""
-    method: Literal["pbe", "xtb"] = "pbe"
-    """PBE with DZVP-MOLOPT-SR-GTH, or GFN1-xTB."""
-    cutoff: Number = 400.0
-    """Plane-wave cutoff, Ry."""
-    poisson: Literal["wavelet", "mt"] = "wavelet"
-    """Solver: wavelet in a cube, or Martyna-Tuckerman in a box of twice the particle."""
-    box: Vector | None = None
-    """Edges in Å; default: the smallest the solver takes."""
-    fixed_core: Number | None = None
-    """geo_opt, md: atoms deeper than this below the surface stay where they are, Å."""
-    pdos: bool = False
-    """Densities of states by domain, frontier orbitals as cubes."""
-    allow_charge: bool = False
-    """Accept a model that is not neutral."""
-
-
 class OutputSpec(_Spec):
     """Files beside those every build writes."""
 
-    cp2k: Cp2kSpec | None = None
+    cp2k: Cp2kOptions | None = None
 
 
 STEPS: Mapping[str, type[_StepSpec]] = {

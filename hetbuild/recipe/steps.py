@@ -268,7 +268,7 @@ def _neutral(before: Model, after: Model, spec: Step, progress: Progress) -> Mod
     """The model, balanced where the step allows it, refused where it stays charged."""
     if after.charge == 0 or spec.allow_charge:
         return after
-    moves = [Move(**m.model_dump()) for m in spec.compensate]
+    moves = list(spec.compensate)
     if not moves and isinstance(spec, EtchSpec):
         moves = _halide_moves(after)
     if moves:

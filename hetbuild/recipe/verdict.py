@@ -23,9 +23,9 @@ def verdict(model: Model, report: Report, recipe: Recipe) -> list[str]:
     for name, text in targets.items():
         if report.formulas[name] != formula(parse_formula(text)):
             failed.append(f"{name} is {report.formulas[name]}, target {text}")
-    floors = recipe.join.floors.model_dump() if recipe.join and not recipe.steps else {}
+    floors = recipe.join.floors.by_kind if recipe.join and not recipe.steps else {}
     for contact in report.contacts:
-        limit = floors.get(contact.kind.replace("-", "_"), 0.0)
+        limit = floors.get(contact.kind, 0.0)
         if contact.distance < limit - 1e-6:
             failed.append(f"{contact.kind} contact {contact.distance:.3f} Å, limit {limit:g} Å")
     return failed
