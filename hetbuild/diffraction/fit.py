@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,8 +96,6 @@ def fit_pattern(
     ImpossibleError
         Nothing of the computed pattern is in the measured one: its best scale is not positive.
     """
-    from scipy.optimize import least_squares
-
     x, y = measured
     _check(len(x), degree, max_shift)
     weight = 1.0 / (np.sqrt(np.maximum(y, FLOOR * np.abs(y).max())) if sigma is None else sigma)
@@ -110,22 +109,17 @@ def fit_pattern(
         """Scale and background at a shift, by linear least squares."""
         return np.asarray(np.linalg.lstsq(columns(shift) * weight[:, None], y * weight)[0])
 
-    def residual(shift: FloatArray) -> FloatArray:
-        s = float(shift[0])
-        return np.asarray(weight * (y - columns(s) @ best(s)))
+    def residual(shift: float) -> FloatArray:
+        return np.asarray(weight * (y - columns(shift) @ best(shift)))
 
-    trials = np.linspace(-max_shift, max_shift, TRIALS) if max_shift else np.zeros(1)
-    start = min(trials.tolist(), key=lambda s: float((residual(np.array([s])) ** 2).sum()))
-    if max_shift:
-        limits = (-max_shift - 1e-9, max_shift + 1e-9)
-        start = float(least_squares(residual, [start], bounds=limits).x[0])
-    values = best(start)
+    shift = _best_shift(residual, max_shift)
+    values = best(shift)
     if not values[0] > 0.0:
         raise ImpossibleError(
             "The computed pattern is not found in the measured one: fitted, its scale is "
             f"{values[0]:.3g}. Check the wavelength, the range and that the file is 2 theta."
         )
-    calculated, background = columns(start) @ values, base @ values[1:]
+    calculated, background = columns(shift) @ values, base @ values[1:]
     misfit = float((weight * (y - calculated)) @ (weight * (y - calculated)))
     return PatternFit(
         two_theta=x.copy(),
@@ -133,10 +127,24 @@ def fit_pattern(
         calculated=calculated,
         background=background,
         scale=float(values[0]),
-        shift=start,
+        shift=shift,
         rwp=float(np.sqrt(misfit / ((weight * y) ** 2).sum())),
         rwp_background=float(np.sqrt(misfit / ((weight * (y - background)) ** 2).sum())),
     )
+
+
+def _best_shift(residual: Callable[[float], FloatArray], max_shift: float) -> float:
+    """The shift of least squares: the best of several, refined."""
+    from scipy.optimize import least_squares
+
+    if max_shift == 0.0:
+        return 0.0
+    trials = np.linspace(-max_shift, max_shift, TRIALS).tolist()
+    start = min(trials, key=lambda s: float((residual(s) ** 2).sum()))
+    # The start may be an end of the range, and must lie inside it.
+    limits = (-max_shift - 1e-9, max_shift + 1e-9)
+    found = least_squares(lambda s: residual(float(s[0])), [start], bounds=limits)
+    return float(found.x[0])
 
 
 def _check(points: int, degree: int, max_shift: float) -> None:

@@ -171,19 +171,16 @@ def xrd(
     crystals = {d.name: d.crystal for i, d in enumerate(model.domains) if (model.domain == i).any()}
     lines = {
         name: bragg_lines(
-            crystal,
-            source,
-            up_to=two_theta[1],
-            b_factors=b_factors,
-            polarisation=polarisation,
+            c, source, up_to=two_theta[1], b_factors=b_factors, polarisation=polarisation
         )
-        for name, crystal in crystals.items()
+        for name, c in crystals.items()
     }
     peaks = {TOTAL: peaks_of(mesh, pattern.total, list(lines.values()), source.mean)}
+    pure = powder_pattern(pairs, mesh, instrument=_ideal(instrument))
     sizes = {}
     for name, crystal in crystals.items():
         found = peaks_of(mesh, pattern.partials.of(name), [lines[name]], source.mean)
-        peaks[name] = _measured(found, name, lines[name], crystal, pairs, pattern, shape)
+        peaks[name] = tuple(_sized(p, pure, name, lines[name], crystal, shape) for p in found)
         own = [p.size for p in peaks[name] if p.size is not None]
         atoms = int((model.domain == model.domain_named(name)).sum())
         typical = float(np.median(own)) if own else None
@@ -193,32 +190,26 @@ def xrd(
     )
 
 
-def _measured(
-    peaks: tuple[Peak, ...],
-    name: str,
-    lines: BraggLines,
-    crystal: Crystal,
-    pairs: PairHistograms,
-    pattern: Pattern,
-    shape: Shape,
-) -> tuple[Peak, ...]:
-    """The peaks of one domain with pure widths: one wavelength, no instrument, no motion."""
-    source = pattern.instrument.radiation
-    wavelength = source.lines[0][0]
-    single = replace(
-        pattern.instrument, radiation=Radiation(source.name, ((wavelength, 1.0),)), fwhm=0.0
-    )
-    pure = powder_pattern(pairs, pattern.two_theta, instrument=single)
-    curve = pure.partials.of(name)
-    result = []
-    for peak in peaks:
-        if peak.height < STRONG:
-            result.append(peak)
-            continue
-        width = half_width(pattern.two_theta, curve, peak.two_theta)
-        if width and peak.line and not overlapped(lines, peak.line, width):
-            constant = constant_of(shape, crystal, peak.line.hkl)
-            size = scherrer_size(width, peak.two_theta, wavelength, constant)
-            peak = replace(peak, fwhm=width, size=size)
-        result.append(peak)
-    return tuple(result)
+def _ideal(instrument: Instrument) -> Instrument:
+    """One wavelength, the first, and no width of its own."""
+    source = instrument.radiation
+    single = Radiation(source.name, ((source.lines[0][0], 1.0),))
+    return replace(instrument, radiation=single, fwhm=0.0)
+
+
+def _sized(
+    peak: Peak, pure: Pattern, name: str, lines: BraggLines, crystal: Crystal, shape: Shape
+) -> Peak:
+    """A maximum of one domain with its width and size, where it is strong and stands alone.
+
+    pure: the pattern of one wavelength without instrument and thermal motion.
+    """
+    width = half_width(pure.two_theta, pure.partials.of(name), peak.two_theta)
+    if peak.line is None or width is None or peak.height < STRONG:
+        return peak
+    if overlapped(lines, peak.line, width):
+        return peak
+    constant = constant_of(shape, crystal, peak.line.hkl)
+    wavelength = pure.instrument.radiation.mean
+    size = scherrer_size(width, peak.two_theta, wavelength, constant)
+    return replace(peak, fwhm=width, size=size)
