@@ -7,7 +7,6 @@ charges in e, plane distances in units of d(hkl).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,24 +20,26 @@ from pydantic import (
     model_validator,
 )
 
-from hetbuild.arrays import Plane
 from hetbuild.balancing.candidates import ADDED_FLOORS, Move
 from hetbuild.elements import parse_formula
 from hetbuild.errors import HetbuildError, InputError, nearest
 from hetbuild.formats.cp2k import Cp2kOptions
 from hetbuild.geometry.contacts import Floors
-from hetbuild.names import PATTERN, check_name
+from hetbuild.names import PATTERN, check_name, shown
+from hetbuild.numerals import LARGEST_INDEX, MOST_CHARGE, limited, parse_number
 from hetbuild.selection.language import parse_selection
 from hetbuild.selection.order import parse_order
 
 
 def _number(value: object) -> object:
     """Numbers may be written as fractions, "1/8"."""
-    if isinstance(value, str):
-        try:
-            return float(Fraction(value))
-        except (ValueError, ZeroDivisionError):
-            raise ValueError(f"{value!r} is no number; write 0.125 or '1/8'") from None
+    try:
+        if isinstance(value, str):
+            return parse_number(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return limited(value)
+    except ValueError as error:
+        raise ValueError(f"{shown(value)} is {error}; write 0.125 or '1/8'") from None
     return value
 
 
@@ -62,8 +63,9 @@ def _as_fault(parse: Callable[[str], object], value: str) -> None:
         raise ValueError(str(error)) from None
 
 
-def _formula(value: str) -> str:
-    _as_fault(parse_formula, value)
+def _formula(value: object) -> object:
+    if isinstance(value, str):
+        _as_fault(parse_formula, value)
     return value
 
 
@@ -86,6 +88,10 @@ VACUUM = 10.0
 """Å around a particle in its box, unless the recipe says otherwise."""
 
 Number = Annotated[float, BeforeValidator(_number, json_schema_input_type=float | str)]
+Miller = Annotated[int, Field(ge=-LARGEST_INDEX, le=LARGEST_INDEX)]
+Plane = tuple[Miller, Miller, Miller]
+Charge = Annotated[int, Field(ge=-MOST_CHARGE, le=MOST_CHARGE)]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
 Vector = tuple[Number, Number, Number]
 Name = Annotated[str, BeforeValidator(_name), Field(json_schema_extra={"pattern": PATTERN})]
 Line = Annotated[str, BeforeValidator(_line)]
@@ -193,7 +199,7 @@ class CutSpec(_Spec):
 class TrimSpec(_Spec):
     """Removal of loose ions, after the cut or before it."""
 
-    fewer_than: int | None = None
+    fewer_than: Count | None = None
     """Ions with fewer neighbours of opposite charge go, repeatedly."""
     elements: tuple[str, ...] = ()
     """Only these; default: all."""
@@ -229,7 +235,7 @@ class DomainSpec(_Spec):
 
     crystal: str
     """Name of a shipped structure, or a CIF file (relative to the recipe)."""
-    charges: Mapping[str, int] = Field(default_factory=dict)
+    charges: Mapping[str, Charge] = Field(default_factory=dict)
     """Formal charges in e by element where they differ from those in the CIF or from the usual
     ones, of ligands and dopants too."""
     centre: Centre = Centre()
@@ -298,7 +304,7 @@ class JoinSpec(_Spec):
 class TargetSpec(_Spec):
     """What balancing reaches: a charge, a formula, or a formula per domain."""
 
-    charge: int | None = None
+    charge: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] | None = None
     """e."""
     formula: FormulaText | None = None
     domains: Mapping[str, FormulaText] = Field(default_factory=dict)
@@ -325,13 +331,13 @@ class BalanceSpec(_Spec):
 class _StepSpec(_Spec):
     domain: str
     """Name of the domain it acts on."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     """Of every random choice."""
     compensate: tuple[MoveText, ...] = ()
     """Moves that may restore neutrality, as "remove Cl in sulfide"."""
     allow_charge: bool = False
     """Accept a model that is not neutral."""
-    charges: Mapping[str, int] = Field(default_factory=dict)
+    charges: Mapping[str, Charge] = Field(default_factory=dict)
     """Formal charges in e of ions that come in, by element, where they are not the usual ones."""
 
 
@@ -373,7 +379,7 @@ class TopotacticSpec(_ExchangeSpec):
     """Crystal whose cation sites are the holes: a shipped name or a CIF file."""
     order: OrderText = "outermost first"
     """Which ions go first where a part is exchanged."""
-    keep_planes: int | None = Field(default=None, ge=0)
+    keep_planes: Count | None = None
     """Cation planes that stay next to the interface; default 5."""
     keep_thickness: Number | None = None
     """The same in Å."""
@@ -405,7 +411,7 @@ class ChangeSpec(_StepSpec):
     """Element, or cation, anion, halide, chalcogen where the domain has one of that kind."""
     to: str = ""
     """swap: the element that comes in."""
-    count: int | None = Field(default=None, ge=0)
+    count: Count | None = None
     """How many."""
     fraction: Number | None = Field(default=None, ge=0.0, le=1.0)
     """The same as a part of the places that are eligible, 0 to 1."""
