@@ -158,7 +158,7 @@ def test_damaged_records(dot: str, tmp_path: Path, old: str, new: str, message: 
 def test_crystals_are_named_once(dot: str, tmp_path: Path) -> None:
     (tmp_path / "m.xyz").write_text(dot)
     text = refused(tmp_path, "inspect", "m.xyz", "--crystals", "PbS, PbS")
-    assert "names a crystal twice" in text
+    assert "named twice among the crystals" in text
 
 
 def test_paths_that_cannot_be_looked_at(tmp_path: Path) -> None:

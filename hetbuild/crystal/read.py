@@ -176,7 +176,8 @@ def _read_cif(file: Path) -> tuple[gemmi.cif.Block, gemmi.SmallStructure, bytes]
 
 def _checked_cell(where: str, vectors: FloatArray) -> FloatArray:
     """The vectors, if they are those of a crystal: libraries below survive no others."""
-    parameters = lattice.parameters(vectors)
+    with np.errstate(all="ignore"):
+        parameters = lattice.parameters(vectors)
     lengths = np.array(parameters[:3])
     fits = ((lengths > SHORTEST_EDGE) & (lengths < LONGEST_EDGE)).all()
     if not fits or not abs(np.linalg.det(vectors)) > 1e-3 * lengths.prod():  # or NaN
