@@ -20,6 +20,7 @@ from hetbuild.arguments import expect
 from hetbuild.errors import InputError, nearest
 from hetbuild.library import find_recipe, recipes, structures
 from hetbuild.names import check_name, shown
+from hetbuild.numerals import LARGEST
 from hetbuild.recipe.schema import REPLACES, STEPS, Recipe
 
 Settings = Mapping[str, Any] | Sequence[str]
@@ -30,6 +31,9 @@ LARGEST_FILE = 200_000
 
 DEEPEST = 12
 """Keys of a place in a recipe, from the top."""
+
+LARGEST_VALUE = 2**63 - 1
+"""No number of a recipe is larger: seeds may be as large, all others are below `LARGEST`."""
 
 MOST_FAULTS = 20
 """Faults of a recipe that are listed."""
@@ -98,6 +102,7 @@ def parse_recipe(tree: Mapping[str, Any], where: str = "recipe") -> Recipe:
     InputError
         Not a valid recipe; the text lists every fault, with the nearest valid key.
     """
+    _check_values(tree, where)
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
@@ -106,8 +111,26 @@ def parse_recipe(tree: Mapping[str, Any], where: str = "recipe") -> Recipe:
         more = len(found) - MOST_FAULTS
         rest = f"\n  and {more} more faults" if more > 0 else ""
         raise InputError(f"{where} is not a valid recipe:\n{faults}{rest}") from None
-    except RecursionError:
-        raise InputError(f"{where} is nested too deep to be a recipe.") from None
+
+
+def _check_values(tree: Mapping[str, Any], where: str) -> None:
+    """Refuse what no key of a recipe takes, before libraries choke on it."""
+    nodes: list[tuple[str, Any]] = [("", tree)]
+    for _ in range(DEEPEST):
+        below: list[tuple[str, Any]] = []
+        for place, node in nodes:
+            if isinstance(node, Mapping):
+                below += [(f"{place}.{shown(k)[1:-1]}".strip("."), v) for k, v in node.items()]
+            elif isinstance(node, list | tuple):
+                below += [(f"{place}.{i}", v) for i, v in enumerate(node)]
+            elif isinstance(node, int | float) and not -LARGEST_VALUE <= node <= LARGEST_VALUE:
+                raise InputError(
+                    f"{where} is not a valid recipe:\n  {place}: {shown(node)} is no number "
+                    f"between -{LARGEST:,.0f} and {LARGEST:,.0f}."
+                )
+        nodes = below
+    if nodes:
+        raise InputError(f"{where} is nested too deep to be a recipe, at {nodes[0][0]}.")
 
 
 def load_tree(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
