@@ -52,7 +52,7 @@ class Target:
 
     charge: int = 0
     formula: Mapping[str, int] | None = None
-    domains: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    domains: Mapping[str, Mapping[str, int] | int] = field(default_factory=dict)
 
 
 def balance(
@@ -245,6 +245,10 @@ def _required(model: Model, goal: Target) -> tuple[list[Column], list[int]]:
         columns, change = [], []
         for name, wanted in goal.domains.items():
             i = model.domain_named(name)
+            if isinstance(wanted, int):
+                columns.append((i, "charge"))
+                change.append(wanted - int(model.charges[model.domain == i].sum()))
+                continue
             have = counts(model.numbers[model.domain == i])
             for element in {**have, **wanted}:
                 columns.append((i, element))
@@ -263,10 +267,13 @@ def _weights(
     model: Model, columns: list[Column], moves: Sequence[Move], found: Candidates
 ) -> IntArray:
     """How each candidate changes each column, shape (K, C)."""
-    if columns == [(-1, "charge")]:
-        return found.change[:, None].astype(np.int64)
     rows = [_move_effect(model.domain_named(m.domain), m, columns) for m in moves]
-    return np.array(rows, dtype=np.int64)[found.move]
+    weight = np.array(rows, dtype=np.int64)[found.move]
+    for c, (d, what) in enumerate(columns):
+        if what == "charge":
+            here = np.isin(found.places.domain, d) | (d < 0)
+            weight[:, c] = np.where(here, found.change, 0)
+    return weight
 
 
 def _move_effect(domain: int, move: Move, columns: list[Column]) -> list[int]:

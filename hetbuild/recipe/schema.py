@@ -16,10 +16,12 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    ValidationError,
     WrapValidator,
     model_validator,
 )
 
+from hetbuild.assemble.size import parse_size
 from hetbuild.balancing.candidates import ADDED_FLOORS, Move
 from hetbuild.elements import parse_formula
 from hetbuild.errors import HetbuildError, InputError, nearest
@@ -135,6 +137,28 @@ def _move(value: object, read: Callable[[object], Move]) -> Move:
 MoveText = Annotated[Move, WrapValidator(_move, json_schema_input_type=Move | str)]
 
 
+def _formula_or_charge(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError('give a formula, as "Cs175Pb125Cl425", or a whole charge in e')
+    return _formula(value)
+
+
+def _size(value: object) -> object:
+    """Å of "8 nm" or "80 Å"."""
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        try:
+            return parse_size(value)
+        except HetbuildError as error:
+            raise ValueError(str(error)) from None
+    return value
+
+
+FormulaOrCharge = Annotated[
+    str | int, BeforeValidator(_formula_or_charge, json_schema_input_type=str | int)
+]
+SizeText = Annotated[float, BeforeValidator(_size, json_schema_input_type=float | str)]
+
+
 class Centre(_Spec):
     """Centre of a particle."""
 
@@ -242,6 +266,10 @@ class DomainSpec(_Spec):
     facets: tuple[FacetSpec, ...] = ()
     radius: Number | None = None
     """Radius of a sphere in Å, alone or together with facets."""
+    size: SizeText | None = None
+    """Size to bring the particle to before it is cut, as "8 nm" or "80 Å": its extent across the
+    first of its facets, or the diameter of a sphere. Facets move in whole planes to the nearest
+    size they reach; terminations, ligands, centre and cut stay."""
     cut: CutSpec | None = None
     trim: TrimSpec | None = None
     slab: SlabSpec | None = None
@@ -249,8 +277,8 @@ class DomainSpec(_Spec):
 
     @model_validator(mode="after")
     def _slab_alone(self) -> DomainSpec:
-        if self.slab and (self.facets or self.radius or self.cut or self.trim):
-            raise ValueError("a slab takes no facets, radius, cut or trim")
+        if self.slab and (self.facets or self.radius or self.size or self.cut or self.trim):
+            raise ValueError("a slab takes no facets, radius, size, cut or trim")
         return self
 
 
@@ -302,12 +330,13 @@ class JoinSpec(_Spec):
 
 
 class TargetSpec(_Spec):
-    """What balancing reaches: a charge, a formula, or a formula per domain."""
+    """What balancing reaches: a charge, a formula, or a formula or charge per domain."""
 
     charge: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] | None = None
     """e."""
     formula: FormulaText | None = None
-    domains: Mapping[str, FormulaText] = Field(default_factory=dict)
+    domains: Mapping[str, FormulaOrCharge] = Field(default_factory=dict)
+    """Formula, or formal charge in e, of each domain."""
 
     @model_validator(mode="after")
     def _at_most_one(self) -> TargetSpec:
@@ -458,6 +487,7 @@ REPLACES: Mapping[str, frozenset[str]] = {
     "point": frozenset(["site", "offset"]),
     "site": frozenset(["point"]),
     "offset": frozenset(["point"]),
+    "size": frozenset(["composition"]),
 }
 """Keys of one table that a key excludes: set in a recipe, it replaces those of the extended one."""
 
@@ -482,6 +512,8 @@ class Recipe(_Spec):
     balance: BalanceSpec | None = None
     steps: tuple[StepSpec, ...] = ()
     """What is done to the balanced model, in order."""
+    size: SizeText | None = None
+    """Size of the first domain, as "8 nm"; the others grow by the same factor. See domains.size."""
     composition: FormulaText | None = None
     """Formula the finished model must have; a build that misses it exits with 3."""
     output: OutputSpec = OutputSpec()
@@ -508,10 +540,41 @@ class Recipe(_Spec):
         named = [] if self.balance is None else [m.domain for m in self.balance.moves]
         named += [] if self.balance is None else list(self.balance.target.domains)
         named += [s.domain for s in self.steps]
+        sized = [n for n, d in self.domains.items() if d.size] if self.size is None else names
+        target = self.balance.target if self.balance else None
+        if sized and target and (target.formula or any(map(_is_text, target.domains.values()))):
+            raise ValueError(
+                "the formulas of balance.target hold for one size only: with size, say "
+                "balance.target = { charge = 0 }"
+            )
+        if self.size and any(d.slab for d in self.domains.values()):
+            raise ValueError("slabs have no size: change slab.first and slab.last")
         for name in named:
             if name not in names:
                 raise ValueError(f"unknown domain {name!r}; {nearest(name, names)}")
         return self
+
+    def with_size(self, text: str) -> Recipe:
+        """The recipe at another size: "6 nm" of the first domain, or "sulfide=6 nm" of one.
+
+        The composition it states, which belongs to its own size, is no longer asked for.
+        """
+        name, sign, size = text.rpartition("=")
+        if not sign:
+            return self._again({"size": size, "composition": None})
+        if name not in self.domains:
+            raise InputError(f"--size {text!r}: {nearest(name, self.domains)}")
+        own = self.domains[name].model_copy(update={"size": parse_size(size)})
+        return self._again({"domains": {**self.domains, name: own}, "composition": None})
+
+    def _again(self, update: Mapping[str, object]) -> Recipe:
+        """A changed copy, validated, that knows the same folder."""
+        fields = {k: getattr(self, k) for k in type(self).model_fields} | dict(update)
+        try:
+            return Recipe.model_validate(fields).kept_in(self.folder)
+        except ValidationError as error:
+            faults = "; ".join(e["msg"].removeprefix("Value error, ") for e in error.errors())
+            raise InputError(f"Not possible: {faults}.") from None
 
     def with_charges(self, charges: Mapping[str, int]) -> Recipe:
         """The recipe with formal charges in e, by element, stated for every domain."""
@@ -520,6 +583,10 @@ class Recipe(_Spec):
             for name, spec in self.domains.items()
         }
         return self.model_copy(update={"domains": domains})
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _check_join(recipe: Recipe, names: list[str]) -> None:
