@@ -214,9 +214,9 @@ def _pattern(image: Image, index: int) -> Pattern:
     hkl, g = reflections(domain, image.view.axes, thickness)
     amplitude, step = transform(image.pixels, window, image.sampling)
     # One over the window's width, which is the width of a spot.
-    reach = 1.0 / max(float((window > 0.5).sum()) ** 0.5 * image.sampling, 5.0)
-    found, height = _maxima(amplitude, step, g, reach)
-    seen = height > SEEN * float(np.median(amplitude))
+    reach = 1.0 / max(float((window > 0.5).sum()) ** 0.5 * image.sampling, 1.0)
+    found, height, single = _maxima(amplitude, step, g, min(reach, _half_way(g)))
+    seen = single & (height > SEEN * float(np.median(amplitude)))
     order = np.flatnonzero(seen)[np.argsort(-height[seen], kind="stable")]
     return _measured(
         (domain.name, zone, off), hkl[order], g[order], found[order], height[order], reach
@@ -349,10 +349,19 @@ def _depth_inside(image: Image, outline: FloatArray) -> FloatArray:
     return depth
 
 
+def _half_way(g: FloatArray) -> float:
+    """Nearly half the shortest distance between two of g, -g and the origin, 1/Å."""
+    from scipy.spatial.distance import pdist
+
+    return 0.45 * float(pdist(np.vstack([g, -g, [[0.0, 0.0]]])).min()) if len(g) else 1.0
+
+
 def _maxima(
     amplitude: FloatArray, step: float, g: FloatArray, reach: float
-) -> tuple[FloatArray, FloatArray]:
-    """The highest point within `reach` (1/Å) of each g, and its height; shapes (R, 2), (R,)."""
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """The highest point within `reach` (1/Å) of each g, shape (R, 2), its height, and whether it is
+    a maximum, not a place on the slope of something else; shapes (R,).
+    """
     middle = amplitude.shape[0] // 2
     n = max(2, round(reach / step))
     offset = np.stack(np.meshgrid(*2 * (np.arange(-n, n + 1),), indexing="ij"), -1).reshape(-1, 2)
@@ -363,7 +372,11 @@ def _maxima(
     best = around[np.arange(len(g)), values.argmax(axis=1)] if len(g) else start
     fine = best + np.stack([_vertex(amplitude, best, axis) for axis in (0, 1)], axis=1)
     found = np.stack([fine[:, 1] - middle, middle - fine[:, 0]], axis=1) * step
-    return found, amplitude[best[:, 0], best[:, 1]]
+    height = amplitude[best[:, 0], best[:, 1]]
+    beside = [
+        amplitude[best[:, 0] + i, best[:, 1] + j] for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j
+    ]
+    return found, height, np.asarray(height >= np.max(beside, axis=0))
 
 
 def _vertex(amplitude: FloatArray, best: IntArray, axis: int) -> FloatArray:

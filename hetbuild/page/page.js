@@ -126,6 +126,7 @@
   });
   byId("domains").hidden = data.domains.length < 2;
   byId("number").max = n;
+  if (n > MOST_BONDED) byId("style").value = "large";
 
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const ground = () => (dark.matches ? "#14171c" : "#ffffff");
