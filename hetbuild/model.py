@@ -160,12 +160,12 @@ class Interface:
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """One ion that came, went or changed, and why."""
+    """One ion that came, went, changed or moved, and why."""
 
     step: str
     """Stage that did it, as ``balance``."""
     action: str
-    """``add``, ``remove`` or ``swap``."""
+    """``add``, ``remove``, ``swap`` or ``move``."""
     element: str
     """Ion added or removed; ``S>Cl`` for a swap."""
     domain: str
@@ -228,8 +228,6 @@ class Model:
                 raise InputError(
                     f"Model of {n} atoms: {name} has shape {array.shape}, must be {shape}."
                 )
-            if name == "positions" and (np.signbit(array) & (array == 0.0)).any():
-                array = array + 0.0  # no -0.0: files would differ by how a zero came about
             object.__setattr__(self, name, frozen(array))
         object.__setattr__(self, "provenance", frozen_tree(self.provenance))
         if self.cell is not None:
@@ -314,6 +312,21 @@ class Model:
             for old in [getattr(self, name)]
         }
         return replace(self, **joined)
+
+    @property
+    def lattice_positions(self) -> FloatArray:
+        """Where each atom's lattice site is, Å, shape (N, 3); the atom itself where it has none.
+
+        Of a periodic model the image of the site nearest to the atom.
+        """
+        places = self.positions.copy()
+        for i, domain in enumerate(self.domains):
+            mine = np.flatnonzero((self.domain == i) & (self.site >= 0))
+            places[mine] = domain.site_positions(self.site[mine], self.site_cell[mine])
+        if self.cell is not None:
+            cells = (places - self.positions) @ np.linalg.inv(self.cell)
+            places -= np.rint(cells) @ self.cell
+        return places
 
     def with_domain(self, index: int, domain: Domain) -> Model:
         """With one domain described anew, as another crystal or in another frame of the same one.

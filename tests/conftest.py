@@ -68,4 +68,4 @@ def main_stages() -> dict[str, Model]:
 
 @pytest.fixture(scope="session")
 def main_model(main_stages: dict[str, Model]) -> Model:
-    return main_stages["balanced"]
+    return main_stages["settled"]

@@ -120,7 +120,7 @@ def test_published_stages(main_stages: dict[str, Model]) -> None:
     """The particles before the cut, design values of the paper's model."""
     assert main_stages["perovskite-carved"].formula == "Cs216Pb125Cl450"
     sulfide = main_stages["sulfide-carved"]
-    assert (sulfide.formula, sulfide.charge) == ("Pb305S256Cl70", 28)
+    assert (sulfide.formula, sulfide.charge) == ("Pb310S250Cl92", 28)
     assert (sulfide.numbers[sulfide.role == Role.LIGAND] == 17).all()
 
 

@@ -33,10 +33,14 @@ def test_build_prints_the_verdict(built: Path) -> None:
     text = (built / "stdout.txt").read_text()
     for line in (
         "Cs216Pb125Cl450               +16 e",
-        "Pb305S256Cl70                 +28 e",
+        "Pb310S250Cl92                 +28 e",
         "perovskite     Cs126Pb80Cl276",
         "sulfide        Pb257S221Cl82",
-        "add 32 Cl in sulfide",
+        "merged               Cs144Pb337S222Cl361           +13 e",
+        "remove 5 Cl in perovskite: sulfide has an ion of this sign in the same place",
+        "remove 18 Cs in perovskite",
+        "contact floors of the interface",
+        "ions off their lattice sites",
         "interface      (-2 1 0) || (-4 -4 2)",
         "mismatch       +0.47 %  [1 2 0] 12.533 Å || 1/2[1 1 4] 12.593 Å",
         "mismatch       -0.15 %  3[0 0 1] 16.815 Å || 4 x 1/2[1 -1 0] 16.790 Å",
@@ -44,7 +48,7 @@ def test_build_prints_the_verdict(built: Path) -> None:
         "cspbcl3-pbs/cspbcl3-pbs.xyz",
     ):
         assert line in text
-    assert len(list((built / "cspbcl3-pbs" / "stages").glob("*.xyz"))) == 6
+    assert len(list((built / "cspbcl3-pbs" / "stages").glob("*.xyz"))) == 8
 
 
 def test_second_build_gives_the_same_bytes(built: Path, tmp_path: Path) -> None:
@@ -80,7 +84,7 @@ def test_json_is_one_document(tmp_path: Path) -> None:
 
 def test_dry_run_writes_nothing(tmp_path: Path) -> None:
     result = run("build", "--dry-run", cwd=tmp_path)
-    assert "cut sulfide, keep planes <= 5 of (-4, -4, 2)" in result.stdout
+    assert "cut sulfide, keep planes <= 7 of (-4, -4, 2)" in result.stdout
     assert not list(tmp_path.iterdir())
 
 
@@ -130,11 +134,12 @@ def test_help_lists_the_commands(tmp_path: Path) -> None:
         (["build", "--set", "domains.sulfide.cut.plane=[0,0,0]"], 2, "(0 0 0) is no lattice plane"),
         (["build", "--set", "join.along.sulfide=[1,0,0]"], 2, "does not lie in the plane (-4 -4"),
         (["build", "--set", "join.across.sulfide=[1,-1,0]"], 2, "points opposite ways"),
-        (["build", "--set", "join.registry={shift=[0,0],gap=0}"], 1, "domains collide"),
+        (["build", "--set", "join.settle=false"], 1, "domains collide"),
+        (["build", "--set", "join.settle.limit=0.3"], 1, "the limit is 0.3 Å"),
         (["build", "--set", 'balance.target={formula="Cs126Br"}'], 1, "no allowed move changes"),
         (["build", "--set", 'balance.target={formula="Xx2"}'], 2, "'Xx' is no chemical element"),
         (["build", "-o", "/proc/none"], 2, "Cannot write"),
-        (["build", "--set", "domains.perovskite.radius=9e5", "--set",
+        (["build", "--set", "domains.perovskite.radius=1e7", "--set",
           "domains.perovskite.facets=[]"], 1, "GiB of memory"),
         (["planes", "PbS", "0", "0", "0"], 2, "(0 0 0) is no lattice plane"),
         (["planes", "PbS", "1", "x", "0"], 2, "'x' is not a valid integer"),
@@ -213,8 +218,8 @@ def test_exchange_takes_the_model_of_build_or_builds_it(built: Path, tmp_path: P
 def test_etch_reports_what_stays(built: Path, tmp_path: Path) -> None:
     model = str(built / "cspbcl3-pbs" / "cspbcl3-pbs.xyz")
     result = run("etch", model, "--remove", "perovskite", cwd=tmp_path)
-    assert "of the shared layer Pb10 nothing stays; charge -10 e" in result.stdout
-    assert "Pb257S221Cl72                  +0 e" in result.stdout
+    assert "of the shared layer Pb10 Pb3 stays; charge -4 e" in result.stdout
+    assert "Pb260S221Cl78                  +0 e" in result.stdout
     assert run("etch", model, "--remove", "halide", cwd=tmp_path).returncode == 2
 
 

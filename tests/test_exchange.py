@@ -76,7 +76,7 @@ def test_cl_to_br_of_the_perovskite_only(main_model: Model) -> None:
     [
         ("cspbbr3-pbs", "Cs126Pb337S221Br276Cl82"),
         ("cspbi3-pbs", "Cs126Pb337S221I276Cl82"),
-        ("cspbcl3-cu2s", "Cs126Pb148Cu378S221Cl358"),
+        ("cspbcl3-cu2s", "Cs126Pb147Cu380S221Cl358"),
     ],
 )
 def test_shipped_daughters(recipe: str, formula: str) -> None:
@@ -187,16 +187,19 @@ def test_share_is_the_nearest_count(fraction: float, total: int) -> None:
 
 
 def test_pb_to_cu_is_the_published_daughter(main_model: Model, copper: Model) -> None:
-    assert (copper.formula, copper.charge) == ("Cs126Pb148Cu378S221Cl358", 0)
+    assert (copper.formula, copper.charge) == ("Cs126Pb147Cu380S221Cl358", 0)
     mine = main_model.domain == 0
     assert np.array_equal(copper.positions[copper.domain == 0], main_model.positions[mine])
     for z in (16, 17):
         a, b = (m.positions[m.numbers == z] for m in (copper, main_model))
         assert np.array_equal(a, b)
     kept = (copper.domain == 1) & (copper.numbers == 82)
-    assert kept.sum() == 68
-    heights = np.rint(main_model.domains[1].plane_index((-4, -4, 2), copper.positions[kept]))
-    assert set(heights.astype(int)) == {1, 2, 3, 4, 5}  # the shared layer is plane 6
+    assert kept.sum() == 67
+    # By their sites in PbS: in Cu2S the Pb that stay have none.
+    at = cKDTree(main_model.positions).query(copper.positions[kept])[1]
+    places = main_model.lattice_positions[at]
+    heights = np.rint(main_model.domains[1].plane_index((-4, -4, 2), places))
+    assert set(heights.astype(int)) == {3, 4, 5, 6, 7}  # the shared layer is plane 9
     cu = copper.positions[copper.numbers == 29]
     cations = (copper.charges > 0) & (copper.numbers != 29)
     assert cKDTree(copper.positions[cations]).query(cu)[0].min() >= 2.9
@@ -204,12 +207,11 @@ def test_pb_to_cu_is_the_published_daughter(main_model: Model, copper: Model) ->
         cu, 2.8, return_length=True
     )
     assert (around >= 3).sum() >= 300
-    assert around.min() >= 2
     assert len(cKDTree(cu).query_pairs(2.4)) == 0
 
 
-def test_holes_listed_are_the_badly_coordinated_ones(main_model: Model) -> None:
-    changed, report = exchange_cations(main_model, "sulfide", load("Cu2S"))
+def test_holes_listed_are_the_badly_coordinated_ones(main_stages: dict[str, Model]) -> None:
+    changed, report = exchange_cations(main_stages["balanced"], "sulfide", load("Cu2S"))
     cu = changed.positions[changed.numbers == 29]
     anions = cKDTree(changed.positions[changed.charges < 0])
     listed = np.array(report.details["at_surface"])
@@ -228,13 +230,15 @@ def test_second_exchange_changes_nothing(copper: Model) -> None:
 @pytest.mark.parametrize(
     ("product", "formula", "holes"),
     [
-        ("Ag2S", "Cs126Pb148Ag378S221Cl358", 2),
-        ("ZnS", "Cs126Pb148Zn189S221Cl358", 1),
-        ("CdS", "Cs126Pb148Cd189S221Cl358", 1),
+        ("Ag2S", "Cs126Pb147Ag380S221Cl358", 2),
+        ("ZnS", "Cs126Pb147Zn190S221Cl358", 1),
+        ("CdS", "Cs126Pb147Cd190S221Cl358", 1),
     ],
 )
 def test_other_products(main_model: Model, product: str, formula: str, holes: int) -> None:
-    changed, report = exchange_cations(main_model, "sulfide", load(product))
+    # One set of holes alone has five too few that are 2.9 Å from the Pb that stay.
+    floors = HoleFloors(kept=2.9 if holes == 2 else 2.5)
+    changed, report = exchange_cations(main_model, "sulfide", load(product), floors=floors)
     assert (changed.formula, changed.charge) == (formula, 0)
     assert len(report.details["holes"].split(",")) == holes
     assert min(report.details["anions_around"]) >= 2
@@ -256,8 +260,13 @@ def test_holes_are_the_cation_sites_of_antifluorite() -> None:
 
 @pytest.mark.parametrize("fraction", [0.5, 0.75])
 def test_part_of_the_sulfide_from_its_surface(main_model: Model, fraction: float) -> None:
-    changed, report = exchange_cations(main_model, "sulfide", load("Cu2S"), fraction=fraction)
-    n = int(np.floor(189 * fraction + 0.5))
+    """Beside the Pb that stay Cu has no room at 2.9 Å: their holes share faces, at 2.57 Å."""
+    with pytest.raises(ImpossibleError, match=r"or allow a shorter contact to cations that stay"):
+        exchange_cations(main_model, "sulfide", load("Cu2S"), fraction=fraction)
+    changed, report = exchange_cations(
+        main_model, "sulfide", load("Cu2S"), fraction=fraction, floors=HoleFloors(kept=2.5)
+    )
+    n = int(np.floor(190 * fraction + 0.5))
     assert report.taken == {"Pb": n}
     assert (report.put, changed.charge) == ({"Cu": 2 * n}, 0)
 
@@ -275,7 +284,7 @@ def test_packings_are_told_apart() -> None:
         topotaxies(load("PbS"), load("CdS-wurtzite"))
 
 
-@pytest.mark.parametrize(("planes", "kept"), [(0, 0), (1, 12), (3, 40), (8, 113)])
+@pytest.mark.parametrize(("planes", "kept"), [(0, 0), (1, 13), (3, 37), (6, 80)])
 def test_kept_planes(main_model: Model, planes: int, kept: int) -> None:
     changed, _ = exchange_cations(main_model, "sulfide", load("Cu2S"), keep_planes=planes)
     assert ((changed.domain == 1) & (changed.numbers == 82)).sum() == kept
@@ -306,7 +315,7 @@ def test_deficit_leaves_a_stated_charge(main_model: Model) -> None:
     with pytest.raises(ImpossibleError, match=r"formal charge -38 e .* --compensate"):
         run_step(main_model, spec)
     allowed, report = exchange_cations(main_model, "sulfide", load("Cu2S"), deficit=0.2)
-    assert report.details["missing"] == 38  # 0.2 of 189 formula units
+    assert report.details["missing"] == 38  # 0.2 of 190 formula units
     assert report.charge == allowed.charge == -38
     paid = parse_step(
         TopotacticSpec,
@@ -317,7 +326,7 @@ def test_deficit_leaves_a_stated_charge(main_model: Model) -> None:
             "compensate": ["remove Cl in sulfide"],
         },
     )
-    assert run_step(main_model, paid).formula == "Cs126Pb148Cu340S221Cl320"
+    assert run_step(main_model, paid).formula == "Cs126Pb147Cu342S221Cl320"
 
 
 @pytest.mark.parametrize("rms", [0.2, 0.3])
@@ -332,7 +341,7 @@ def test_models_from_elsewhere(main_model: Model, rms: float) -> None:
     assert wrong <= min(10, len(bare.provenance["ambiguous"]))
     copper, report = exchange_cations(bare, "PbS", load("Cu2S"))
     assert copper.charge == 0
-    assert abs(report.details["kept"] - 68) <= 2
+    assert abs(report.details["kept"] - 67) <= 2
     sulfur = main_model.numbers == 16
     assert np.array_equal(copper.positions[copper.numbers == 16], places[sulfur])
     cu = copper.positions[copper.numbers == 29]
@@ -351,29 +360,44 @@ def test_strained_to_the_product_about_the_interface(main_model: Model) -> None:
 # Molecular cations
 
 
-@pytest.mark.parametrize(("name", "formula"), [("MA", "C126H756N126"), ("FA", "C126H630N252")])
-def test_every_cs_becomes_a_whole_molecule(main_model: Model, name: str, formula: str) -> None:
-    changed, report = replace_molecules(main_model, "perovskite", "Cs", name, seed=5)
-    assert changed.formula == f"{formula}Pb337S221Cl358"
-    assert (changed.charge, report.charge, report.put) == (0, 0, {name: 126})
+@pytest.mark.parametrize(
+    ("recipe", "name", "formula"),
+    [
+        ("cspbcl3-pbs", "MA", "C126H756N126Pb337S221Cl358"),
+        ("cspbcl3-cube-4", "FA", "C112H560N224Pb64Cl240"),
+    ],
+)
+def test_every_cs_becomes_a_whole_molecule(recipe: str, name: str, formula: str) -> None:
+    parent = list(history(recipe).values())[-1]
+    count = int((parent.numbers == 55).sum())
+    changed, report = replace_molecules(parent, "perovskite", "Cs", name, seed=5)
+    assert changed.formula == formula
+    assert (changed.charge, report.charge, report.put) == (0, 0, {name: count})
     molecule = read_molecule(name)
     groups = whole_molecules(changed, molecule)
-    assert groups.shape == (126, 8)
+    assert groups.shape == (count, 8)
     # Independent: bonds by ASE's covalent radii, and no contact of one with another.
     atoms = changed.to_ase()[groups.ravel()]
     i, j, r = neighbor_list("ijd", atoms, 2.4)
     other = i // 8 != j // 8
     assert (r[other] > 1.9).all()
-    internal = [neighbor_list("d", atoms[8 * k : 8 * k + 8], 3.0) for k in range(126)]
+    internal = [neighbor_list("d", atoms[8 * k : 8 * k + 8], 3.0) for k in range(count)]
     for a, b in pairwise(internal):
         assert np.sort(a) == pytest.approx(np.sort(b), abs=1e-6)
     rest = np.setdiff1d(np.arange(len(changed)), groups)
     assert cKDTree(changed.positions[rest]).query(atoms.positions)[0].min() > 2.0
     centres = changed.positions[groups].mean(axis=1)
-    cs = main_model.positions[main_model.numbers == 55]
-    assert cKDTree(centres).query(cs)[0].max() < 1e-6
+    cs = parent.positions[parent.numbers == 55]
+    off = cKDTree(centres).query(cs)[0]
+    # Cs in the kinks of the interface is hemmed in: there the molecule stands beside the site.
+    assert (off > 1e-6).sum() == report.details.get("beside_site", 0) <= 12
+    assert off.max() == pytest.approx(report.details.get("off_at_most", 0.0), abs=1e-3)
+    at_interface = np.abs(parent.domains[0].plane_index((-2, 1, 0), cs) + 1.5) < 0.1
+    assert at_interface[off > 1e-6].all()
     back, _ = replace_molecules(changed, "perovskite", name, "Cs")
-    assert same_atoms(back, main_model)
+    there = cKDTree(back.positions).query(parent.positions)[0]
+    assert (there > 1e-6).sum() == (off > 1e-6).sum()
+    assert back.formulas == parent.formulas
 
 
 def test_molecules_along_a_direction(main_model: Model) -> None:
@@ -454,9 +478,10 @@ def test_clear_errors(main_model: Model) -> None:
         )
 
 
-def test_no_room_for_a_molecule(main_model: Model) -> None:
-    tight = replace(main_model, positions=main_model.positions * 0.7)
-    with pytest.raises(ImpossibleError, match=r"No room for MA on \d+ sites"):
+def test_no_room_for_a_molecule() -> None:
+    cube = history("cspbcl3-cube-2")["balanced"]
+    tight = replace(cube, positions=cube.positions * 0.6)
+    with pytest.raises(ImpossibleError, match=r"No room for MA on \d+ of 20 sites"):
         replace_molecules(tight, "perovskite", "Cs", "MA")
 
 

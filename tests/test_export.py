@@ -70,7 +70,7 @@ def test_vesta_sites(vesta: VestaFile, main_model: Model, boxed: tuple[np.ndarra
     labels = [s[2] for s in sites]
     assert len(set(labels)) == len(labels)
     marked = {r: sum(x.endswith(f"_{r}") for x in labels) for r in ("shared", "ligand", "comp")}
-    assert marked == {"shared": 10, "ligand": 50, "comp": 42}
+    assert marked == {"shared": 10, "ligand": 82, "comp": 0}
 
 
 def test_vesta_colours_are_vestas_own(vesta: VestaFile, main_model: Model) -> None:
@@ -86,7 +86,7 @@ def test_vesta_colours_are_vestas_own(vesta: VestaFile, main_model: Model) -> No
         colours.setdefault((element, Role(role).label), set()).add(tuple(row[3:6]))
     assert all(len(c) == 1 for c in colours.values())
     of_cl = {role: next(iter(c)) for (e, role), c in colours.items() if e == "Cl"}
-    assert len(set(of_cl.values())) == 3
+    assert len(set(of_cl.values())) == 2
     assert colours["Pb", "shared"] != colours["Pb", "lattice"]
 
 
@@ -107,8 +107,10 @@ def test_vesta_bonds_join_first_neighbours_only(vesta: VestaFile, main_model: Mo
             axis=2,
         )
         count += (apart < bond["max_length"]).sum(axis=1)
-    assert count.min() >= 4
-    assert count.max() == 6
+    assert count.min() >= 3
+    # A Pb of the interface may reach one anion more, of the other crystal.
+    assert count.max() <= 7
+    assert (count == 7).sum() <= 4
 
 
 def test_vesta_plane_and_view(vesta: VestaFile, main_model: Model, boxed: object) -> None:

@@ -31,7 +31,11 @@ def _off_site(model: Model) -> np.ndarray:
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_ions_of_unrelaxed_models_stand_on_their_sites(recipe: str) -> None:
     model = _final(recipe)
-    assert _off_site(model).max() < 1e-6
+    # Settling moves ions at the interface, and nothing else does.
+    settled = {e.position for e in model.ledger if e.step == "settle"}
+    off = _off_site(model) >= 1e-6
+    assert {tuple(x) for x in model.positions[off].tolist()} <= settled
+    assert _off_site(model).max() <= 1.0
     # Only the PbS layer kept in Cu2S has no site of its domain's crystal.
     without = model.site < 0
     assert without.sum() == (

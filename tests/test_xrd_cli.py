@@ -312,20 +312,22 @@ def test_measured_pattern_outside_the_range(run: Run, model_file: Path) -> None:
 
 
 def test_the_tilt_of_the_paper(main_model: Model) -> None:
-    """Livakas et al. tilt by 7 degrees between these two zone axes."""
+    """Livakas et al. tilt by 7 degrees between these two zone axes; settled ions turn the frames
+    fitted to the atoms by 0.01 degrees."""
     pairs = {
         7.09: (("perovskite", (0, 1, 0)), ("sulfide", (0, 0, 1))),
         0.0: (("perovskite", (0, 0, 1)), ("sulfide", (1, -1, 0))),
     }
     for wanted, (first, second) in pairs.items():
         u, v = (feature(d, "direction", uvw) for d, uvw in (first, second))
-        assert angle_between(main_model, u, v).angle == pytest.approx(wanted, abs=0.01)
+        assert angle_between(main_model, u, v).angle == pytest.approx(wanted, abs=0.03)
     listed = [str(b.first) + " " + str(b.second) for b in parallels(main_model)]
     assert listed[0] == "perovskite (-2 1 0) sulfide (-4 -4 2)"
     assert "perovskite [0 1 0] sulfide [0 0 1]" in listed
 
 
-def test_angles_and_spacings_follow_the_atoms(main_model: Model) -> None:
+def test_angles_and_spacings_follow_the_atoms(main_stages: dict[str, Model]) -> None:
+    main_model = main_stages["balanced"]  # on its sites
     stretched = replace(main_model, positions=main_model.positions * 1.02)
     assert fitted_domain(stretched, 1).vectors == pytest.approx(
         1.02 * main_model.domains[1].vectors, abs=1e-6
@@ -337,7 +339,8 @@ def test_angles_and_spacings_follow_the_atoms(main_model: Model) -> None:
     assert ("sulfide", (1, 0, 0)) not in named
 
 
-def test_planes_down_a_zone_axis(main_model: Model) -> None:
+def test_planes_down_a_zone_axis(main_stages: dict[str, Model]) -> None:
+    main_model = main_stages["balanced"]  # on its sites
     found = zone(main_model, "perovskite", (0, 0, 1))
     assert found.tilts == (("sulfide", (1, -1, 0), pytest.approx(0.0, abs=1e-5)),)
     seen = {(p.domain, p.hkl): p for p in found.planes}

@@ -11,19 +11,36 @@ import numpy as np
 from hetbuild.analyse.composition import Composition, composition
 from hetbuild.analyse.continuity import Continuation, continuity
 from hetbuild.analyse.interface import MeasuredInterface, measure_interface
-from hetbuild.analyse.size import Size, sizes
 from hetbuild.arguments import expect
 from hetbuild.arrays import BoolArray
-from hetbuild.assemble.coherent import finite, strain_of
+from hetbuild.assemble.coherent import strain_of
 from hetbuild.crystal import lattice
 from hetbuild.elements import number
 from hetbuild.geometry.bonds import COUNTED
 from hetbuild.geometry.contacts import KINDS, Contact, closest_contacts, coordination
+from hetbuild.geometry.images import finite
 from hetbuild.geometry.point_group import point_group_symbol
 from hetbuild.model import Domain, Model, Role
 
 REPEATED = 14.0
 """Å beyond the cell to which a periodic model is repeated to be measured like a particle."""
+
+ON_SITE = 0.01
+"""Å within which an ion stands on its lattice site."""
+
+
+@dataclass(frozen=True, slots=True)
+class OffSite:
+    """Ions that do not stand on their lattice sites: settled, relaxed, or displaced otherwise."""
+
+    count: int
+    """Ions further than 0.01 Å from their site."""
+    total: int
+    """Ions whose site is known."""
+    rms: float
+    """Of those counted, Å."""
+    largest: float
+    """Å."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +73,10 @@ class Report:
     """Cations of one domain on sites of the other's cation sublattice."""
     cell: tuple[float, ...] | None = None
     """a, b, c in Å, alpha, beta, gamma in degrees of a periodic model."""
-    sizes: Mapping[str, Size] = field(default_factory=dict)
-    """How large each domain of a particle is."""
     strain: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     """Of each domain of a periodic model: xx, yy and xy in the plane, dimensionless."""
+    off_site: OffSite | None = None
+    """None where all ions stand on their sites, or none is known."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -100,9 +117,20 @@ def inspect(model: Model, *, cation: str = "Pb") -> Report:
         point_group=point_group_symbol(model) if model.cell is None else _space_group(model),
         continuity=_continuity(model, interface),
         cell=None if model.cell is None else lattice.parameters(model.cell),
-        sizes=sizes(model),
         strain={} if model.cell is None else {d.name: _in_plane(d) for d in model.domains},
+        off_site=off_site(model),
     )
+
+
+def off_site(model: Model) -> OffSite | None:
+    """How far ions stand off their lattice sites; None where none does, or no site is known."""
+    known = model.site >= 0
+    away = np.linalg.norm(model.positions - model.lattice_positions, axis=1)[known]
+    far = away[away > ON_SITE]
+    if not len(far):
+        return None
+    rms = float(np.sqrt((far**2).mean()))
+    return OffSite(len(far), int(known.sum()), rms, float(far.max()))
 
 
 def _continuity(model: Model, interface: MeasuredInterface | None) -> tuple[Continuation, ...]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from hetbuild.arrays import FloatArray, IntArray
+from hetbuild.arrays import FloatArray
 from hetbuild.assemble.join import (
     Orientation,
     Registry,
     Window,
     align,
     anchored,
+    check_contacts,
     interface_of,
     join,
     search_registry,
@@ -22,9 +23,10 @@ from hetbuild.assemble.slab import slab
 from hetbuild.crystal import lattice
 from hetbuild.crystal.lattice import Coincidence, Direction
 from hetbuild.errors import ImpossibleError, InputError
-from hetbuild.geometry.contacts import Floors, closest_contacts
+from hetbuild.geometry.contacts import Floors
 from hetbuild.geometry.electrostatics import REACH
-from hetbuild.model import DECIMALS, PER_ATOM, Domain, Model
+from hetbuild.geometry.images import images
+from hetbuild.model import DECIMALS, Domain, Model
 
 Strained = Literal["first", "second", "shared"]
 
@@ -106,16 +108,18 @@ def join_slabs(
     registry: Registry | None = None,
     window: Window | None = None,
     floors: Floors | None = None,
+    check: bool = True,
 ) -> Model:
     """The two slabs on one cell, the first above. strained: which of them gives way.
 
     vacuum: Å between the free faces; None: a superlattice, whose second contact is as close as the
     floors and the ionic score put it. registry: as for particles, searched where it is not given.
+    check: False leaves ions that collide to be merged and settled.
 
     Raises
     ------
     InputError, ImpossibleError
-        As `join.align` and `join.search_registry`.
+        As `join.align`, `join.search_registry` and `join.check_contacts`.
     """
     limit = floors or Floors()
     first, second = align(first, second, orientation)
@@ -126,79 +130,15 @@ def join_slabs(
     around = images(first, target, REACH + 8.0)
     if registry is None:
         registry = search_registry(around, second, window or Window(), limit)
-    # The images collide where the cell alone would not: joining them checks the contacts.
-    join(around, second, orientation, registry, floors=limit)
-    model = join(first, second, orientation, registry, floors=limit)
+    model = join(first, second, orientation, registry)
     ends = (first.domains[0], second.domains[0])
     described = interface_of(*ends, orientation, registry)
     model = replace(model, interface=replace(described, along=cell[0], across=cell[1]))
     height = _height(first, second.moved(np.eye(3), registry.vector), target, vacuum, limit)
     model = _in_cell(model, np.vstack([target, [0.0, 0.0, height]]), vacuum is None)
-    _check_images(model, limit)
+    if check:
+        check_contacts(model, limit)
     return model
-
-
-def _check_images(model: Model, floors: Floors) -> None:
-    """No ion of one domain closer to the other domain, or an image of it, than the floors."""
-    around = finite(model, 6.0)
-    first, second = model.domain == 0, around.domain == 1
-    contacts = closest_contacts(
-        model.positions[first],
-        model.charges[first],
-        around.positions[second],
-        around.charges[second],
-    )
-    bad = [c for c in contacts if c.distance < floors.by_kind[c.kind] - 1e-3]
-    if bad:
-        listing = ", ".join(f"{c.kind} {c.distance:.2f} Å" for c in bad)
-        raise ImpossibleError(
-            f"In this cell the slabs collide: {listing}. Use a wider gap, or let the registry be "
-            "searched."
-        )
-
-
-def images(model: Model, vectors: FloatArray, reach: float) -> Model:
-    """The model and its images up to `reach` Å beyond the cell, itself first, as a finite one.
-
-    vectors: the two or three in Å that it repeats along, shape (2, 3) or (3, 3).
-    """
-    inverse = np.linalg.pinv(vectors)
-    most = [int(np.ceil(reach * np.linalg.norm(column))) for column in inverse.T]
-    axes = [np.arange(-n, n + 1) for n in most]
-    steps = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(vectors))
-    shifts = steps[np.argsort(np.abs(steps).sum(axis=1), kind="stable")] @ vectors
-
-    def tiled(values: Any) -> Any:
-        return np.tile(values, (len(shifts),) + (1,) * (values.ndim - 1))
-
-    repeated = {name: tiled(getattr(model, name)) for name in PER_ATOM}
-    repeated["positions"] = (shifts[:, None] + model.positions).reshape(-1, 3)
-    repeated["site"], repeated["site_cell"] = _image_sites(model, shifts)
-    return replace(
-        model,
-        **repeated,
-        cell=None,
-        periodic=(False, False, False),
-    )
-
-
-def _image_sites(model: Model, shifts: FloatArray) -> tuple[IntArray, IntArray]:
-    """Site and cell of each atom of each image: that of the original, shifted with it."""
-    sites, cells = np.tile(model.site, (len(shifts), 1)), np.tile(model.site_cell, (len(shifts), 1))
-    cells = cells.reshape(len(shifts), -1, 3)
-    for i, domain in enumerate(model.domains):
-        mine = np.flatnonzero((model.domain == i) & (model.site >= 0))
-        ideal = domain.site_positions(model.site[mine], model.site_cell[mine])
-        for k, shift in enumerate(shifts):
-            sites[k, mine], cells[k, mine], _ = domain.nearest_sites(ideal + shift)
-    return sites.reshape(-1), cells.reshape(-1, 3)
-
-
-def finite(model: Model, reach: float) -> Model:
-    """A particle as it is; of a periodic model a piece that goes `reach` Å beyond the cell."""
-    if model.cell is None:
-        return model
-    return images(model, model.cell[list(model.periodic)], reach)
 
 
 def strain_of(domain: Domain) -> FloatArray:

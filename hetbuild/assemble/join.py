@@ -14,12 +14,16 @@ from hetbuild.crystal.lattice import Coincidence, Direction, plane_label
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.contacts import Floors, closest_contacts
 from hetbuild.geometry.electrostatics import REACH, contact_energy
+from hetbuild.geometry.images import finite
 from hetbuild.model import DECIMALS, Domain, Interface, Model, Role
 
 COARSE = 0.2
 """Å, spacing of the grid on which registry is searched."""
 FINE = 0.05
 """Å, to which the best point of the grid is refined."""
+
+ROUNDED = 1e-3
+"""Å by which a contact may miss its floor: cells and positions are rounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +143,14 @@ def join(
     orientation: Orientation,
     registry: Registry,
     *,
-    floors: Floors,
+    floors: Floors | None = None,
     shared_with: str | None = None,
 ) -> Model:
     """One model of two aligned, anchored particles; the second displaced by `registry`.
 
     shared_with: name of the domain that owns the shared layer, the cations of the plane through the
-    anchor. Joining with an empty particle gives the other one.
+    anchor. Joining with an empty particle gives the other one. floors: refuse a model whose domains
+    collide; without them ions may, for `merge` and `settle` to resolve.
 
     Raises
     ------
@@ -168,9 +173,7 @@ def join(
         expect(model, Model, "What is joined", "Build one, or read it with read_model.")
     expect(registry, Registry, "The registry")
     placed = second.moved(np.eye(3), registry.vector)
-    if len(first) and len(second):
-        _check_contacts(first, placed, floors, registry)
-    merged = Model(
+    joined = Model(
         numbers=np.concatenate([first.numbers, placed.numbers]),
         positions=np.round(np.concatenate([first.positions, placed.positions]), DECIMALS),
         charges=np.concatenate([first.charges, placed.charges]),
@@ -182,7 +185,9 @@ def join(
         interface=interface_of(first.domains[0], placed.domains[0], orientation, registry),
         ledger=first.ledger + placed.ledger,
     )
-    return merged if shared_with is None else _mark_shared(merged, shared_with)
+    if floors is not None:
+        check_contacts(joined, floors)
+    return joined if shared_with is None else _mark_shared(joined, shared_with)
 
 
 def interface_of(
@@ -395,15 +400,30 @@ def _inside(registry: Registry, window: Window) -> bool:
     )
 
 
-def _check_contacts(first: Model, second: Model, floors: Floors, registry: Registry) -> None:
-    contacts = closest_contacts(first.positions, first.charges, second.positions, second.charges)
-    bad = [c for c in contacts if c.distance < floors.by_kind[c.kind] - 1e-6]
-    if bad:
+def check_contacts(model: Model, floors: Floors) -> None:
+    """Refuse a joined model whose domains collide, over the images of a periodic one.
+
+    Raises
+    ------
+    ImpossibleError
+        Ions of two domains are closer than `floors`.
+    """
+    around = finite(model, 6.0)
+    first, second = model.domain == 0, around.domain == 1
+    contacts = closest_contacts(
+        model.positions[first],
+        model.charges[first],
+        around.positions[second],
+        around.charges[second],
+    )
+    bad = [c for c in contacts if c.distance < floors.by_kind[c.kind] - ROUNDED]
+    if bad and model.interface is not None:
         listing = ", ".join(f"{c.kind} {c.distance:.2f} Å" for c in bad)
+        along, across = model.interface.shift
         raise ImpossibleError(
-            f"At shift {registry.along:g}/{registry.across:g} Å and gap {registry.gap:g} Å the "
-            f"domains collide: {listing} (limits {_limits(floors)}). Use a wider gap, another "
-            "shift, or let the registry be searched."
+            f"At shift {along:g}/{across:g} Å and gap {model.interface.gap:g} Å the domains "
+            f"collide: {listing} (limits {_limits(floors)}). Use a wider gap or another shift, let "
+            "the registry be searched, or merge and settle the interface (join.merge, join.settle)."
         )
 
 

@@ -194,12 +194,13 @@ def vacancies(model: Model, domain: int, move: Move, floors: Floors) -> FloatArr
     d, bonds = model.domains[domain], model.domains[domain].crystal.bonds
     sign = np.sign(_charge(model, move))
     partners = _bond_partners(model, domain, move)
+    places_of = model.lattice_positions
     site = _site_of(model, domain, partners)
     found = []
     for s in np.unique(site):
         from_here = (bonds.site == s) & (np.sign(d.crystal.charges[bonds.partner]) == sign)
         steps = bonds.vector[from_here] @ d.vectors
-        found.append((model.positions[partners[site == s]][:, None] + steps).reshape(-1, 3))
+        found.append((places_of[partners[site == s]][:, None] + steps).reshape(-1, 3))
     if not found:
         return np.empty((0, 3))
     places = _distinct(np.concatenate(found))
@@ -331,13 +332,10 @@ def _bond_partners(model: Model, domain: int, move: Move) -> IntArray:
 
 
 def _site_of(model: Model, domain: int, atoms: IntArray) -> IntArray:
-    """Index of the crystal site each atom stands on, shape (A,)."""
-    from scipy.spatial import cKDTree
-
-    d = model.domains[domain]
-    wrapped = np.round(d.fractional(model.positions[atoms]), 6) % 1.0
-    tree = cKDTree(np.round(d.sites, 6) % 1.0, boxsize=1.0)
-    return np.asarray(tree.query(wrapped)[1])
+    """Index of the crystal site each atom stands on, the nearest where none is known; (A,)."""
+    known = model.site[atoms].astype(np.int64)
+    nearest = model.domains[domain].nearest_sites(model.positions[atoms])[0]
+    return np.asarray(np.where(known >= 0, known, nearest))
 
 
 def _distinct(positions: FloatArray) -> FloatArray:

@@ -23,13 +23,13 @@ def report_lines(
     lines += ["", f"{'formula':14s} {report.formula}", f"{'charge':14s} {report.charge:+d} e"]
     lines += [f"{name:14s} {text}" for name, text in report.formulas.items()]
     lines += list(_compositions(report))
-    for name, size in report.sizes.items():
-        across = " x ".join(f"{x:.2f}" for x in size.across)
-        lines.append(
-            f"{'size':14s} {name} {across} nm across (1 0 0), (0 1 0), (0 0 1); "
-            f"longest {size.longest:.2f} nm"
-        )
     lines += [f"{'roles':14s} " + ", ".join(f"{n} {role}" for role, n in report.roles.items())]
+    if report.off_site is not None:
+        off = report.off_site
+        lines.append(
+            f"{'off site':14s} {off.count} of {off.total} ions off their lattice sites: "
+            f"{off.rms:.2f} Å rms, {off.largest:.2f} Å at most"
+        )
     where = "across" if len(report.formulas) > 1 else "inside"
     for contact in report.contacts:
         lines.append(f"{'contact':14s} {contact.kind} {contact.distance:.3f} Å {where}")
@@ -115,7 +115,12 @@ def _exchanged(done: Mapping[str, Any], verbose: bool) -> Iterator[str]:
     strain = " ".join(f"{100 * s:+.2f}" for s in done["strain"])
     yield f"{'strain':14s} {strain} % of {done['product']} in the lattice it has here"
     details = done["details"]
-    if not details:
+    if "beside_site" in details:
+        yield (
+            f"{'off site':14s} {details['beside_site']} molecules stand beside their site, at most "
+            f"{details['off_at_most']:.2f} Å: the interface leaves no room on it"
+        )
+    if "anions_around" not in details:
         return
     around = sorted(details["anions_around"].items(), key=lambda kn: -int(kn[0]))
     yield f"{'holes':14s} {details['holes']} from an anion; {details['kept']} cations kept"

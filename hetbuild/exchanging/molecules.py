@@ -38,6 +38,14 @@ HEAVY_FLOORS: Mapping[str, float] = {"anion": 2.9, "cation": 3.0, "H": 2.4, "hea
 """Å a C or N keeps from others."""
 
 
+OFF_SITE = 2.0
+"""Å that a molecule may stand off its site where no orientation on it has room: a cation hemmed in
+at an interface, which a molecule would push out."""
+
+OFF_SITE_TRIES = 64
+"""Such places tried, in units of the orientations tried on a site."""
+
+
 @dataclass(frozen=True, eq=False)
 class Molecule:
     """A rigid ion about its centre, the mean of its atoms."""
@@ -119,7 +127,8 @@ def replace_molecules(
 
     Molecules stand with the mean of their atoms on the site, turned at random by the seed, or with
     their long axis along a lattice direction [uvw] of the domain, leaning where there is no room.
-    Of the orientations tried the first that keeps the contact floors is taken. fraction: as for
+    Of the orientations tried the first that keeps the contact floors is taken; where none does, the
+    molecule stands beside its site, at most 2 Å off, which the report counts. fraction: as for
     single ions.
 
     Raises
@@ -142,10 +151,12 @@ def replace_molecules(
     rest = np.ones(len(model), dtype=bool)
     rest[groups.ravel()] = False
     left = model.where(rest)
+    details: dict[str, float] = {}
     if is_molecule(new):
         molecule = read_molecule(new)
         places = _placed(left, index, sites, molecule, seed, along)
         changed = _with_groups(left, index, molecule.numbers, molecule.charges, places, role)
+        details = _off_site(places, sites)
     else:
         charge = model.domains[index].crystal.charge_of(new)
         ion = (np.array([number(new)]), np.array([charge]))
@@ -160,7 +171,17 @@ def replace_molecules(
         put={new: len(sites)},
         charge=changed.charge - model.charge,
         strain=principal_strains(model.domains[index], crystal),
+        details=details,
     )
+
+
+def _off_site(places: FloatArray, sites: FloatArray) -> dict[str, float]:
+    """How many molecules stand beside their site, and how far off in Å at most; none: empty."""
+    off = np.linalg.norm(places.mean(axis=1) - sites, axis=1)
+    beside = off > 1e-6
+    if not beside.any():
+        return {}
+    return {"beside_site": int(beside.sum()), "off_at_most": round(float(off.max()), 3)}
 
 
 def _groups(model: Model, index: int, ion: str) -> IntArray:
@@ -206,9 +227,12 @@ def _placed(
     turns = _turns(len(sites), axis, seed)
     trial = np.einsum("skij,nj->skni", turns, molecule.positions) + sites[:, None, None]
     allowed = _clear(model, trial, molecule)
+    for site in np.flatnonzero(~allowed.any(axis=1)):
+        beside = _beside(model, sites[site], molecule, (axis, seed + int(site)))
+        trial[site, : len(beside)], allowed[site, : len(beside)] = beside, True
     if not allowed.any(axis=1).all():
         worst = sites[~allowed.any(axis=1)][0]
-        raise ImpossibleError(_no_room(molecule, worst, int((~allowed.any(axis=1)).sum())))
+        raise ImpossibleError(_no_room(molecule, worst, np.asarray(~allowed.any(axis=1))))
     rows = np.arange(len(sites))
     for _ in range(TURNS):
         turn = allowed.argmax(axis=1)
@@ -220,15 +244,33 @@ def _placed(
         if not allowed.any(axis=1).all():
             break
     worst = sites[clash][0]
-    raise ImpossibleError(_no_room(molecule, worst, int(clash.sum())))
+    raise ImpossibleError(_no_room(molecule, worst, np.asarray(clash)))
 
 
-def _no_room(molecule: Molecule, site: FloatArray, count: int) -> str:
+def _beside(
+    model: Model, site: FloatArray, molecule: Molecule, how: tuple[FloatArray | None, int]
+) -> FloatArray:
+    """Up to TURNS ways to stand clear off a site that is hemmed in, nearest first; (T, n, 3), Å.
+
+    how: lattice direction in Å that the molecule points along, or None; seed.
+    """
+    axis, seed = how
+    turns = np.concatenate(_turns(OFF_SITE_TRIES, axis, seed))
+    away = np.random.default_rng(seed).normal(size=(len(turns), 3))
+    away /= np.linalg.norm(away, axis=1, keepdims=True)
+    length = np.linspace(0.0, OFF_SITE, len(turns))[:, None]
+    trial = np.einsum("kij,nj->kni", turns, molecule.positions) + (site + length * away)[:, None]
+    return np.asarray(trial[_clear(model, trial[None], molecule)[0]][:TURNS])
+
+
+def _no_room(molecule: Molecule, site: FloatArray, full: BoolArray) -> str:
     x, y, z = site
+    count = int(full.sum())
     return (
-        f"No room for {molecule.name} on {count} sites, the first at {x:.2f} {y:.2f} {z:.2f} Å: "
-        f"all {TURNS} orientations come too close to others. Try another seed or a smaller "
-        "fraction."
+        f"No room for {molecule.name} on {count} of {len(full)} sites, the first at "
+        f"{x:.2f} {y:.2f} {z:.2f} Å: all {TURNS} orientations come too close to others. Try "
+        "another seed, or a smaller fraction from the surface, which leaves the ions that the "
+        "interface hems in."
     )
 
 

@@ -195,7 +195,8 @@ def kept_layer(
 ) -> BoolArray:
     """Which cations lie in the layer next to the interface, shape (A,).
 
-    Planes are counted from the outermost one at the interface, thickness from the same plane.
+    Planes are counted from the outermost one at the interface, thickness from the same plane, both
+    by the lattice sites of the cations: in a relaxed model the same ones stay as in the ideal one.
 
     Raises
     ------
@@ -215,7 +216,7 @@ def kept_layer(
         limit = thickness / _spacing(domain, hkl) + 1e-6
     else:
         limit = (KEPT_PLANES if planes is None else planes) - 0.5
-    height = domain.plane_index(hkl, model.positions[atoms]) * (1 if index == 1 else -1)
+    height = domain.plane_index(hkl, model.lattice_positions[atoms]) * (1 if index == 1 else -1)
     return np.array(height > _outermost(height) - limit, dtype=np.bool_)
 
 

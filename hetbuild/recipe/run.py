@@ -21,10 +21,12 @@ from hetbuild.assemble.join import (
     Window,
     align,
     anchored,
+    check_contacts,
     join,
     search_registry,
 )
-from hetbuild.assemble.size import Shape, scaled, size_of
+from hetbuild.assemble.merge import merge
+from hetbuild.assemble.settle import settle
 from hetbuild.balancing.balance import Target, balance
 from hetbuild.balancing.candidates import loose_rules, trim
 from hetbuild.crystal.crystal import Crystal, read_crystal
@@ -107,9 +109,8 @@ def stages(recipe: Recipe, *, progress: Progress = None) -> Iterator[Stage]:
 
 def _particle_stages(recipe: Recipe, beside: Path, progress: Progress) -> Iterator[Stage]:
     parts: list[Model] = []
-    factor = _growth(recipe, beside)
     for name, spec in recipe.domains.items():
-        model = _carved(name, spec, beside, factor)
+        model = _carved(name, spec, beside)
         yield f"{name}-carved", model
         verbs: list[tuple[str, Callable[[Model, DomainSpec], Model]]] = [
             ("cut", _cut),
@@ -126,8 +127,16 @@ def _particle_stages(recipe: Recipe, beside: Path, progress: Progress) -> Iterat
     if recipe.join is not None:
         model = _joined(recipe, recipe.join, parts[0], parts[1])
         yield "joined", model
+        if recipe.join.merge is not None:
+            model = merge(model, recipe.join.merge)
+            yield "merged", model
+        if recipe.join.settle is None:
+            check_contacts(model, recipe.join.floors)
     model = _finished(recipe, model, progress)
     yield "balanced" if recipe.balance else "finished", model
+    if recipe.join is not None and recipe.join.settle is not None:
+        model = settle(model, recipe.join.settle)
+        yield "settled", model
 
 
 def provenance(recipe: Recipe, model: Model) -> dict[str, Any]:
@@ -143,39 +152,22 @@ def provenance(recipe: Recipe, model: Model) -> dict[str, Any]:
     }
 
 
-def _growth(recipe: Recipe, beside: Path | None) -> float | None:
-    """By what factor the size of the recipe enlarges its first domain; None: it states none.
-
-    It is the factor that the domain's planes reach, so that the others keep their proportion.
-    """
-    if recipe.size is None:
-        return None
-    crystal, shape = _shape(next(iter(recipe.domains.values())), beside)
-    return size_of(crystal, scaled(crystal, shape, recipe.size)) / size_of(crystal, shape)
-
-
-def _carved(name: str, spec: DomainSpec, beside: Path | None, factor: float | None) -> Model:
-    crystal, shape = _shape(spec, beside)
-    size = spec.size
-    if size is None and factor is not None:
-        size = factor * size_of(crystal, shape)
-    if size is not None:
-        shape = scaled(crystal, shape, size)
-    return carve(
-        crystal, shape.facets, centre=shape.centre, site=shape.site, radius=shape.radius, name=name
-    )
-
-
-def _shape(spec: DomainSpec, beside: Path | None) -> tuple[Crystal, Shape]:
-    """The crystal of a domain and what it is carved by, at the size its facets state."""
-    crystal = read_crystal(find_structure(spec.crystal, beside), charges=spec.charges)
+def _carved(name: str, spec: DomainSpec, beside: Path | None) -> Model:
+    path = find_structure(spec.crystal, beside)
+    crystal = read_crystal(path, charges=spec.charges)
     centre = spec.centre.offset
     if spec.centre.point is not None:
         datum = crystal.fractional[crystal.datum(None)]
         x, y, z = (float(a - b) for a, b in zip(spec.centre.point, datum, strict=True))
         centre = (x, y, z)
-    facets = tuple(_facet(f, crystal) for f in spec.facets)
-    return crystal, Shape(facets, spec.radius, tuple(centre), spec.centre.site)
+    return carve(
+        crystal,
+        [_facet(f, crystal) for f in spec.facets],
+        centre=centre,
+        site=spec.centre.site,
+        radius=spec.radius,
+        name=name,
+    )
 
 
 def _periodic_stages(
@@ -204,8 +196,18 @@ def _periodic_stages(
         registry=_given_registry(spec.registry),
         window=_window(spec.registry),
         floors=spec.floors,
+        check=spec.merge is None and spec.settle is None,
     )
-    yield "joined", replace(model, provenance=provenance(recipe, model))
+    model = replace(model, provenance=provenance(recipe, model))
+    yield "joined", model
+    if spec.merge is not None:
+        model = merge(model, spec.merge)
+        yield "merged", model
+    if spec.settle is not None:
+        model = settle(model, spec.settle)
+        yield "settled", model
+    elif spec.merge is not None:
+        check_contacts(model, spec.floors)
 
 
 def _frame(name: str, spec: DomainSpec, beside: Path | None) -> Domain:
@@ -255,7 +257,7 @@ def _joined(recipe: Recipe, spec: JoinSpec, first: Model, second: Model) -> Mode
     first, second = anchored(first, second, (spec.anchor[names[0]], spec.anchor[names[1]]))
     floors = spec.floors
     registry = _registry(spec, first, second, floors)
-    return join(first, second, orientation, registry, floors=floors, shared_with=spec.shared)
+    return join(first, second, orientation, registry, shared_with=spec.shared)
 
 
 def _registry(spec: JoinSpec, first: Model, second: Model, floors: Floors) -> Registry:
@@ -279,10 +281,7 @@ def _finished(recipe: Recipe, model: Model, progress: Progress) -> Model:
         target = Target(
             charge=spec.target.charge or 0,
             formula=parse_formula(spec.target.formula) if spec.target.formula else None,
-            domains={
-                n: f if isinstance(f, int) else parse_formula(f)
-                for n, f in spec.target.domains.items()
-            },
+            domains={n: parse_formula(f) for n, f in spec.target.domains.items()},
         )
         model = balance(
             model,

@@ -7,6 +7,7 @@ charges in e, plane distances in units of d(hkl).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,32 +17,30 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
-    ValidationError,
     WrapValidator,
     model_validator,
 )
 
-from hetbuild.assemble.size import parse_size
+from hetbuild.arrays import Plane
+from hetbuild.assemble.merge import Merging
+from hetbuild.assemble.settle import Settling
 from hetbuild.balancing.candidates import ADDED_FLOORS, Move
 from hetbuild.elements import parse_formula
 from hetbuild.errors import HetbuildError, InputError, nearest
 from hetbuild.formats.cp2k import Cp2kOptions
 from hetbuild.geometry.contacts import Floors
-from hetbuild.names import PATTERN, check_name, shown
-from hetbuild.numerals import LARGEST_INDEX, MOST_CHARGE, limited, parse_number
+from hetbuild.names import PATTERN, check_name
 from hetbuild.selection.language import parse_selection
 from hetbuild.selection.order import parse_order
 
 
 def _number(value: object) -> object:
     """Numbers may be written as fractions, "1/8"."""
-    try:
-        if isinstance(value, str):
-            return parse_number(value)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return limited(value)
-    except ValueError as error:
-        raise ValueError(f"{shown(value)} is {error}; write 0.125 or '1/8'") from None
+    if isinstance(value, str):
+        try:
+            return float(Fraction(value))
+        except (ValueError, ZeroDivisionError):
+            raise ValueError(f"{value!r} is no number; write 0.125 or '1/8'") from None
     return value
 
 
@@ -65,9 +64,8 @@ def _as_fault(parse: Callable[[str], object], value: str) -> None:
         raise ValueError(str(error)) from None
 
 
-def _formula(value: object) -> object:
-    if isinstance(value, str):
-        _as_fault(parse_formula, value)
+def _formula(value: str) -> str:
+    _as_fault(parse_formula, value)
     return value
 
 
@@ -90,10 +88,6 @@ VACUUM = 10.0
 """Å around a particle in its box, unless the recipe says otherwise."""
 
 Number = Annotated[float, BeforeValidator(_number, json_schema_input_type=float | str)]
-Miller = Annotated[int, Field(ge=-LARGEST_INDEX, le=LARGEST_INDEX)]
-Plane = tuple[Miller, Miller, Miller]
-Charge = Annotated[int, Field(ge=-MOST_CHARGE, le=MOST_CHARGE)]
-Count = Annotated[int, Field(ge=0, le=1_000_000)]
 Vector = tuple[Number, Number, Number]
 Name = Annotated[str, BeforeValidator(_name), Field(json_schema_extra={"pattern": PATTERN})]
 Line = Annotated[str, BeforeValidator(_line)]
@@ -122,7 +116,7 @@ def _strict(engine: type) -> None:
     )
 
 
-for _engine in (Floors, Move, Cp2kOptions):
+for _engine in (Floors, Merging, Settling, Move, Cp2kOptions):
     _strict(_engine)
 
 
@@ -134,29 +128,31 @@ def _move(value: object, read: Callable[[object], Move]) -> Move:
         raise ValueError(str(error)) from None
 
 
-MoveText = Annotated[Move, WrapValidator(_move, json_schema_input_type=Move | str)]
+def _merge(value: object, read: Callable[[object], Merging | None]) -> Merging | None:
+    """`merge = "sulfide"` for { keep = "sulfide" }."""
+    try:
+        return Merging(value) if isinstance(value, str) else read(value)
+    except HetbuildError as error:
+        raise ValueError(str(error)) from None
 
 
-def _formula_or_charge(value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError('give a formula, as "Cs175Pb125Cl425", or a whole charge in e')
-    return _formula(value)
+def _settle(value: object, read: Callable[[object], Settling | None]) -> Settling | None:
+    """`settle = true` for the defaults, `settle = false` to switch it off."""
+    if isinstance(value, bool):
+        return Settling() if value else None
+    try:
+        return read(value)
+    except HetbuildError as error:
+        raise ValueError(str(error)) from None
 
 
-def _size(value: object) -> object:
-    """Å of "8 nm" or "80 Å"."""
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
-        try:
-            return parse_size(value)
-        except HetbuildError as error:
-            raise ValueError(str(error)) from None
-    return value
-
-
-FormulaOrCharge = Annotated[
-    str | int, BeforeValidator(_formula_or_charge, json_schema_input_type=str | int)
+MergeText = Annotated[
+    Merging | None, WrapValidator(_merge, json_schema_input_type=Merging | str | None)
 ]
-SizeText = Annotated[float, BeforeValidator(_size, json_schema_input_type=float | str)]
+SettleSwitch = Annotated[
+    Settling | None, WrapValidator(_settle, json_schema_input_type=Settling | bool | None)
+]
+MoveText = Annotated[Move, WrapValidator(_move, json_schema_input_type=Move | str)]
 
 
 class Centre(_Spec):
@@ -223,7 +219,7 @@ class CutSpec(_Spec):
 class TrimSpec(_Spec):
     """Removal of loose ions, after the cut or before it."""
 
-    fewer_than: Count | None = None
+    fewer_than: int | None = None
     """Ions with fewer neighbours of opposite charge go, repeatedly."""
     elements: tuple[str, ...] = ()
     """Only these; default: all."""
@@ -259,17 +255,13 @@ class DomainSpec(_Spec):
 
     crystal: str
     """Name of a shipped structure, or a CIF file (relative to the recipe)."""
-    charges: Mapping[str, Charge] = Field(default_factory=dict)
+    charges: Mapping[str, int] = Field(default_factory=dict)
     """Formal charges in e by element where they differ from those in the CIF or from the usual
     ones, of ligands and dopants too."""
     centre: Centre = Centre()
     facets: tuple[FacetSpec, ...] = ()
     radius: Number | None = None
     """Radius of a sphere in Å, alone or together with facets."""
-    size: SizeText | None = None
-    """Size to bring the particle to before it is cut, as "8 nm" or "80 Å": its extent across the
-    first of its facets, or the diameter of a sphere. Facets move in whole planes to the nearest
-    size they reach; terminations, ligands, centre and cut stay."""
     cut: CutSpec | None = None
     trim: TrimSpec | None = None
     slab: SlabSpec | None = None
@@ -277,8 +269,8 @@ class DomainSpec(_Spec):
 
     @model_validator(mode="after")
     def _slab_alone(self) -> DomainSpec:
-        if self.slab and (self.facets or self.radius or self.size or self.cut or self.trim):
-            raise ValueError("a slab takes no facets, radius, size, cut or trim")
+        if self.slab and (self.facets or self.radius or self.cut or self.trim):
+            raise ValueError("a slab takes no facets, radius, cut or trim")
         return self
 
 
@@ -325,18 +317,23 @@ class JoinSpec(_Spec):
     """Domain that owns the shared cation layer, the plane through the anchor."""
     registry: RegistrySpec = RegistrySpec()
     floors: Floors = Floors()
+    merge: MergeText = None
+    """The domain whose ion stays where both lattices have one of the same sign: a name, or
+    { keep = "sulfide", within = 1.5 }. Left out: nothing is merged."""
+    settle: SettleSwitch = None
+    """Settle the interface after balancing: true, or its options. Left out or false: ions stay on
+    their sites, and a join whose ions collide is refused."""
     periodic: PeriodicSpec | None = None
     """Join slabs on a coincidence cell."""
 
 
 class TargetSpec(_Spec):
-    """What balancing reaches: a charge, a formula, or a formula or charge per domain."""
+    """What balancing reaches: a charge, a formula, or a formula per domain."""
 
-    charge: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] | None = None
+    charge: int | None = None
     """e."""
     formula: FormulaText | None = None
-    domains: Mapping[str, FormulaOrCharge] = Field(default_factory=dict)
-    """Formula, or formal charge in e, of each domain."""
+    domains: Mapping[str, FormulaText] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _at_most_one(self) -> TargetSpec:
@@ -360,13 +357,13 @@ class BalanceSpec(_Spec):
 class _StepSpec(_Spec):
     domain: str
     """Name of the domain it acts on."""
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    seed: int = Field(default=0, ge=0)
     """Of every random choice."""
     compensate: tuple[MoveText, ...] = ()
     """Moves that may restore neutrality, as "remove Cl in sulfide"."""
     allow_charge: bool = False
     """Accept a model that is not neutral."""
-    charges: Mapping[str, Charge] = Field(default_factory=dict)
+    charges: Mapping[str, int] = Field(default_factory=dict)
     """Formal charges in e of ions that come in, by element, where they are not the usual ones."""
 
 
@@ -408,7 +405,7 @@ class TopotacticSpec(_ExchangeSpec):
     """Crystal whose cation sites are the holes: a shipped name or a CIF file."""
     order: OrderText = "outermost first"
     """Which ions go first where a part is exchanged."""
-    keep_planes: Count | None = None
+    keep_planes: int | None = Field(default=None, ge=0)
     """Cation planes that stay next to the interface; default 5."""
     keep_thickness: Number | None = None
     """The same in Å."""
@@ -440,7 +437,7 @@ class ChangeSpec(_StepSpec):
     """Element, or cation, anion, halide, chalcogen where the domain has one of that kind."""
     to: str = ""
     """swap: the element that comes in."""
-    count: Count | None = None
+    count: int | None = Field(default=None, ge=0)
     """How many."""
     fraction: Number | None = Field(default=None, ge=0.0, le=1.0)
     """The same as a part of the places that are eligible, 0 to 1."""
@@ -487,7 +484,6 @@ REPLACES: Mapping[str, frozenset[str]] = {
     "point": frozenset(["site", "offset"]),
     "site": frozenset(["point"]),
     "offset": frozenset(["point"]),
-    "size": frozenset(["composition"]),
 }
 """Keys of one table that a key excludes: set in a recipe, it replaces those of the extended one."""
 
@@ -512,8 +508,6 @@ class Recipe(_Spec):
     balance: BalanceSpec | None = None
     steps: tuple[StepSpec, ...] = ()
     """What is done to the balanced model, in order."""
-    size: SizeText | None = None
-    """Size of the first domain, as "8 nm"; the others grow by the same factor. See domains.size."""
     composition: FormulaText | None = None
     """Formula the finished model must have; a build that misses it exits with 3."""
     output: OutputSpec = OutputSpec()
@@ -540,41 +534,10 @@ class Recipe(_Spec):
         named = [] if self.balance is None else [m.domain for m in self.balance.moves]
         named += [] if self.balance is None else list(self.balance.target.domains)
         named += [s.domain for s in self.steps]
-        sized = [n for n, d in self.domains.items() if d.size] if self.size is None else names
-        target = self.balance.target if self.balance else None
-        if sized and target and (target.formula or any(map(_is_text, target.domains.values()))):
-            raise ValueError(
-                "the formulas of balance.target hold for one size only: with size, say "
-                "balance.target = { charge = 0 }"
-            )
-        if self.size and any(d.slab for d in self.domains.values()):
-            raise ValueError("slabs have no size: change slab.first and slab.last")
         for name in named:
             if name not in names:
                 raise ValueError(f"unknown domain {name!r}; {nearest(name, names)}")
         return self
-
-    def with_size(self, text: str) -> Recipe:
-        """The recipe at another size: "6 nm" of the first domain, or "sulfide=6 nm" of one.
-
-        The composition it states, which belongs to its own size, is no longer asked for.
-        """
-        name, sign, size = text.rpartition("=")
-        if not sign:
-            return self._again({"size": size, "composition": None})
-        if name not in self.domains:
-            raise InputError(f"--size {text!r}: {nearest(name, self.domains)}")
-        own = self.domains[name].model_copy(update={"size": parse_size(size)})
-        return self._again({"domains": {**self.domains, name: own}, "composition": None})
-
-    def _again(self, update: Mapping[str, object]) -> Recipe:
-        """A changed copy, validated, that knows the same folder."""
-        fields = {k: getattr(self, k) for k in type(self).model_fields} | dict(update)
-        try:
-            return Recipe.model_validate(fields).kept_in(self.folder)
-        except ValidationError as error:
-            faults = "; ".join(e["msg"].removeprefix("Value error, ") for e in error.errors())
-            raise InputError(f"Not possible: {faults}.") from None
 
     def with_charges(self, charges: Mapping[str, int]) -> Recipe:
         """The recipe with formal charges in e, by element, stated for every domain."""
@@ -583,10 +546,6 @@ class Recipe(_Spec):
             for name, spec in self.domains.items()
         }
         return self.model_copy(update={"domains": domains})
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
 
 
 def _check_join(recipe: Recipe, names: list[str]) -> None:
@@ -602,6 +561,8 @@ def _check_join(recipe: Recipe, names: list[str]) -> None:
             raise ValueError(f"join.{key} must name the domains {names[0]} and {names[1]}")
     if recipe.join.shared not in (None, *names):
         raise ValueError(f"join.shared: {nearest(str(recipe.join.shared), names)}")
+    if recipe.join.merge is not None and recipe.join.merge.keep not in names:
+        raise ValueError(f"join.merge: {nearest(recipe.join.merge.keep, names)}")
     if recipe.join.periodic is not None:
         _check_periodic(recipe, recipe.join.periodic, names)
         return

@@ -28,7 +28,7 @@ COMPARE: Mapping[str, np.ufunc] = {
     "=": np.equal,
 }
 
-PLACES = ("corner", "edge", "facet", "surface", "interior")
+PLACES = ("corner", "edge", "facet", "surface", "interior", "exposed")
 """Position classes."""
 
 ROLES = ("lattice", "shared", "ligand", "compensation")

@@ -12,6 +12,7 @@ from hetbuild.arrays import BoolArray, FloatArray, IntArray
 from hetbuild.elements import KINDS, counts, number
 from hetbuild.errors import InputError, nearest
 from hetbuild.geometry.depth import below_hull, flat_faces
+from hetbuild.geometry.exposure import exposed
 from hetbuild.geometry.neighbours import bonded, bulk_coordination
 from hetbuild.model import SAME_SITE, Model, Role
 from hetbuild.selection.language import (
@@ -252,6 +253,8 @@ def _in_class(name: str, places: Places) -> BoolArray:
             return places.surface
         case "interior":
             return ~places.surface
+        case "exposed":
+            return exposed(places.model.positions, places.positions)
         case "corner":
             return np.asarray(places.flat_faces >= 3)
         case "edge":
