@@ -269,6 +269,21 @@ def test_scherrer_size_of_cubes(name: str, edge: float) -> None:
     assert size.known == pytest.approx(across, rel=0.02)
 
 
+def test_a_molecular_ion_counts_once(main_model: Model) -> None:
+    """Of methylammonium, nitrogen carries the charge."""
+    first = np.flatnonzero(main_model.charges > 0)[:1]
+    more = main_model.extended(
+        numbers=np.full(7, 1),
+        positions=main_model.positions[first] + np.arange(1, 8)[:, None] * 0.1,
+        charges=np.zeros(7, dtype=np.int8),
+        domain=np.repeat(main_model.domain[first], 7),
+        role=np.repeat(main_model.role[first], 7),
+        on_sites=False,
+    )
+    a, b = (xrd(m, two_theta=(40.0, 45.0)).sizes for m in (main_model, more))
+    assert {n: s.known for n, s in a.items()} == {n: s.known for n, s in b.items()}
+
+
 def test_width_of_the_instrument(big_pbs: Xrd) -> None:
     """Peaks get lower, and lower still with a Lorentzian's tails; the area stays."""
     sharp = powder_pattern(big_pbs.pairs, angles(20.0, 34.0))

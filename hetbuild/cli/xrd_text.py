@@ -33,7 +33,7 @@ def pattern_lines(found: Xrd) -> Iterator[str]:
         if size.scherrer is not None:
             maxima = f"{size.peaks} resolved maxim{'um' if size.peaks == 1 else 'a'}"
             by_width = f"{size.scherrer:.1f} Å (median of {maxima})"
-        yield f"{name:14s} size by Scherrer {by_width}, by its atoms {size.known:.1f} Å"
+        yield f"{name:14s} size by Scherrer {by_width}, by its ions {size.known:.1f} Å"
 
 
 def _row(peak: Peak) -> str:

@@ -58,10 +58,10 @@ def constant_of(shape: Shape, crystal: Crystal, hkl: Plane) -> float:
     return scherrer_constant(shape, edges @ plane_normal(crystal.vectors, hkl))
 
 
-def volume_size(atoms: int, crystal: Crystal) -> float:
-    """Å: cube root of the volume that so many atoms fill in a crystal."""
+def volume_size(ions: int, crystal: Crystal) -> float:
+    """Å: cube root of the volume that so many ions fill in a crystal."""
     cell = abs(float(np.linalg.det(crystal.vectors)))
-    return float(np.cbrt(atoms * cell / len(crystal.numbers)))
+    return float(np.cbrt(ions * cell / len(crystal.numbers)))
 
 
 def _common_volume(shape: Shape, t: FloatArray, normal: FloatArray) -> FloatArray:

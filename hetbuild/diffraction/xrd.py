@@ -41,7 +41,7 @@ class Size:
     peaks: int
     """How many those are."""
     known: float
-    """From the number of atoms and the volume each has in the bulk."""
+    """From the number of ions and the volume each has in the bulk."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,12 +182,17 @@ def xrd(
         found = peaks_of(mesh, pattern.partials.of(name), [lines[name]], source.mean)
         peaks[name] = tuple(_sized(p, pure, name, lines[name], crystal, shape) for p in found)
         own = [p.size for p in peaks[name] if p.size is not None]
-        atoms = int((model.domain == model.domain_named(name)).sum())
         typical = float(np.median(own)) if own else None
-        sizes[name] = Size(typical, len(own), volume_size(atoms, crystal))
+        sizes[name] = Size(typical, len(own), volume_size(_ions(model, name), crystal))
     return Xrd(
         model.formula, pattern, FrozenDict(lines), FrozenDict(peaks), FrozenDict(sizes), pairs
     )
+
+
+def _ions(model: Model, name: str) -> int:
+    """Ions of a domain, a molecular one as one: only the atom that carries its charge counts."""
+    charges = model.charges[model.domain == model.domain_named(name)]
+    return int(np.count_nonzero(charges)) or len(charges)
 
 
 def _ideal(instrument: Instrument) -> Instrument:
