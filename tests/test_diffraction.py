@@ -222,8 +222,9 @@ def test_cspbcl3_of_7_nm(big_cspbcl3: Xrd) -> None:
 
 
 def test_partials_of_the_heterostructure(of_main: Xrd) -> None:
-    for published in (26.0, 30.2, 43.1):
-        assert nearest(of_main, "sulfide", published) < 0.3
+    # Broad and overlapping, (2 0 0) of the small domain lies 0.27 degrees under the published one.
+    for published, within in ((26.0, 0.2), (30.2, 0.3), (43.1, 0.2)):
+        assert nearest(of_main, "sulfide", published) < within
     for published in (22.6, 32.0, 39.5):
         assert nearest(of_main, "perovskite", published) < 0.35
 
@@ -236,7 +237,7 @@ def test_maxima_of_single_crystals_are_at_the_bulk_lines(big_pbs: Xrd, big_cspbc
             assert abs(peak.two_theta - peak.line.two_theta) < 0.1
 
 
-def test_pb4s3cl2_has_no_line_at_29() -> None:
+def test_pb4s3cl2_has_no_maximum_at_29() -> None:
     """The paper has 25.2 and 29.1; the cell derived by DFT does not, and is not bent to it."""
     sphere = carve(load("Pb4S3Cl2"), radius=36.0, site="Pb1")
     found = xrd(sphere, two_theta=(20.0, 34.0))
