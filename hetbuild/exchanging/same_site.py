@@ -254,9 +254,12 @@ def _progress(model: Model, index: int, ions: Mapping[str, str]) -> float:
 
 
 def oriented(vectors: FloatArray, reference: FloatArray) -> FloatArray:
-    """Lattice vectors turned rigidly as near to a reference as can be (Kabsch), shape (3, 3)."""
-    u, _, vt = np.linalg.svd(vectors.T @ reference)
-    return np.asarray(vectors @ (u @ np.diag([1, 1, np.sign(np.linalg.det(u @ vt))]) @ vt))
+    """Lattice vectors turned rigidly as near to a reference as can be, rows in Å, shape (3, 3)."""
+    from scipy.spatial.transform import Rotation
+
+    # SciPy takes no read-only arrays here.
+    turn, _ = Rotation.align_vectors(np.array(reference), np.array(vectors))
+    return np.asarray(turn.apply(np.array(vectors)))
 
 
 def _fixed_point(model: Model, index: int) -> FloatArray:

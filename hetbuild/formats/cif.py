@@ -13,6 +13,7 @@ from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.setting import SYMPREC
 from hetbuild.elements import counts, symbol
+from hetbuild.errors import ImpossibleError
 from hetbuild.formats.box import box, in_cell
 from hetbuild.model import Model, Role
 
@@ -20,6 +21,10 @@ SITE = ("label", "type_symbol", "occupancy", "fract_x", "fract_y", "fract_z")
 PARAMETERS = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
 OWN = ("domain", "role", "formal_charge")
 """Columns of the extension loop, keyed by the atom's label."""
+
+
+HALL_NUMBERS = 530
+"""Settings of space groups in the tables."""
 
 
 def write_cif(model: Model, stream: TextIO, *, vacuum: float = 10.0) -> None:
@@ -73,20 +78,41 @@ def write_crystal_cif(crystal: Crystal, stream: TextIO) -> None:
 
 
 def _tabulated(crystal: Crystal) -> tuple[FloatArray, IntArray, list[gemmi.Op]]:
-    """Shift to an origin of the tables, orbit of each site, and the operations there."""
+    """Shift to an origin of the tables, orbit of each site, and the operations there.
+
+    Of the settings the tables have of the group, by Hall number, the first with the crystal's axes.
+
+    Raises
+    ------
+    ImpossibleError
+        None has.
+    """
     import spglib
 
     cell = (crystal.vectors, crystal.fractional, crystal.numbers)
-    found = spglib.get_symmetry_dataset(cell, symprec=SYMPREC)
-    turned = np.linalg.inv(found.transformation_matrix) @ found.origin_shift
-    for shift in (np.zeros(3), found.origin_shift, turned):
+    for hall in _settings(crystal.space_group_number):
+        found = spglib.get_symmetry_dataset(cell, symprec=SYMPREC, hall_number=hall)
+        if found is None:
+            continue
+        # x_setting = P x + p, so that in the crystal's own axes the origin moves by P^-1 p.
+        shift = np.linalg.solve(found.transformation_matrix, found.origin_shift)
         operations = [
             _operation(w, t + shift - w @ shift)
             for w, t in zip(found.rotations, found.translations, strict=True)
         ]
         if gemmi.find_spacegroup_by_ops(gemmi.GroupOps(operations)) is not None:
             return shift, found.crystallographic_orbits, operations
-    return shift, found.crystallographic_orbits, operations
+    raise ImpossibleError(
+        f"No setting of {crystal.space_group} in the tables has the axes of {crystal.name}, so its "
+        "CIF would not say its symmetry. Write it from ASE: crystal.to_ase().write('x.cif')."
+    )
+
+
+def _settings(number: int) -> list[int]:
+    """Hall numbers of a space group, that of its usual setting first."""
+    import spglib
+
+    return [h for h in range(1, HALL_NUMBERS + 1) if spglib.get_spacegroup_type(h).number == number]
 
 
 def _operation(rotation: IntArray, translation: FloatArray) -> gemmi.Op:
