@@ -42,19 +42,18 @@ def main(anneals: int) -> None:
         model = joined(*size)
         started = time.perf_counter()
         problem = prepared(model, moves)
-        kind = np.zeros(len(problem.field), dtype=np.int64)
+        every = np.arange(len(problem.found.move))
+        parts = problem.field(every), problem.pair(every), problem.conflict(every)
+        kind = np.zeros(len(every), dtype=np.int64)
         counts = np.array([model.charge])
         weight, target = problem.weight, problem.target
         if "split" in label:
             kind, counts = problem.found.move, np.array([10, 32])
             weight, target = np.eye(2, dtype=np.int64)[kind], counts
-        ours = ground_state(problem.field, problem.pair, problem.conflict, weight, target)
+        ours = ground_state(*parts, weight, target)
         took = time.perf_counter() - started
         started = time.perf_counter()
-        best = min(
-            anneal(problem.field, problem.pair, problem.conflict, kind, counts, MOVES, seed)[0]
-            for seed in range(anneals)
-        )
+        best = min(anneal(*parts, kind, counts, MOVES, seed)[0] for seed in range(anneals))
         each = (time.perf_counter() - started) / anneals
         print(
             f"{label:20s} {len(model):6d} {len(kind):6d} {counts.sum():6d} {ours.energy:12.3f} "

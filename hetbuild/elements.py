@@ -10,6 +10,7 @@ import numpy as np
 
 from hetbuild.arrays import BoolArray, IntArray
 from hetbuild.errors import InputError
+from hetbuild.names import shown
 
 USUAL_CHARGES: Mapping[str, int] = (
     dict.fromkeys(["Li", "Na", "K", "Rb", "Cs", "Cu", "Ag", "Tl"], 1)
@@ -63,7 +64,9 @@ def number(element: str) -> int:
     """
     found = gemmi.Element(element)
     if found.atomic_number == 0 or found.name != element:
-        raise InputError(f"{element!r} is no chemical element; give a symbol such as Pb or Cl.")
+        raise InputError(
+            f"{shown(element)} is no chemical element; give a symbol such as Pb or Cl."
+        )
     return found.atomic_number
 
 
@@ -101,11 +104,11 @@ def parse_formula(text: str) -> dict[str, int]:
     """
     import re
 
-    parts = re.findall(r"([A-Z][a-z]?)(\d*)", text)
+    parts = re.findall(r"([A-Z][a-z]?)([0-9]{0,9})", text)
     if not parts or "".join(e + n for e, n in parts) != text:
-        raise InputError(f"{text!r} is not a formula; write it like Cs126Pb80Cl276.")
+        raise InputError(f"{shown(text)} is not a formula; write it like Cs126Pb80Cl276.")
     if len({e for e, _ in parts}) != len(parts):
-        raise InputError(f"{text!r} names an element twice; write each element once.")
+        raise InputError(f"{shown(text)} names an element twice; write each element once.")
     return {e: int(n or 1) for e, n in parts if number(e)}
 
 

@@ -34,6 +34,6 @@ def nearest(word: str, known: Iterable[str]) -> str:
     import difflib
 
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(word[:80], names, n=1, cutoff=0.6)
     listing = ", ".join(names) or "none"
     return f"did you mean {close[0]!r}? Known: {listing}." if close else f"known are {listing}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hetbuild.errors import InputError, nearest
+from hetbuild.names import shown
 
 _PACKAGE = Path(__file__).parent
 
@@ -61,15 +62,30 @@ def find_recipe(name: str) -> Path:
     return _find(name, ".toml", recipes(), None, "recipe")
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file.
+
+    Raises
+    ------
+    InputError
+        The path cannot even be looked at: too long, not searchable, not a path.
+    """
+    try:
+        return path.is_file()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"Cannot look at {shown(str(path))}: {why}.") from None
+
+
 def _find(name: str, suffix: str, shipped: dict[str, Path], beside: Path | None, what: str) -> Path:
     if name in shipped:
         return shipped[name]
     path = Path(name) if beside is None else beside / name
     if name.endswith(suffix) or "/" in name:
-        if path.is_file():
+        if is_file(path):
             return path
         raise InputError(f"There is no {what} file {path}.")
-    raise InputError(f"No shipped {what} is called {name!r}; {nearest(name, shipped)}")
+    raise InputError(f"No shipped {what} is called {shown(name)}; {nearest(name, shipped)}")
 
 
 def _folder(name: str, source: Path) -> Path:

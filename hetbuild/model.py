@@ -228,6 +228,8 @@ class Model:
                 raise InputError(
                     f"Model of {n} atoms: {name} has shape {array.shape}, must be {shape}."
                 )
+            if name == "positions" and (np.signbit(array) & (array == 0.0)).any():
+                array = array + 0.0  # no -0.0: files would differ by how a zero came about
             object.__setattr__(self, name, frozen(array))
         object.__setattr__(self, "provenance", frozen_tree(self.provenance))
         if self.cell is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,12 @@ def read_model(
     if not given:
         return read_xyz(Path(path))
     bulk = [crystal_of(c) for c in given]
+    twice = sorted(n for n, k in Counter(c.name for c in bulk).items() if k > 1)
+    if twice:
+        raise InputError(
+            f"{', '.join(twice)} is named twice among the crystals: name each once. Particles of "
+            "one crystal in two orientations are not told apart."
+        )
     numbers, positions, cell = read_positions(Path(path))
     return model_of(numbers, positions, bulk, cell)
 

@@ -139,7 +139,7 @@ def test_help_lists_the_commands(tmp_path: Path) -> None:
         (["build", "--set", 'balance.target={formula="Cs126Br"}'], 1, "no allowed move changes"),
         (["build", "--set", 'balance.target={formula="Xx2"}'], 2, "'Xx' is no chemical element"),
         (["build", "-o", "/proc/none"], 2, "Cannot write"),
-        (["build", "--set", "domains.perovskite.radius=1e7", "--set",
+        (["build", "--set", "domains.perovskite.radius=9e5", "--set",
           "domains.perovskite.facets=[]"], 1, "GiB of memory"),
         (["planes", "PbS", "0", "0", "0"], 2, "(0 0 0) is no lattice plane"),
         (["planes", "PbS", "1", "x", "0"], 2, "'x' is not a valid integer"),

@@ -9,18 +9,24 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from conftest import ROOT, load
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hetbuild.assemble.carve import Facet, carve
+from hetbuild.assemble.cut import cut
+from hetbuild.assemble.size import Shape, scaled, size_of
 from hetbuild.balancing.balance import Target, balance
 from hetbuild.balancing.candidates import Move
 from hetbuild.cli import cli
 from hetbuild.cli.crystals import free_cell
 from hetbuild.crystal.charges import formal_charges
 from hetbuild.crystal.crystal import read_crystal
-from hetbuild.elements import parse_formula
+from hetbuild.elements import counts, parse_formula
 from hetbuild.errors import HetbuildError, InputError
 from hetbuild.formats.xyz import read_xyz, write_xyz
 from hetbuild.library import structures
+from hetbuild.selection.language import parse_selection
+from hetbuild.selection.places import Places, chosen
 
 STO = ROOT / "tests" / "data" / "SrTiO3.cif"
 """As a database gives it: no oxidation numbers."""
@@ -165,3 +171,123 @@ def test_charges_survive_in_files(tmp_path: Path) -> None:
     assert (again.foreign_charges, again.guessed) == ({"Fe": 3}, ("Ti",))
     swapped = balance(cube, [Move("swap", "Sr", "particle", "Fe")], Target(charge=cube.charge + 2))
     assert (swapped.numbers == 26).sum() == 2
+
+
+# Sizes
+
+SHAPES = {
+    "cube": ("CsPbBr3", Shape((Facet((1, 0, 0), 3.0),), None, (0, 0, 0), "Cs")),
+    "dot": (
+        "PbS",
+        Shape(
+            (
+                Facet((2, 0, 0), 5.25),
+                Facet((2, 2, 0), 7.25),
+                Facet((2, 2, 2), 9, outermost=("anion",), ligands=(("anion", "Cl"),)),
+                Facet((0, -2, 2), 4.75, single=True),
+            ),
+            None,
+            (0, -0.125, 0.125),
+            "Pb",
+        ),
+    ),
+    "tetrahedron": (
+        "CdSe", Shape((Facet((1, 1, 1), 3.25), Facet((-1, -1, -1), 4)), None, (0, 0, 0)),
+    ),
+    "ball": ("Pb4S3Cl2", Shape((), 19.739, (0, 0, 0))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@given(size=st.floats(25, 120))
+@settings(max_examples=12)
+def test_the_nearest_size_is_reached_in_whole_planes(name: str, size: float) -> None:
+    crystal, shape = load(SHAPES[name][0]), SHAPES[name][1]
+    grown = scaled(crystal, shape, size)
+    reached = size_of(crystal, grown)
+    assert abs(reached - size) < 6.5  # half of twice the widest repeat
+    again = scaled(crystal, grown, reached)
+    assert size_of(crystal, again) == pytest.approx(reached)
+    for before, after in zip(shape.facets, grown.facets, strict=True):
+        # d(222) is half of the repeat d(111); all else repeats plane by plane.
+        step = (after.planes - before.planes) / (2 if before.hkl == (2, 2, 2) else 1)
+        assert step == pytest.approx(round(step), abs=1e-9)
+    if name == "dot":  # the facet that was pulled in stays so
+        assert grown.facets[1].planes - grown.facets[3].planes == pytest.approx(2.5)
+
+
+def test_sizes_of_cubes_are_those_of_the_family() -> None:
+    crystal, shape = load(SHAPES["cube"][0]), SHAPES["cube"][1]
+    assert [scaled(crystal, shape, 10 * s).facets[0].planes for s in (3, 4, 8, 12)] == [3, 3, 7, 10]
+    assert size_of(crystal, shape) == pytest.approx(6 * 5.874)
+
+
+def test_terminations_and_ligands_stay() -> None:
+    crystal, shape = load("PbS"), SHAPES["dot"][1]
+    for size in (20, 31, 45):
+        s = scaled(crystal, shape, size)
+        dot = carve(crystal, s.facets, centre=s.centre, site=s.site)
+        outer = chosen(parse_selection("facet {1 1 1}, not facet {1 0 0}"), Places.of(dot))
+        assert set(dot.numbers[outer]) <= {17}
+        assert (dot.numbers == 17).any()
+
+
+def test_sizes_of_a_built_model(tmp_path: Path) -> None:
+    folder = str(tmp_path / "out")
+    found = json.loads(output("build", "pb3s2cl2-sphere", "--size", "2nm", "--json", "-o", folder))[
+        "report"
+    ]
+    assert found["charge"] == 0
+    assert found["sizes"]["chalcohalide"]["longest"] == pytest.approx(2, abs=0.15)
+    text = output("build", "cspbcl3-cube-2", "--size", "2.1 nm", "-o", str(tmp_path / "cube"))
+    assert "Cs112Pb64Cl240" in text
+    assert "size           perovskite 2.24 x 2.24 x 2.24 nm across (1 0 0), (0 1 0)" in text
+    again = output("inspect", str(tmp_path / "cube" / "cspbcl3-cube-2.xyz"))
+    assert "2.24 x 2.24 x 2.24 nm" in again
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("cspbcl3-cube-2", "--size", "big"), "'big' is no size; write '8 nm' or '80 Å'"),
+        (("cspbcl3-cube-2", "--size", "8"), "'8' is no size"),
+        (("cspbcl3-cube-2", "--size", "0 nm"), "'0 nm' is no size"),
+        (("cspbcl3-cube-2", "--size", "sulfide=8 nm"), "sulfide=8 nm.*known are perovskite"),
+        (("cspbcl3-cube-2", "--size", "1 Å"), "grows by 1.12 nm and cannot be made 0.10 nm"),
+        (("interface-cspbcl3-cspb2cl5", "--size", "8 nm"), "slabs have no size: change slab.first"),
+        (
+            ("cspbcl3-cube-2", "--set", "balance.target.formula=Cs20Pb8Cl36", "--size", "3 nm"),
+            "hold for one size only: with size, say",
+        ),
+        (
+            ("cspbcl3-cube-2", "--set", "balance.target.domains.perovskite=1.5"),
+            "give a formula, as .Cs175Pb125Cl425., or a whole charge",
+        ),
+    ],
+)
+def test_errors_of_sizes(words: tuple[str, ...], text: str, tmp_path: Path) -> None:
+    with pytest.raises(HetbuildError, match=text):
+        raise HetbuildError(fault("build", *words, "-o", str(tmp_path / "out")))
+
+
+# Kinds of ion in place of elements
+
+
+def test_kinds_mean_the_ions_of_the_crystal() -> None:
+    assert load("PbSe").ions("anion") == ("Se",)
+    assert load("CsPbCl3").ions("cation") == ("Cs", "Pb")
+    assert load("CsPbCl3").ions("Cl") == ("Cl",)
+    with pytest.raises(InputError, match="'chalcogen': CsPbCl3 has none; its ions are Cs, Pb, Cl"):
+        load("CsPbCl3").ions("chalcogen")
+    with pytest.raises(InputError, match="no chemical element"):
+        load("CsPbCl3").ions("anions")
+
+
+@pytest.mark.parametrize("name", ["PbS", "PbSe", "PbTe", "SnTe"])
+def test_one_shape_for_every_crystal(name: str) -> None:
+    shape = SHAPES["dot"][1]
+    dot = carve(load(name), shape.facets, centre=shape.centre, site="cation", name="dot")
+    half = cut(dot, (1, 1, 1), keep="below", at=0, edge={"anion": 0.5, "cation": 0.25})
+    assert set(counts(half.numbers)) == {*counts(load(name).numbers), "Cl"}
+    index = half.domains[0].plane_index((1, 1, 1), half.positions)
+    assert index[half.charges < 0].max() == pytest.approx(0.5)

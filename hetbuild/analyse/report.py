@@ -11,6 +11,7 @@ import numpy as np
 from hetbuild.analyse.composition import Composition, composition
 from hetbuild.analyse.continuity import Continuation, continuity
 from hetbuild.analyse.interface import MeasuredInterface, measure_interface
+from hetbuild.analyse.size import Size, sizes
 from hetbuild.arguments import expect
 from hetbuild.arrays import BoolArray
 from hetbuild.assemble.coherent import strain_of
@@ -73,6 +74,8 @@ class Report:
     """Cations of one domain on sites of the other's cation sublattice."""
     cell: tuple[float, ...] | None = None
     """a, b, c in Å, alpha, beta, gamma in degrees of a periodic model."""
+    sizes: Mapping[str, Size] = field(default_factory=dict)
+    """How large each domain of a particle is."""
     strain: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     """Of each domain of a periodic model: xx, yy and xy in the plane, dimensionless."""
     off_site: OffSite | None = None
@@ -117,6 +120,7 @@ def inspect(model: Model, *, cation: str = "Pb") -> Report:
         point_group=point_group_symbol(model) if model.cell is None else _space_group(model),
         continuity=_continuity(model, interface),
         cell=None if model.cell is None else lattice.parameters(model.cell),
+        sizes=sizes(model),
         strain={} if model.cell is None else {d.name: _in_plane(d) for d in model.domains},
         off_site=off_site(model),
     )

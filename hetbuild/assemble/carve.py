@@ -45,9 +45,10 @@ class Facet:
     single: bool = False
     """True: only the facet (hkl); False: all symmetry-equivalent facets of {hkl}."""
     outermost: tuple[str, ...] = ()
-    """Elements of the termination: each facet ends at the last plane of these inside `planes`."""
+    """Elements, or kinds as ``anion``, of the termination: each facet ends at the last plane of
+    these inside `planes`."""
     ligands: tuple[tuple[str, str], ...] = ()
-    """(element, ligand): ions of `element` on the outermost plane become the ligand."""
+    """(element or kind, ligand): such ions on the outermost plane become the ligand."""
 
     def __str__(self) -> str:
         label = plane_label(self.hkl)
@@ -118,6 +119,33 @@ def carve(
     return _with_ligands(_fill(domain, columns, total), spaces, middle)
 
 
+def extent(
+    crystal: Crystal,
+    facets: Sequence[Facet],
+    centre: Sequence[float] = (0.0, 0.0, 0.0),
+    site: str | None = None,
+    radius: float | None = None,
+) -> float:
+    """Å that a shape measures along the normal of its first facet; arguments as of `carve`.
+
+    Raises
+    ------
+    InputError, ImpossibleError
+        As `carve`.
+    """
+    datum = crystal.datum(site)
+    domain = Domain("shape", crystal, crystal.vectors.copy(), np.zeros(3), datum)
+    spaces = _half_spaces(domain, facets, np.asarray(centre, dtype=float))
+    hkl = check_plane(facets[0].hkl)
+    if radius is None:
+        height = _vertices(domain, spaces) @ hkl
+    else:
+        sides = [spaces.limit[(spaces.hkl == s * hkl).all(axis=1)] for s in (1, -1)]
+        height = np.array([min([radius / crystal.spacing(facets[0].hkl), *x]) for x in sides])
+        height[1] *= -1
+    return float(np.ptp(height)) * crystal.spacing(facets[0].hkl)
+
+
 def available_memory() -> float:
     """Physical memory free for use, bytes; infinite where the system does not tell.
 
@@ -152,7 +180,7 @@ def _outermost(domain: Domain, hkl: IntArray, facet: Facet, centre: FloatArray) 
     """Where the facet ends: at its distance, or at the last plane of the termination inside it."""
     if not facet.outermost:
         return facet.planes
-    chosen = [number(e) for e in facet.outermost]
+    chosen = [number(e) for word in facet.outermost for e in domain.crystal.ions(word)]
     sites = domain.sites[np.isin(domain.crystal.numbers, chosen)]
     if not len(sites):
         names = ", ".join(sorted({symbol(z) for z in domain.crystal.numbers}))
@@ -321,8 +349,9 @@ def _with_ligands(model: Model, spaces: _HalfSpaces, centre: FloatArray) -> Mode
 
 
 def _substitutions(facet: Facet, crystal: Crystal) -> Iterator[tuple[str, str, int]]:
-    for element, ligand in facet.ligands:
-        yield element, ligand, crystal.charge_of(ligand)
+    for word, ligand in facet.ligands:
+        for element in crystal.ions(word):
+            yield element, ligand, crystal.charge_of(ligand)
 
 
 def _refuse_if_tiny(crystal: Crystal, inside: list[int]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from hetbuild.arguments import expect
 from hetbuild.arrays import BoolArray, Plane
 from hetbuild.crystal.lattice import check_plane, plane_label
-from hetbuild.elements import number
+from hetbuild.elements import KINDS, counts, number
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.bonds import pair_limit
 from hetbuild.geometry.contacts import coordination
@@ -54,15 +54,16 @@ def cut(
     domain = model.domains[0]
     index = domain.plane_index(hkl, model.positions)
     kept = _side(index, keep, at)
-    rules = dict(edge or {})
+    rules = {e: rule for word, rule in (edge or {}).items() for e in _named(model, word)}
     for element, rule in rules.items():
         chosen = _atoms_of(model, element)
         if not isinstance(rule, str):
             kept[chosen] = _side(index[chosen], keep, rule)
     for element, rule in rules.items():
         if isinstance(rule, str):
-            chosen, removed = _atoms_of(model, element), _atoms_of(model, rule) & ~kept
-            limit = _bond_limit(domain, element, rule)
+            (cation,) = _named(model, rule)[:1]
+            chosen, removed = _atoms_of(model, element), _atoms_of(model, cation) & ~kept
+            limit = _bond_limit(domain, element, cation)
             broken = coordination(model.positions[chosen], model.positions[removed], limit)
             kept[chosen] = broken == 0
     if not kept.any():
@@ -75,6 +76,13 @@ def cut(
 
 def _side(index: np.ndarray[tuple[int], np.dtype[np.float64]], keep: Side, at: float) -> BoolArray:
     return np.asarray(index >= at - ON_PLANE if keep == "above" else index <= at + ON_PLANE)
+
+
+def _named(model: Model, word: str) -> list[str]:
+    """The elements a word means among the ions of the particle: itself, or all of a kind."""
+    if word not in KINDS:
+        return [word]
+    return list(counts(model.numbers[KINDS[word](model.numbers, model.charges)]))
 
 
 def _atoms_of(model: Model, element: str) -> BoolArray:

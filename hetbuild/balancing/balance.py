@@ -52,7 +52,7 @@ class Target:
 
     charge: int = 0
     formula: Mapping[str, int] | None = None
-    domains: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    domains: Mapping[str, Mapping[str, int] | int] = field(default_factory=dict)
 
 
 def balance(
@@ -133,9 +133,8 @@ def change(
     if order.tie in ("random", "spread"):
         more = pick(order, found.positions[tied], count - len(taken))
         return apply(model, [move], found, np.concatenate([taken, tied[more]]))
-    _refuse_if_many(len(found.move))
     weight = np.ones((len(found.move), 1), dtype=np.int64)
-    problem = _problem(model, found, weight, np.array([count]), floors)
+    problem = Problem(found, weight, np.array([count]), model, floors)
     forced, barred = _settled([move], problem)
     solve = _symmetric if order.tie == "symmetric" else _lowest
     chosen_ = np.concatenate([forced, solve(model, problem, forced, barred, progress)])
@@ -188,17 +187,17 @@ def prepared(
         )
     _check_reachable(columns, moves, found.move, weight, change)
     if goal.formula or goal.domains:
-        return _problem(model, found, weight, np.array(change), floors)
+        return Problem(found, weight, np.array(change), model, floors)
     helpful = np.sign(weight[:, 0]) == np.sign(change[0])
     # A step the other way is only taken where the charge cannot be reached without it.
     if class_counts(weight[helpful], np.array(change)) is not None:
         found, weight = found.where(helpful), weight[helpful]
     if open_mix or len(np.unique(weight)) == 1:
-        return _problem(model, found, weight, np.array(change), floors)
+        return Problem(found, weight, np.array(change), model, floors)
     numbers = _mix(model, moves, found, change[0])
     chosen = numbers[found.move] > 0
     found = found.where(chosen)
-    return _problem(model, found, np.eye(len(moves), dtype=int)[found.move], numbers, floors)
+    return Problem(found, np.eye(len(moves), dtype=int)[found.move], numbers, model, floors)
 
 
 def _mix(model: Model, moves: Sequence[Move], found: Candidates, change: int) -> IntArray:
@@ -246,6 +245,10 @@ def _required(model: Model, goal: Target) -> tuple[list[Column], list[int]]:
         columns, change = [], []
         for name, wanted in goal.domains.items():
             i = model.domain_named(name)
+            if isinstance(wanted, int):
+                columns.append((i, "charge"))
+                change.append(wanted - int(model.charges[model.domain == i].sum()))
+                continue
             have = counts(model.numbers[model.domain == i])
             for element in {**have, **wanted}:
                 columns.append((i, element))
@@ -264,10 +267,13 @@ def _weights(
     model: Model, columns: list[Column], moves: Sequence[Move], found: Candidates
 ) -> IntArray:
     """How each candidate changes each column, shape (K, C)."""
-    if columns == [(-1, "charge")]:
-        return found.change[:, None].astype(np.int64)
     rows = [_move_effect(model.domain_named(m.domain), m, columns) for m in moves]
-    return np.array(rows, dtype=np.int64)[found.move]
+    weight = np.array(rows, dtype=np.int64)[found.move]
+    for c, (d, what) in enumerate(columns):
+        if what == "charge":
+            here = np.isin(found.places.domain, d) | (d < 0)
+            weight[:, c] = np.where(here, found.change, 0)
+    return weight
 
 
 def _move_effect(domain: int, move: Move, columns: list[Column]) -> list[int]:
@@ -315,36 +321,65 @@ def _allow() -> str:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """The candidates as a quadratic problem of 0/1 variables."""
+    """The candidates as a quadratic problem of 0/1 variables.
+
+    Energies are worked out for the candidates that are asked about: of a large particle the order
+    of the moves leaves a few hundred open, of tens of thousands at its surface.
+    """
 
     found: Candidates
-    field: FloatArray  # (K,) energy of each change alone, eV
-    pair: FloatArray  # (K, K) energy between two changes, eV
-    conflict: BoolArray  # (K, K) changes that exclude each other
-    weight: IntArray  # (K, C)
-    target: IntArray  # (C,)
+    """K candidates."""
+    weight: IntArray
+    """What each changes of each column of the target, shape (K, C)."""
+    target: IntArray
+    """Shape (C,)."""
+    model: Model
+    """The ions that feel the changes."""
+    floors: Floors
+    """Contacts that added ions keep among each other."""
 
+    def field(self, which: IntArray) -> FloatArray:
+        """Energy of each of these changes alone, eV, shape (F,)."""
+        places = self.found.positions[which]
+        return self.found.change[which] * potential(
+            places, self.model.positions, self.model.charges
+        )
 
-def _problem(
-    model: Model, found: Candidates, weight: IntArray, target: IntArray, floors: Floors
-) -> Problem:
-    field_ = found.change * potential(found.positions, model.positions, model.charges)
-    pair = pair_coulomb(found.positions, found.change)
-    return Problem(found, field_, pair, _conflicts(found, floors), weight, target)
+    def pair(self, which: IntArray) -> FloatArray:
+        """Energy between every two of these changes, eV, shape (F, F)."""
+        return pair_coulomb(self.found.positions[which], self.found.change[which])
 
+    def beside(self, which: IntArray, done: IntArray) -> FloatArray:
+        """Energy of each of these changes with those that are done, eV, shape (F,)."""
+        positions, change_ = self.found.positions, self.found.change
+        return change_[which] * potential(positions[which], positions[done], change_[done])
 
-def _conflicts(found: Candidates, floors: Floors) -> BoolArray:
-    """Two added ions too close to each other, or two changes of one atom; shape (K, K)."""
-    from scipy.spatial.distance import cdist
+    def conflict(self, which: IntArray) -> BoolArray:
+        """Two added ions too close to each other, or two changes of one atom; shape (F, F)."""
+        from scipy.spatial.distance import cdist
 
-    added = found.atom < 0
-    limit = floors.between(found.change[:, None], found.change[None]) - 1e-6
-    distance = cdist(found.positions, found.positions)
-    close = (distance < limit) & added[:, None] & added[None]
-    same = (found.atom[:, None] == found.atom[None]) & ~added[:, None]
-    result = np.asarray(close | same)
-    np.fill_diagonal(result, False)
-    return result
+        places, charge = self.found.positions[which], self.found.change[which]
+        atom = self.found.atom[which]
+        added = atom < 0
+        limit = self.floors.between(charge[:, None], charge[None]) - 1e-6
+        close = (cdist(places, places) < limit) & added[:, None] & added[None]
+        same = (atom[:, None] == atom[None]) & ~added[:, None]
+        result = np.asarray(close | same)
+        np.fill_diagonal(result, False)
+        return result
+
+    def excluded(self, done: IntArray) -> BoolArray:
+        """What is done, and all that conflicts with it; shape (K,)."""
+        result = np.zeros(len(self.found.move), dtype=bool)
+        result[done] = True
+        atoms = self.found.atom
+        result |= (atoms >= 0) & np.isin(atoms, atoms[done][atoms[done] >= 0])
+        added = np.flatnonzero(atoms < 0)
+        for k in done[atoms[done] < 0]:
+            away = np.linalg.norm(self.found.positions[added] - self.found.positions[k], axis=1)
+            limit = self.floors.between(self.found.change[added], self.found.change[k]) - 1e-6
+            result[added[away < limit]] = True
+        return result
 
 
 def _settled(moves: Sequence[Move], problem: Problem) -> tuple[IntArray, BoolArray]:
@@ -387,11 +422,12 @@ def _remaining(
     problem: Problem, forced: IntArray, barred: BoolArray
 ) -> tuple[IntArray, FloatArray, IntArray]:
     """Free candidates, their energies beside the forced ones, and what they must still reach."""
-    excluded = barred | np.asarray(problem.conflict[forced].any(axis=0))
-    excluded[forced] = True
-    free = np.flatnonzero(~excluded)
-    field_ = problem.field[free] + problem.pair[free][:, forced].sum(axis=1)
-    return free, field_, problem.target - problem.weight[forced].sum(axis=0)
+    free = np.flatnonzero(~(barred | problem.excluded(forced)))
+    target = problem.target - problem.weight[forced].sum(axis=0)
+    if not target.any():
+        return free[:0], np.empty(0), target
+    _refuse_if_many(len(free))
+    return free, problem.field(free) + problem.beside(free, forced), target
 
 
 def _lowest(
@@ -400,11 +436,10 @@ def _lowest(
     free, field_, target = _remaining(problem, forced, barred)
     if not target.any():
         return free[:0]
-    square = np.ix_(free, free)
     choice = ground_state(
         field_,
-        problem.pair[square],
-        problem.conflict[square],
+        problem.pair(free),
+        problem.conflict(free),
         problem.weight[free],
         target,
         progress=progress,
@@ -455,9 +490,8 @@ def _orbit_choice(
     n = int(members.max()) + 1
     one_hot = np.zeros((n, len(free)))
     one_hot[members, np.arange(len(free))] = 1.0
-    square = np.ix_(free, free)
-    pair = one_hot @ problem.pair[square] @ one_hot.T
-    clash = (one_hot @ problem.conflict[square] @ one_hot.T) > 0
+    pair = one_hot @ problem.pair(free) @ one_hot.T
+    clash = (one_hot @ problem.conflict(free) @ one_hot.T) > 0
     alone = ~np.diag(clash)
     orbit_field = one_hot @ field_ + 0.5 * np.diag(pair)
     np.fill_diagonal(pair, 0.0)

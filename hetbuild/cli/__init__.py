@@ -118,7 +118,8 @@ def _run() -> int:
     except OSError as error:  # files of a user are read and written with errors of their own
         _lose(sys.stdout)
         if not isinstance(error, BrokenPipeError):
-            click.echo(f"hetbuild: Cannot write the output: {error.strerror}.", err=True)
+            what = f"use {error.filename}" if error.filename else "write the output"
+            click.echo(f"hetbuild: Cannot {what}: {error.strerror}.", err=True)
         return 1
     return code if isinstance(code, int) else 0
 

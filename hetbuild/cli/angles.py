@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hetbuild.cli.console import INDICES, MODEL, as_json, crystals_option, emit, numbers
+from hetbuild.cli.console import INDICES, MODEL, NUMBER, as_json, crystals_option, emit, numbers
 from hetbuild.cli.models import read_model
 from hetbuild.errors import InputError
 
@@ -33,7 +33,7 @@ EXAMPLE = "'perovskite (-2 1 0)' for a plane, 'sulfide [0 0 1]' for a direction"
 )
 @click.option("--zone", metavar='"U V W"', help="Planes seen edge on down this zone axis.")
 @click.option("--of", metavar="DOMAIN", help="Whose zone axis that is [the first domain].")
-@click.option("--finest", type=float, metavar="Å", help="Smallest spacing listed [1.5].")
+@click.option("--finest", type=NUMBER, metavar="Å", help="Smallest spacing listed [1.5].")
 @crystals_option
 @as_json
 def angles(

@@ -24,6 +24,7 @@ from hetbuild.errors import CheckError
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a recipe key."
 )
 @charge_option
+@click.option("--size", metavar="SIZE", help="As 8nm, of the first domain; or sulfide=8nm.")
 @click.option("--dry-run", is_flag=True, help="Validate and print the plan, build nothing.")
 @click.option("--stages", "each_stage", is_flag=True, help="Write each stage as well.")
 @as_json
@@ -36,6 +37,7 @@ def build(
     output: Path | None,
     settings: tuple[str, ...],
     charges: tuple[str, ...],
+    size: str | None,
     dry_run: bool,
     each_stage: bool,
     as_json: bool,
@@ -49,6 +51,7 @@ def build(
     from hetbuild.recipe.read import read_recipe
 
     read = read_recipe(recipe, settings, trust=trust).with_charges(parse_charges(charges))
+    read = read if size is None else read.with_size(size)
     if dry_run:
         emit(read.model_dump(mode="json"), "\n".join(_plan(read)), as_json)
         return

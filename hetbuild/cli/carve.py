@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from hetbuild.cli.console import charge_option, force, numbers
+from hetbuild.cli.console import NUMBER, charge_option, force, numbers
 from hetbuild.cli.models import read_bulk
 from hetbuild.errors import InputError
 
@@ -16,7 +16,7 @@ from hetbuild.errors import InputError
 @click.argument("crystal")
 @click.option("--form", "forms", multiple=True, metavar='"H K L:Å"', help="{hkl} at a distance.")
 @click.option("--facet", "facets", multiple=True, metavar='"H K L:Å"', help="One facet (hkl).")
-@click.option("--radius", type=float, help="Radius of a sphere, Å.")
+@click.option("--radius", type=NUMBER, help="Radius of a sphere, Å.")
 @click.option("--site", help="Element or label of the site at the centre.")
 @click.option("--offset", default="0 0 0", help='Centre from that site, "x y z", fractional.')
 @charge_option

@@ -7,11 +7,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hetbuild.errors import InputError
+from hetbuild.names import shown
+from hetbuild.numerals import LARGEST_INDEX, parse_number
 
 # Negative Miller indices are arguments, not options.
 INDICES = {"ignore_unknown_options": True}
@@ -20,6 +22,32 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON d
 force = click.option("--force", is_flag=True, help="Overwrite files that are in the way.")
 quiet = click.option("-q", "--quiet", is_flag=True, help="Print paths only.")
 
+
+if TYPE_CHECKING:
+    _Float = click.ParamType[float]
+else:  # generic only from click 8.4 on
+    _Float = click.ParamType
+
+
+class Number(_Float):
+    """A finite number, or a fraction as 1/8."""
+
+    name = "number"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number; a usage error names what is wrong."""
+        if isinstance(value, int | float):
+            return float(value)
+        try:
+            return parse_number(str(value))
+        except ValueError as error:
+            self.fail(f"{shown(value)} is {error}.", param, ctx)
+
+
+NUMBER = Number()
+MILLER = click.IntRange(-LARGEST_INDEX, LARGEST_INDEX)
 
 MODEL = click.Path(path_type=Path)
 """A model file, as an argument."""
@@ -67,12 +95,10 @@ def numbers(text: str, count: int, what: str) -> list[float]:
     InputError
         Anything else.
     """
-    from fractions import Fraction
-
     try:
-        values = [float(Fraction(part)) for part in text.replace(",", " ").split()]
-    except (ValueError, ZeroDivisionError):
+        values = [parse_number(part) for part in text.replace(",", " ").split()]
+    except ValueError:
         values = []
     if len(values) != count:
-        raise InputError(f"{what} takes {count} number{'s' * (count > 1)}; given {text!r}.")
+        raise InputError(f"{what} takes {count} number{'s' * (count > 1)}; given {shown(text)}.")
     return values

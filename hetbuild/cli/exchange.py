@@ -15,6 +15,7 @@ import click
 
 from hetbuild.cli.console import (
     MODEL,
+    NUMBER,
     allow_charge,
     as_json,
     charge_option,
@@ -56,10 +57,10 @@ def _shorthands(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--product", metavar="CRYSTAL", help="Crystal of the product, or its CIF file.")
 @click.option("--in", "domain", metavar="DOMAIN", help="Domain; default: the one that fits.")
 @click.option("--keep-planes", type=click.IntRange(0), help="Planes kept at the interface [5].")
-@click.option("--keep-thickness", type=float, metavar="Å", help="The same in Å.")
-@click.option("--contact", type=float, metavar="Å", help="Floor to cations that stay [2.9].")
-@click.option("--deficit", type=float, default=0.0, metavar="X", help="x of Cu(2-x)S.")
-@click.option("--fraction", type=float, default=1.0, help="Part that is exchanged, 0 to 1.")
+@click.option("--keep-thickness", type=NUMBER, metavar="Å", help="The same in Å.")
+@click.option("--contact", type=NUMBER, metavar="Å", help="Floor to cations that stay [2.9].")
+@click.option("--deficit", type=NUMBER, default=0.0, metavar="X", help="x of Cu(2-x)S.")
+@click.option("--fraction", type=NUMBER, default=1.0, help="Part that is exchanged, 0 to 1.")
 @click.option("--which", metavar="SELECTION", help="Only ions it means, as 'interior'.")
 @click.option("--order", metavar="ORDER", help="Which go first, as 'outermost first, spread'.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of every random choice.")

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 import click
 
-from hetbuild.cli.console import MODEL, as_json, crystals_option, emit, force, numbers
+from hetbuild.cli.console import MODEL, NUMBER, as_json, crystals_option, emit, force, numbers
 from hetbuild.cli.models import read_model
 from hetbuild.errors import InputError
 
@@ -21,13 +21,13 @@ FORMAT_NAMES = (
 @click.argument("model", type=MODEL)
 @click.option("--to", "to", required=True, metavar="FORMAT", help=f"{', '.join(FORMAT_NAMES)}.")
 @click.option("-o", "--output", help="File, or a folder for it; for cp2k a folder.")
-@click.option("--vacuum", type=float, default=10.0, help="Å around the particle in its box [10].")
+@click.option("--vacuum", type=NUMBER, default=10.0, help="Å around the particle in its box [10].")
 @click.option("--run", type=click.Choice(["energy", "geo_opt", "md", "none"]), help="cp2k: what.")
 @click.option("--method", type=click.Choice(["pbe", "xtb"]), help="cp2k: PBE or GFN1-xTB.")
-@click.option("--cutoff", type=float, metavar="RY", help="cp2k: plane-wave cutoff [400].")
+@click.option("--cutoff", type=NUMBER, metavar="RY", help="cp2k: plane-wave cutoff [400].")
 @click.option("--poisson", type=click.Choice(["wavelet", "mt"]), help="cp2k: Poisson solver.")
 @click.option("--box", metavar='"A B C"', help="cp2k: edges in Å [smallest for the solver].")
-@click.option("--fixed-core", type=float, metavar="Å", help="cp2k: fix atoms deeper than this.")
+@click.option("--fixed-core", type=NUMBER, metavar="Å", help="cp2k: fix atoms deeper than this.")
 @click.option("--pdos", is_flag=True, default=None, help="cp2k: densities of states by domain.")
 @click.option("--allow-charge", is_flag=True, default=None, help="cp2k: accept a charged model.")
 @crystals_option

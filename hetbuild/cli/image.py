@@ -12,6 +12,7 @@ import click
 from hetbuild.cli.console import (
     INDICES,
     MODEL,
+    NUMBER,
     as_json,
     crystals_option,
     emit,
@@ -36,9 +37,9 @@ DATA = (".npy", ".tif", ".tiff")
 @click.option("--zone", metavar='"U V W"', help="Zone axis towards the viewer.")
 @click.option("--of", metavar="DOMAIN", help="Whose zone axis that is [the first domain].")
 @click.option("--tilt", metavar='"A B"', help="Then turn by A° about right and B° about up.")
-@click.option("--source", type=float, metavar="Å", help="Gaussian blur, sigma [0.5].")
-@click.option("--exponent", type=float, metavar="N", help="Atoms scatter as Z^N [1.6].")
-@click.option("--sampling", type=float, metavar="Å", help="A pixel [0.1].")
+@click.option("--source", type=NUMBER, metavar="Å", help="Gaussian blur, sigma [0.5].")
+@click.option("--exponent", type=NUMBER, metavar="N", help="Atoms scatter as Z^N [1.6].")
+@click.option("--sampling", type=NUMBER, metavar="Å", help="A pixel [0.1].")
 @click.option("--no-fft", is_flag=True, help="Draw the image alone.")
 @click.option("--multislice", is_flag=True, help="Frozen phonons through abTEM: minutes.")
 @click.option("--phonons", type=int, help="multislice: configurations averaged [4].")

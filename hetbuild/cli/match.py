@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from hetbuild.arrays import Plane
-from hetbuild.cli.console import as_json, charge_option, emit, force, numbers, progress_bar
+from hetbuild.cli.console import NUMBER, as_json, charge_option, emit, force, numbers, progress_bar
 from hetbuild.cli.models import read_bulk
 from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.numerals import LARGEST_INDEX
 
 if TYPE_CHECKING:
     from hetbuild.crystal.crystal import Crystal
@@ -23,15 +24,25 @@ ORDERS = ("score", "area", "strain", "cations")
 @click.argument("first")
 @click.argument("second")
 @click.option("--planes", metavar='"H K L/H K L"', help="Only this pair of planes.")
-@click.option("--max-index", default=2, show_default=True, help="Highest Miller index.")
-@click.option("--max-strain", default=3.5, show_default=True, help="Largest principal strain, %.")
-@click.option("--max-area", default=400.0, show_default=True, help="Largest cell, Å².")
+@click.option(
+    "--max-index",
+    type=click.IntRange(1, LARGEST_INDEX),
+    default=2,
+    show_default=True,
+    help="Highest Miller index.",
+)
+@click.option(
+    "--max-strain", type=NUMBER, default=3.5, show_default=True, help="Largest principal strain, %."
+)
+@click.option("--max-area", type=NUMBER, default=400.0, show_default=True, help="Largest cell, Å².")
 @click.option("--sort", type=click.Choice(ORDERS), default="score", show_default=True)
 @click.option("--rows", default=20, show_default=True, help="Rows of the table; 0: all.")
 @click.option("--cations", metavar="A,B", help="Cations whose terrace and step are described.")
-@click.option("--registry", metavar="K", type=int, help="Scan the registry of row K.")
+@click.option("--registry", metavar="K", type=click.IntRange(1), help="Scan the registry of row K.")
 @click.option("--map", "map_file", type=click.Path(path_type=Path), help="PNG of that scan.")
-@click.option("--recipe", "recipe_row", metavar="K", type=int, help="Print a recipe of row K.")
+@click.option(
+    "--recipe", "recipe_row", metavar="K", type=click.IntRange(1), help="Print a recipe of row K."
+)
 @click.option("--size", metavar="Å[,Å]", help="Of the particles of a recipe.  [default: 30]")
 @click.option("--half-turn", is_flag=True, help="Second crystal turned by 180°: the other angle.")
 @click.option("--terminations", metavar="I,J", help="Which face each other, from --registry.")

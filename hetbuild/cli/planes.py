@@ -5,13 +5,13 @@ from __future__ import annotations
 import click
 
 from hetbuild.arrays import Plane
-from hetbuild.cli.console import INDICES, as_json, charge_option, emit
+from hetbuild.cli.console import INDICES, MILLER, as_json, charge_option, emit
 from hetbuild.cli.models import read_bulk
 
 
 @click.command(context_settings=INDICES)
 @click.argument("crystal")
-@click.argument("hkl", nargs=3, type=int)
+@click.argument("hkl", nargs=3, type=MILLER)
 @charge_option
 @as_json
 def planes(crystal: str, hkl: Plane, charges: tuple[str, ...], as_json: bool) -> None:

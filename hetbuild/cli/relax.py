@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hetbuild.cli.console import MODEL, as_json, crystals_option, emit, force, progress_bar, quiet
+from hetbuild.cli.console import (
+    MODEL,
+    NUMBER,
+    as_json,
+    crystals_option,
+    emit,
+    force,
+    progress_bar,
+    quiet,
+)
 from hetbuild.cli.models import read_model
 from hetbuild.errors import CheckError, InputError
 
@@ -40,17 +49,17 @@ USUAL, FINE = 0.05, 0.01
     help="Keyword option of the calculator; repeatable.",
 )
 @click.option("--optimizer", type=click.Choice(["lbfgs", "fire"]), default="lbfgs")
-@click.option("--fmax", type=float, help="Largest force left, eV/Å [0.05; crystals 0.01].")
+@click.option("--fmax", type=NUMBER, help="Largest force left, eV/Å [0.05; crystals 0.01].")
 @click.option("--steps", type=int, default=500, help="At most; earlier runs count [500].")
-@click.option("--max-step", type=float, default=0.1, help="Å an atom moves in a step [0.1].")
-@click.option("--fixed-core", type=float, metavar="Å", help="Hold atoms deeper than this.")
+@click.option("--max-step", type=NUMBER, default=0.1, help="Å an atom moves in a step [0.1].")
+@click.option("--fixed-core", type=NUMBER, metavar="Å", help="Hold atoms deeper than this.")
 @click.option(
     "--only",
     type=(click.Choice(["interface"]), float),
     metavar="interface Å",
     help="Move only atoms this near to another domain.",
 )
-@click.option("--vacuum", type=float, metavar="Å", help="Around the particle in a periodic box.")
+@click.option("--vacuum", type=NUMBER, metavar="Å", help="Around the particle in a periodic box.")
 @click.option("--cell", is_flag=True, help="A crystal: relax its lattice too.")
 @click.option("-o", "--output", type=MODEL, help="Folder; default: NAME-relaxed.")
 @crystals_option

@@ -23,6 +23,12 @@ def report_lines(
     lines += ["", f"{'formula':14s} {report.formula}", f"{'charge':14s} {report.charge:+d} e"]
     lines += [f"{name:14s} {text}" for name, text in report.formulas.items()]
     lines += list(_compositions(report))
+    for name, size in report.sizes.items():
+        across = " x ".join(f"{x:.2f}" for x in size.across)
+        lines.append(
+            f"{'size':14s} {name} {across} nm across (1 0 0), (0 1 0), (0 0 1); "
+            f"longest {size.longest:.2f} nm"
+        )
     lines += [f"{'roles':14s} " + ", ".join(f"{n} {role}" for role, n in report.roles.items())]
     if report.off_site is not None:
         off = report.off_site

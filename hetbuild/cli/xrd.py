@@ -12,6 +12,7 @@ import click
 
 from hetbuild.cli.console import (
     MODEL,
+    NUMBER,
     as_json,
     crystals_option,
     emit,
@@ -44,20 +45,20 @@ OF_COMPARISON = ("background", "max_shift")
 @click.argument("model", type=MODEL)
 @click.option("--wavelength", metavar="X", help="Anode, with Kα1 and Kα2; Cu1: Kα1; or Å. [Cu]")
 @click.option("--range", metavar='"A B"', help="2 theta in degrees. [10 80; of the measured file]")
-@click.option("--step", type=float, metavar="°", help="Between points. [0.02]")
+@click.option("--step", type=NUMBER, metavar="°", help="Between points. [0.02]")
 @click.option("--b", metavar="B", help="B factors in Å²: one, or as 'Pb=1.5 Cs=4'. [0; pdf: 1]")
 @click.option(
     "--polarisation", metavar="P", help="tube, none, or a monochromator's 2 theta. [tube]"
 )
-@click.option("--fwhm", type=float, metavar="°", help="Width of the instrument's profile. [0]")
-@click.option("--eta", type=float, help="Its Lorentzian part, 0 to 1. [0]")
+@click.option("--fwhm", type=NUMBER, metavar="°", help="Width of the instrument's profile. [0]")
+@click.option("--eta", type=NUMBER, help="Its Lorentzian part, 0 to 1. [0]")
 @click.option("--shape", type=click.Choice(["cube", "sphere"]), help="For Scherrer's K. [cube]")
 @click.option("--compare", type=MODEL, metavar="FILE", help="Measured: columns 2 theta, intensity.")
 @click.option("--background", type=int, metavar="N", help="compare: polynomial's degree. [3]")
-@click.option("--max-shift", type=float, metavar="°", help="compare: of 2 theta. [0.5]")
+@click.option("--max-shift", type=NUMBER, metavar="°", help="compare: of 2 theta. [0.5]")
 @click.option("--pdf", is_flag=True, help="G(r) in place of the pattern.")
 @click.option("--q", metavar='"A B"', help="pdf: range transformed, 1/Å. [1 20]")
-@click.option("--r-max", type=float, metavar="Å", help="pdf: up to this distance. [20]")
+@click.option("--r-max", type=NUMBER, metavar="Å", help="pdf: up to this distance. [20]")
 @click.option("--by", type=click.Choice(["domain", "element"]), help="pdf: partials. [domain]")
 @click.option(
     "-o", "--output", multiple=True, type=MODEL, help="png, svg, pdf, csv, xy, json; repeatable."

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from hetbuild.elements import USUAL_CHARGES, number, reduced
 from hetbuild.errors import InputError
+from hetbuild.names import shown
+from hetbuild.numerals import MOST_CHARGE
 
 
 def formal_charges(
@@ -22,6 +24,12 @@ def formal_charges(
     InputError
         No charge is known for an element, and the formula does not tell it.
     """
+    for element, charge in stated.items():
+        if abs(charge) > MOST_CHARGE:
+            raise InputError(
+                f"{charge:+d} e is no formal charge of {element}; they are between "
+                f"-{MOST_CHARGE} and +{MOST_CHARGE} e."
+            )
     known = {e: stated.get(e, USUAL_CHARGES.get(e)) for e in count}
     given = {e: q for e, q in known.items() if q is not None}
     unknown = [e for e in count if e not in given]
@@ -60,11 +68,11 @@ def parse_charges(texts: tuple[str, ...]) -> dict[str, int]:
     for text in texts:
         element, sign, value = text.partition("=")
         try:
-            charges[element.strip()] = int(value)
+            charges[element.strip()] = int(value) if len(value) < 5 else int("none")
         except ValueError:
             sign = ""
         if not sign:
-            raise InputError(f"--charge {text!r}: write element=charge in e, as Ti=4 or O=-2.")
+            raise InputError(f"--charge {shown(text)}: write element=charge in e, as Ti=4 or O=-2.")
         number(element.strip())
     return charges
 

@@ -21,7 +21,7 @@ from hetbuild.crystal import lattice, read
 from hetbuild.crystal.bonds import Bonds, first_shell
 from hetbuild.crystal.charges import state
 from hetbuild.crystal.setting import CENTRING, canonical_setting
-from hetbuild.elements import counts, formula, number, symbol, usual_charge
+from hetbuild.elements import KINDS, counts, formula, number, symbol, usual_charge
 from hetbuild.errors import InputError, nearest
 from hetbuild.frozen import frozen, frozen_tree
 from hetbuild.library import find_structure, structures
@@ -209,6 +209,24 @@ class Crystal:
         """a, b, c in Å, alpha, beta, gamma in degrees."""
         return lattice.parameters(self.vectors)
 
+    def ions(self, word: str) -> tuple[str, ...]:
+        """The elements a word means in the crystal: itself, or all of a kind, as ``anion``.
+
+        Raises
+        ------
+        InputError
+            The word is neither, or the crystal has no ion of the kind.
+        """
+        if word not in KINDS:
+            number(word)
+            return (word,)
+        found = tuple(counts(self.numbers[KINDS[word](self.numbers, self.charges)]))
+        if not found:
+            raise InputError(
+                f"{word!r}: {self.name} has none; its ions are {', '.join(counts(self.numbers))}."
+            )
+        return found
+
     def charge_of(self, element: str) -> int:
         """Formal charge in e of an ion of this element in or on the crystal.
 
@@ -243,6 +261,8 @@ class Crystal:
         """
         if name is None:
             return int(np.argmax(self.charges > 0))
+        if name in KINDS and len(elements := self.ions(name)) == 1:
+            name = elements[0]
         by_label = [i for i, label in enumerate(self.labels) if label == name]
         by_element = [i for i, z in enumerate(self.numbers) if symbol(int(z)) == name]
         found = by_label or by_element

@@ -17,6 +17,8 @@ import numpy as np
 
 from hetbuild.arrays import FloatArray, Index, IntArray, Plane
 from hetbuild.errors import InputError
+from hetbuild.names import shown
+from hetbuild.numerals import LARGEST_INDEX
 
 MAX_DENOMINATOR = 24
 """Centring translations and in-plane vectors of conventional cells are multiples of 1/24."""
@@ -50,6 +52,8 @@ class Direction:
         InputError
             The vector is zero or its components are not multiples of 1/24.
         """
+        if not np.isfinite(np.asarray(components, dtype=float)).all():
+            raise InputError(f"A direction [uvw] takes three numbers; given {list(components)}.")
         fractions = [Fraction(float(c)).limit_denominator(MAX_DENOMINATOR) for c in components]
         off = max(abs(float(f) - float(c)) for f, c in zip(fractions, components, strict=True))
         if off > 1e-6 or not any(fractions):
@@ -78,9 +82,16 @@ def check_plane(hkl: Index) -> IntArray:
     InputError
         Not three integers, or (0 0 0).
     """
-    h = np.asarray(hkl)
-    if h.shape != (3,) or not np.issubdtype(h.dtype, np.integer):
-        raise InputError(f"A plane takes three integers h k l; given {list(hkl)}.")
+    try:
+        h = np.asarray(hkl)
+    except (ValueError, OverflowError):
+        h = np.empty(0)
+    whole = h.shape == (3,) and np.issubdtype(h.dtype, np.integer)
+    if not whole or np.abs(h.astype(float)).max() > LARGEST_INDEX:
+        raise InputError(
+            f"A plane takes three integers h k l between -{LARGEST_INDEX} and {LARGEST_INDEX}; "
+            f"given {shown(list(hkl))}."
+        )
     if not h.any():
         raise InputError("(0 0 0) is no lattice plane: at least one index must differ from 0.")
     return h.astype(np.int64)

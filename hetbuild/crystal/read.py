@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +12,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hetbuild.arguments import expect
-from hetbuild.arrays import IntArray
+from hetbuild.arrays import FloatArray, IntArray
+from hetbuild.crystal import lattice
 from hetbuild.crystal.charges import formal_charges
 from hetbuild.crystal.setting import Cell
 from hetbuild.elements import counts, formula, reduced, symbol
 from hetbuild.errors import InputError
-from hetbuild.names import safe_name
+from hetbuild.names import safe_name, shown
+from hetbuild.numerals import MOST_CHARGE
 
 if TYPE_CHECKING:
     import gemmi
     from ase import Atoms
     from pymatgen.core import Structure
+
+
+SHORTEST_EDGE, LONGEST_EDGE = 1.0, 200.0
+"""Å: edges of the cell of a crystal. What is wider is a particle in a box."""
+
+MOST_SITES = 4000
+"""Sites in the cell of a crystal; zeolites have a few hundred."""
+
+FAR = 100.0
+"""Fractional coordinates are within so many cells of the origin."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,13 +61,16 @@ def from_cif(path: str | Path, charges: Mapping[str, int] | None, name: str | No
     expect(path, (str, Path), "A CIF file")
     file = Path(path)
     block, small, content = _read_cif(file)
+    listed = list(small.sites)
+    if not listed:
+        raise InputError(f"{file} holds no atoms: a crystal needs an _atom_site_ loop.")
+    vectors = _checked_cell(str(file), np.array(small.cell.orth.mat.tolist()).T)
+    _check_positions(file, listed)
     sites = list(small.get_all_unit_cell_sites())
     _check_sites(file, sites)
-    cell = small.cell
-    vectors = np.array(cell.orth.mat.tolist()).T
     fractional = np.array([(s.fract.x, s.fract.y, s.fract.z) for s in sites])
     numbers = np.array([s.element.atomic_number for s in sites])
-    stated = dict(_oxidation_numbers(block)) | dict(charges or {})
+    stated = dict(_oxidation_numbers(file, block)) | dict(charges or {})
     by_site, guessed = _charges(str(file), numbers, stated)
     return Described(
         (vectors, fractional, numbers),
@@ -81,7 +97,8 @@ def from_ase(atoms: Atoms, charges: Mapping[str, int] | None, name: str | None) 
         )
     numbers = np.array(atoms.numbers, dtype=np.int64)
     called = name or _formula_unit(numbers)
-    cell = (np.array(atoms.cell), atoms.get_scaled_positions(), numbers)
+    vectors = _checked_cell(called, np.array(atoms.cell))
+    cell = (vectors, atoms.get_scaled_positions(), numbers)
     return _unlabelled(called, cell, charges or {}, charges)
 
 
@@ -143,19 +160,54 @@ def _read_cif(file: Path) -> tuple[gemmi.cif.Block, gemmi.SmallStructure, bytes]
 
     try:
         content = file.read_bytes()
-        block = gemmi.cif.read_string(content.decode()).sole_block()
+        document = gemmi.cif.read_string(content.decode())
+        if not len(document):
+            raise InputError(f"{file} is empty: a CIF has a data_ block with a cell and atoms.")
+        block = document.sole_block()
         small = gemmi.make_small_structure_from_block(block)
+        small.determine_and_set_spacegroup("S.H2")
     except OSError as error:
         raise InputError(f"Cannot read crystal file {file}: {error.strerror}.") from None
-    except (ValueError, RuntimeError) as error:
-        raise InputError(f"{file} is not a CIF of one crystal: {error}") from None
-    small.determine_and_set_spacegroup("S.H2")
+    except (ValueError, RuntimeError, IndexError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise InputError(f"{file} is not a CIF of one crystal: {why}") from None
     return block, small, content
 
 
+def _checked_cell(where: str, vectors: FloatArray) -> FloatArray:
+    """The vectors, if they are those of a crystal: libraries below survive no others."""
+    with np.errstate(all="ignore"):
+        parameters = lattice.parameters(vectors)
+    lengths = np.array(parameters[:3])
+    fits = ((lengths > SHORTEST_EDGE) & (lengths < LONGEST_EDGE)).all()
+    if not fits or not abs(np.linalg.det(vectors)) > 1e-3 * lengths.prod():  # or NaN
+        text = " ".join(f"{x:g}" for x in parameters)
+        raise InputError(
+            f"{where}: {text} is no cell. A crystal needs three lengths between {SHORTEST_EDGE:g} "
+            f"and {LONGEST_EDGE:g} Å and three angles in degrees that span a volume."
+        )
+    return vectors
+
+
+def _check_positions(file: Path, sites: Sequence[gemmi.SmallStructure.Site]) -> None:
+    if len(sites) > MOST_SITES:
+        raise InputError(
+            f"{file} lists {len(sites)} sites; a crystal has {MOST_SITES} at most. A particle in a "
+            "box is read by hetbuild inspect --crystals."
+        )
+    places = np.array([(s.fract.x, s.fract.y, s.fract.z) for s in sites])
+    good = (np.abs(places) < FAR).all(axis=1)
+    wrong = [s.label for s, ok in zip(sites, good, strict=True) if not ok]
+    if wrong:
+        raise InputError(
+            f"{file}: the fractional coordinates of {', '.join(wrong[:5])} are not numbers within "
+            f"{FAR:g}; give _atom_site_fract_x, y and z."
+        )
+
+
 def _check_sites(file: Path, sites: Sequence[gemmi.SmallStructure.Site]) -> None:
-    if not sites:
-        raise InputError(f"{file} holds no atoms: a crystal needs an _atom_site_ loop.")
+    if len(sites) > MOST_SITES:
+        raise InputError(f"{file} has {len(sites)} sites in its cell; {MOST_SITES} are the most.")
     unknown = sorted({s.label for s in sites if s.element.atomic_number == 0})
     if unknown:
         raise InputError(f"{file}: no element can be told for the sites {', '.join(unknown)}.")
@@ -168,11 +220,25 @@ def _check_sites(file: Path, sites: Sequence[gemmi.SmallStructure.Site]) -> None
         )
 
 
-def _oxidation_numbers(block: gemmi.cif.Block) -> list[tuple[str, int]]:
+def _oxidation_numbers(file: Path, block: gemmi.cif.Block) -> list[tuple[str, int]]:
     import gemmi
 
     table = block.find(["_atom_type_symbol", "_atom_type_oxidation_number"])
-    return [(gemmi.Element(r.str(0)).name, round(float(r.str(1)))) for r in table]
+    stated = []
+    for row in table:
+        text = row.str(1).strip()
+        if text in ("", "?", "."):  # CIF's words for unknown and inapplicable
+            continue
+        # 2 and +2 are CIF, 2+ is how chemists write it.
+        value = re.fullmatch(r"([+-]?)([0-9])(?:\.0*)?([+-]?)", text)
+        if value is None or (value[1] and value[3]):
+            raise InputError(
+                f"{file}: {shown(text)} is no oxidation number of {shown(row.str(0))}; write a "
+                f"whole number between -{MOST_CHARGE} and {MOST_CHARGE}."
+            )
+        sign = -1 if "-" in (value[1], value[3]) else 1
+        stated.append((gemmi.Element(row.str(0)).name, sign * int(value[2])))
+    return stated
 
 
 def _charges(

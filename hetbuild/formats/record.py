@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from fractions import Fraction
@@ -11,14 +12,18 @@ import numpy as np
 
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.crystal.crystal import Crystal
-from hetbuild.crystal.lattice import Coincidence, Direction
+from hetbuild.crystal.lattice import Coincidence, Direction, check_plane
 from hetbuild.crystal.setting import CENTRING
 from hetbuild.elements import number
 from hetbuild.errors import InputError
 from hetbuild.model import Domain, Interface, LedgerEntry, Model
 from hetbuild.names import check_name, shown
+from hetbuild.numerals import MOST_CHARGE
 
 VERSION = 1
+
+STRAINED = 0.4
+"""Largest strain of a domain's frame against its crystal; coherent interfaces have a few %."""
 
 FAR = 1e6
 """Å: no model reaches so far, and positions beyond are not exact to the 1e-8 Å of its files."""
@@ -134,7 +139,19 @@ def _to_domain(record: Mapping[str, Any]) -> Domain:
     crystal["guessed"] = tuple(crystal.get("guessed", ()))
     for element in (*crystal["guessed"], *crystal.get("foreign_charges", {})):
         number(element)
-    bulk = Crystal(**crystal)
+    bulk = _checked(Crystal(**crystal))
+    vectors, origin, datum = _cell(record["vectors"]), _floats(record["origin"]), record["datum"]
+    stretch = np.linalg.svd(np.linalg.inv(bulk.vectors) @ vectors, compute_uv=False)
+    if not np.abs(stretch - 1.0).max() < STRAINED:
+        raise ValueError(f"the frame of {bulk.name} is not that of its cell")
+    fits = origin.shape == (3,) and (np.abs(origin) < FAR).all() and isinstance(datum, int)
+    if not fits or not 0 <= datum < len(bulk.numbers):
+        raise ValueError(f"the frame of {bulk.name} is none")
+    return Domain(record["name"], bulk, vectors, origin, datum)
+
+
+def _checked(bulk: Crystal) -> Crystal:
+    """Refuse what no crystal can be: ValueError."""
     n = len(bulk.numbers)
     shapes = {
         "fractional": (n, 3), "charges": (n,), "rotations": (len(bulk.rotations), 3, 3),
@@ -147,12 +164,16 @@ def _to_domain(record: Mapping[str, Any]) -> Domain:
         raise ValueError(f"the sites and symmetry of {bulk.name} do not agree")
     if not 0 < bulk.numbers.min() <= bulk.numbers.max() < 119:
         raise ValueError(f"{bulk.name} has sites of no element")
+    if not (np.abs(bulk.charges) <= MOST_CHARGE).all() or not (np.abs(bulk.fractional) < 2).all():
+        raise ValueError(f"{bulk.name} has sites that are none")
+    if not np.isin(bulk.rotations, (-1, 0, 1)).all():
+        raise ValueError(f"the point group of {bulk.name} is none")
+    metric = _cell(bulk.vectors) @ bulk.vectors.T
+    images = np.swapaxes(bulk.rotations, 1, 2) @ metric @ bulk.rotations
+    if not np.abs(images - metric).max() < 1e-2 * metric.max():
+        raise ValueError(f"the point group of {bulk.name} does not fit its cell")
     _text(bulk.source), _text(bulk.status), _text(bulk.sha256)
-    vectors, origin, datum = _cell(record["vectors"]), _floats(record["origin"]), record["datum"]
-    _cell(bulk.vectors)
-    if origin.shape != (3,) or not 0 <= datum < n or not np.isfinite(origin).all():
-        raise ValueError(f"the frame of {bulk.name} is none")
-    return Domain(record["name"], bulk, vectors, origin, int(datum))
+    return bulk
 
 
 def _crystal(crystal: Crystal) -> dict[str, Any]:
@@ -172,14 +193,14 @@ def _interface(interface: Interface) -> dict[str, Any]:
 
 
 def _to_interface(record: Mapping[str, Any]) -> Interface:
-    a, b = (tuple(p) for p in record["planes"])
+    (h, k, l), (m, n, o) = (check_plane(p).tolist() for p in record["planes"])  # noqa: E741
     return Interface(
         domains=(record["domains"][0], record["domains"][1]),
-        planes=(a, b),
+        planes=((h, k, l), (m, n, o)),
         along=_to_coincidence(record["along"]),
         across=None if record["across"] is None else _to_coincidence(record["across"]),
-        shift=(record["shift"][0], record["shift"][1]),
-        gap=record["gap"],
+        shift=(_number(record["shift"][0]), _number(record["shift"][1])),
+        gap=_number(record["gap"]),
     )
 
 
@@ -189,15 +210,32 @@ def _coincidence(pair: Coincidence) -> dict[str, Any]:
 
 
 def _to_coincidence(record: Mapping[str, Any]) -> Coincidence:
-    first, second = (Direction(Fraction(m), tuple(uvw)) for m, uvw in record["directions"])
-    return Coincidence(first, second, tuple(record["counts"]), tuple(record["lengths"]))
+    first, second = (_direction(m, uvw) for m, uvw in record["directions"])
+    a, b = record["counts"]
+    x, y = record["lengths"]
+    return Coincidence(first, second, (int(a), int(b)), (_number(x), _number(y)))
+
+
+def _direction(multiplier: str, uvw: list[int]) -> Direction:
+    if not re.fullmatch(r"[0-9]{1,6}(/[0-9]{1,6})?", multiplier):
+        raise ValueError(f"{shown(multiplier)} is how often no direction is taken")
+    u, v, w = (int(i) for i in uvw)
+    if not 0 < max(abs(u), abs(v), abs(w)) < FAR:
+        raise ValueError(f"{shown(uvw)} is no direction")
+    return Direction(Fraction(multiplier), (u, v, w))
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < FAR:
+        raise ValueError(f"{shown(value)} is no number within {FAR:g}")
+    return float(value)
 
 
 def _to_entry(values: list[Any]) -> LedgerEntry:
     step, action, element, domain, position, reason = values
     for text in (step, action, element, domain, reason):
         _text(text)
-    x, y, z = map(float, position)
+    x, y, z = map(_number, position)
     return LedgerEntry(step, action, element, domain, (x, y, z), reason)
 
 

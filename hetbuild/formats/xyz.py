@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -15,7 +16,8 @@ from hetbuild.errors import HetbuildError, InputError
 from hetbuild.formats import columns
 from hetbuild.formats.ase import SHIFT, from_ase, parsed_record
 from hetbuild.formats.labels import LABELS, from_names, to_names
-from hetbuild.formats.record import from_record, to_record
+from hetbuild.formats.record import FAR, from_record, to_record
+from hetbuild.library import is_file
 from hetbuild.model import Model
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 PROPERTIES = "species:S:1:pos:R:3:formal_charge:I:1:domain:S:1:role:S:1:site:S:1:site_cell:I:3"
 """Columns; positions right after the symbol, so that CP2K reads the same file."""
+
+LEAST_VOLUME = 1.0
+"""Å³ of a cell in which atoms repeat."""
 
 WIDTHS = (1, 3, 1, 1, 1, 1, 3)
 """How many columns of text each is."""
@@ -171,14 +176,32 @@ def write_plain_xyz(model: Model, stream: TextIO) -> None:
 def _read(path: Path) -> Atoms:
     from ase.io import read
 
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"There is no file {path}.")
     try:
-        atoms = read(path)
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            atoms = read(path)
     except Exception as error:
         # ASE's readers raise whatever their parser stumbles over.
-        why = str(error) or "it has no format that ASE knows"
+        why = " ".join(str(error).split())[:200] or "it has no format that ASE knows"
         raise InputError(f"{path} cannot be read as a structure file: {why}") from None
+    broken = [str(w.message) for w in warned if "Wrong number" in str(w.message)]
+    if broken:  # ASE goes on without what it could not read
+        raise InputError(f"{path} is damaged: {broken[0][:200]}")
     if isinstance(atoms, list) or not len(atoms):
         raise InputError(f"{path} holds no atoms.")
+    return _checked(path, atoms)
+
+
+def _checked(path: Path, atoms: Atoms) -> Atoms:
+    """Atoms whose numbers are numbers: everything after relies on it."""
+    if not (np.abs(atoms.positions) < FAR).all():
+        raise InputError(f"{path} has atoms whose positions are not numbers within {FAR:g} Å.")
+    if not (np.abs(atoms.cell.array) < FAR).all():
+        raise InputError(f"{path} has a cell whose vectors are not numbers within {FAR:g} Å.")
+    if not ((atoms.numbers > 0) & (atoms.numbers < 119)).all():
+        raise InputError(f"{path} has atoms of no element.")
+    if atoms.pbc.any() and atoms.cell.rank == 3 and abs(atoms.cell.volume) < LEAST_VOLUME:
+        raise InputError(f"{path} has a cell without volume.")
     return atoms

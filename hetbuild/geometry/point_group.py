@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.model import Domain, Model
 
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
+
 TOLERANCE = 0.02
 """Å by which an image may miss its atom."""
+
+SAMPLE = 200
+"""Atoms tried first of a large model."""
 
 
 def point_group(model: Model, tolerance: float = TOLERANCE) -> tuple[FloatArray, FloatArray]:
@@ -23,8 +30,7 @@ def point_group(model: Model, tolerance: float = TOLERANCE) -> tuple[FloatArray,
     operations = _cartesian(model.domains[0])
     for domain in model.domains[1:]:
         operations = _common(operations, _cartesian(domain))
-    kept = [w for w in operations if _maps(model, centre, w, tolerance)]
-    return centre, np.array(kept)
+    return centre, operations[sorted(_kept(model, centre, operations, tolerance))]
 
 
 def point_group_symbol(model: Model) -> str:
@@ -83,12 +89,36 @@ def _common(first: FloatArray, second: FloatArray) -> FloatArray:
     return np.asarray(first[(apart < 1e-3).any(axis=1)])
 
 
-def _maps(model: Model, centre: FloatArray, operation: FloatArray, tolerance: float) -> bool:
+def _kept(
+    model: Model, centre: FloatArray, operations: FloatArray, tolerance: float
+) -> frozenset[int]:
+    """Indices of the operations that map the model onto itself.
+
+    They are a group, so that products of operations found need no look at the atoms.
+    """
     from scipy.spatial import cKDTree
 
-    image = (model.positions - centre) @ operation.T + centre
-    distance, partner = cKDTree(model.positions).query(image)
-    return bool((distance < tolerance).all() and (model.numbers[partner] == model.numbers).all())
+    tree, table = cKDTree(model.positions), _multiplication(operations)
+    identity = int(np.abs(operations - np.eye(3)).sum(axis=(1, 2)).argmin())
+    kept = frozenset([identity])
+    for k, operation in enumerate(operations):
+        if k not in kept and _maps(model, tree, centre, operation, tolerance):
+            kept = _closure(kept | {k}, table)
+    return kept
+
+
+def _maps(
+    model: Model, tree: cKDTree, centre: FloatArray, operation: FloatArray, tolerance: float
+) -> bool:
+    """Every atom comes onto one of its element; a few of them tell most that do not."""
+    for step in (max(1, len(model) // SAMPLE), 1):
+        image = (model.positions[::step] - centre) @ operation.T + centre
+        distance, partner = tree.query(image, distance_upper_bound=tolerance)
+        if not np.isfinite(distance).all():
+            return False
+        if (model.numbers[partner] != model.numbers[::step]).any():
+            return False
+    return True
 
 
 def _multiplication(group: FloatArray) -> IntArray:

@@ -43,6 +43,23 @@ MAX_AREA = 400.0
 SCALE = 0.01
 """Strain that doubles the score of a cell."""
 
+LOW: tuple[Plane, ...] = (
+    (1, 0, 0),
+    (0, 1, 0),
+    (0, 0, 1),
+    (1, 1, 0),
+    (1, 0, 1),
+    (0, 1, 1),
+    (1, 1, 1),
+)
+"""Planes among which is that of the smallest net, as a rule; it has most supercells."""
+
+MOST_MEMORY = 2e9
+"""Bytes of estimated memory above which a search is refused."""
+
+PAIR_BYTES = 900.0
+"""Memory of one pair of supercells that is compared: measured, 830 to 1170 for up to 10^6 pairs."""
+
 LONGEST = 3600.0
 """Seconds of estimated time above which a search is refused."""
 
@@ -186,6 +203,8 @@ def match(
     pairs: Sequence[tuple[Plane, Plane]]
     if planes is None:
         _refuse_if_long(estimate(first, second, max_index, max_strain, max_area))
+        least = [min(_area(c, h) for h in LOW) for c in (first, second)]
+        _refuse_if_large(_bytes(least[0], least[1], max_strain, max_area))
         pairs = [
             (
                 lattice.primitive_plane(first.primitive, p),
@@ -196,6 +215,7 @@ def match(
     else:
         a, b = plane_net(first, planes[0]), plane_net(second, planes[1])
         _refuse_if_long(_seconds(a.area, b.area, max_strain, max_area))
+        _refuse_if_large(_bytes(a.area, b.area, max_strain, max_area))
         pairs = [(a.label.asked, b.label.asked)]
         sides[0].net[a.label.asked], sides[1].net[b.label.asked] = a, b
     found: list[Match] = []
@@ -242,6 +262,12 @@ def _seconds(first: float, second: float, max_strain: float, max_area: float) ->
     return 1e-3 + 2e-6 * (a + 4 * b) + 2e-6 * a * b * (4 * max_strain) ** 2
 
 
+def _bytes(first: float, second: float, max_strain: float, max_area: float) -> float:
+    """Memory of one plane pair: supercells, and the pairs of them that are compared."""
+    a, b = count_supercells(first, max_area), count_supercells(second, max_area)
+    return 1e3 * (a + 4 * b) + PAIR_BYTES * 2.0 * a * b * max_strain**2
+
+
 def _area(crystal: Crystal, hkl: Plane) -> float:
     plane = lattice.primitive_plane(crystal.primitive, hkl)
     volume = abs(float(np.linalg.det(crystal.primitive @ crystal.vectors)))
@@ -264,6 +290,14 @@ def _refuse_if_long(seconds: float) -> None:
         raise ImpossibleError(
             f"This search would take {hours} hours (limit 1): lower the highest index, the area or "
             "the strain, or give the planes."
+        )
+
+
+def _refuse_if_large(memory: float) -> None:
+    if memory > MOST_MEMORY:
+        raise ImpossibleError(
+            f"This search would take about {memory / 1e9:.1f} GB of memory (limit "
+            f"{MOST_MEMORY / 1e9:g}): lower the area or the strain."
         )
 
 

@@ -20,10 +20,23 @@ from hetbuild.arguments import expect
 from hetbuild.errors import InputError, nearest
 from hetbuild.library import find_recipe, recipes, structures
 from hetbuild.names import check_name, shown
+from hetbuild.numerals import LARGEST
 from hetbuild.recipe.schema import REPLACES, STEPS, Recipe
 
 Settings = Mapping[str, Any] | Sequence[str]
 """Overrides: {"join.registry.gap": 0.9}, or "join.registry.gap=0.9" each."""
+
+LARGEST_FILE = 200_000
+"""Bytes of a recipe; those shipped have less than 5,000."""
+
+DEEPEST = 12
+"""Keys of a place in a recipe, from the top."""
+
+LARGEST_VALUE = 2**63 - 1
+"""No number of a recipe is larger: seeds may be as large, all others are below `LARGEST`."""
+
+MOST_FAULTS = 20
+"""Faults of a recipe that are listed."""
 
 _Schema = TypeVar("_Schema")
 
@@ -89,11 +102,35 @@ def parse_recipe(tree: Mapping[str, Any], where: str = "recipe") -> Recipe:
     InputError
         Not a valid recipe; the text lists every fault, with the nearest valid key.
     """
+    _check_values(tree, where)
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        faults = "\n".join("  " + _fault(e, tree) for e in error.errors())
-        raise InputError(f"{where} is not a valid recipe:\n{faults}") from None
+        found = error.errors()
+        faults = "\n".join("  " + _fault(e, tree) for e in found[:MOST_FAULTS])
+        more = len(found) - MOST_FAULTS
+        rest = f"\n  and {more} more faults" if more > 0 else ""
+        raise InputError(f"{where} is not a valid recipe:\n{faults}{rest}") from None
+
+
+def _check_values(tree: Mapping[str, Any], where: str) -> None:
+    """Refuse what no key of a recipe takes, before libraries choke on it."""
+    nodes: list[tuple[str, Any]] = [("", tree)]
+    for _ in range(DEEPEST):
+        below: list[tuple[str, Any]] = []
+        for place, node in nodes:
+            if isinstance(node, Mapping):
+                below += [(f"{place}.{shown(k)[1:-1]}".strip("."), v) for k, v in node.items()]
+            elif isinstance(node, list | tuple):
+                below += [(f"{place}.{i}", v) for i, v in enumerate(node)]
+            elif isinstance(node, int | float) and not -LARGEST_VALUE <= node <= LARGEST_VALUE:
+                raise InputError(
+                    f"{where} is not a valid recipe:\n  {place}: {shown(node)} is no number "
+                    f"between -{LARGEST:,.0f} and {LARGEST:,.0f}."
+                )
+        nodes = below
+    if nodes:
+        raise InputError(f"{where} is nested too deep to be a recipe, at {nodes[0][0]}.")
 
 
 def load_tree(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -107,12 +144,26 @@ def load_tree(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path in seen:
         raise InputError(f"{path} extends itself.")
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"Cannot read recipe {path}: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not TOML: {error}") from None
-    return _extended(tree, path, (*seen, path))
+        with path.open("rb") as stream:
+            content = stream.read(LARGEST_FILE + 1)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"Cannot read recipe {shown(str(path), 200)}: {why}.") from None
+    if len(content) > LARGEST_FILE:
+        raise InputError(
+            f"{path} is no recipe: it is larger than {LARGEST_FILE // 1000} kB, and recipes are a "
+            "few kB of TOML."
+        )
+    return _extended(_toml(content, str(path)), path, (*seen, path))
+
+
+def _toml(content: bytes, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(content.decode())
+    except RecursionError:
+        raise InputError(f"{where} is nested too deep to be a recipe.") from None
+    except ValueError as error:  # no TOML, no UTF-8, an integer of thousands of digits
+        raise InputError(f"{where} is not TOML: {error}") from None
 
 
 def _extended(
@@ -181,18 +232,22 @@ def _parsed(setting: str) -> tuple[str, Any]:
     """``domains.sulfide.cut.at=4`` as key and value; the value is TOML, or a text as it stands."""
     key, sign, text = setting.partition("=")
     if not sign:
-        raise InputError(f"--set {setting!r}: write key=value, as --set join.registry.gap=0.9.")
+        raise _no_setting(setting)
     try:
         return key, tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError, KeyError):
         return key, text
+
+
+def _no_setting(setting: str) -> InputError:
+    return InputError(f"--set {shown(setting)}: write key=value, as --set join.registry.gap=0.9.")
 
 
 def _override(tree: dict[str, Any], setting: str, value: Any) -> None:
     """Set a key such as ``domains.sulfide.cut.at`` in a tree; list items by number."""
     keys = setting.strip().split(".")
-    if not all(keys):
-        raise InputError(f"--set {setting!r}: write key=value, as --set join.registry.gap=0.9.")
+    if not all(keys) or len(keys) > DEEPEST:
+        raise _no_setting(setting)
     node: Any = tree
     for key in keys[:-1]:
         node = _descend(node, key, setting)
@@ -204,16 +259,17 @@ def _override(tree: dict[str, Any], setting: str, value: Any) -> None:
             node.pop(other, None)
         node[keys[-1]] = value
     else:
-        raise InputError(f"--set {setting!r}: {keys[-2]} is a single value, it has no keys.")
+        raise InputError(f"--set {shown(setting)}: {keys[-2]} is a single value, without keys.")
 
 
 def _descend(node: Any, key: str, setting: str) -> Any:
     if isinstance(node, list):
-        if not key.isdigit() or int(key) >= len(node):
-            raise InputError(f"--set {setting!r}: {key!r} is not one of 0 to {len(node) - 1}.")
+        if not (key.isascii() and key.isdigit()) or len(key) > 6 or int(key) >= len(node):
+            allowed = f"one of 0 to {len(node) - 1}" if node else "there: the list is empty"
+            raise InputError(f"--set {shown(setting)}: {shown(key)} is not {allowed}.")
         return node[int(key)]
     if not isinstance(node, dict):
-        raise InputError(f"--set {setting!r}: nothing below {key!r}.")
+        raise InputError(f"--set {shown(setting)}: nothing below {shown(key)}.")
     return node.setdefault(key, {})
 
 
@@ -221,12 +277,13 @@ def _fault(error: Mapping[str, Any], tree: Mapping[str, Any]) -> str:
     """One line: where, what is wrong, what is allowed."""
     tags = ("float", "BondedTo", "function-wrap", "[key]", *STEPS)
     place = [str(p) for p in error["loc"] if p not in tags]
-    where = ".".join(place) or "recipe"
+    where = ".".join(shown(p)[1:-1] for p in place) or "recipe"
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{where}: unknown key; {nearest(place[-1], _known_keys(place[:-1]))}"
     given = error.get("input")
-    shown = f" (given {given!r})" if isinstance(given, str | int | float) else ""
-    return f"{where}: {error['msg'].removeprefix('Value error, ')}{shown}"
+    simple = isinstance(given, str | int | float) and shown(given) not in error["msg"]
+    tail = f" (given {shown(given)})" if simple else ""
+    return f"{where}: {error['msg'].removeprefix('Value error, ')}{tail}"
 
 
 def _known_keys(place: list[str]) -> list[str]:

@@ -27,6 +27,7 @@ from hetbuild.assemble.join import (
 )
 from hetbuild.assemble.merge import merge
 from hetbuild.assemble.settle import settle
+from hetbuild.assemble.size import Shape, scaled, size_of
 from hetbuild.balancing.balance import Target, balance
 from hetbuild.balancing.candidates import loose_rules, trim
 from hetbuild.crystal.crystal import Crystal, read_crystal
@@ -109,8 +110,9 @@ def stages(recipe: Recipe, *, progress: Progress = None) -> Iterator[Stage]:
 
 def _particle_stages(recipe: Recipe, beside: Path, progress: Progress) -> Iterator[Stage]:
     parts: list[Model] = []
+    factor = _growth(recipe, beside)
     for name, spec in recipe.domains.items():
-        model = _carved(name, spec, beside)
+        model = _carved(name, spec, beside, factor)
         yield f"{name}-carved", model
         verbs: list[tuple[str, Callable[[Model, DomainSpec], Model]]] = [
             ("cut", _cut),
@@ -152,22 +154,39 @@ def provenance(recipe: Recipe, model: Model) -> dict[str, Any]:
     }
 
 
-def _carved(name: str, spec: DomainSpec, beside: Path | None) -> Model:
-    path = find_structure(spec.crystal, beside)
-    crystal = read_crystal(path, charges=spec.charges)
+def _growth(recipe: Recipe, beside: Path | None) -> float | None:
+    """By what factor the size of the recipe enlarges its first domain; None: it states none.
+
+    It is the factor that the domain's planes reach, so that the others keep their proportion.
+    """
+    if recipe.size is None:
+        return None
+    crystal, shape = _shape(next(iter(recipe.domains.values())), beside)
+    return size_of(crystal, scaled(crystal, shape, recipe.size)) / size_of(crystal, shape)
+
+
+def _carved(name: str, spec: DomainSpec, beside: Path | None, factor: float | None) -> Model:
+    crystal, shape = _shape(spec, beside)
+    size = spec.size
+    if size is None and factor is not None:
+        size = factor * size_of(crystal, shape)
+    if size is not None:
+        shape = scaled(crystal, shape, size)
+    return carve(
+        crystal, shape.facets, centre=shape.centre, site=shape.site, radius=shape.radius, name=name
+    )
+
+
+def _shape(spec: DomainSpec, beside: Path | None) -> tuple[Crystal, Shape]:
+    """The crystal of a domain and what it is carved by, at the size its facets state."""
+    crystal = read_crystal(find_structure(spec.crystal, beside), charges=spec.charges)
     centre = spec.centre.offset
     if spec.centre.point is not None:
         datum = crystal.fractional[crystal.datum(None)]
         x, y, z = (float(a - b) for a, b in zip(spec.centre.point, datum, strict=True))
         centre = (x, y, z)
-    return carve(
-        crystal,
-        [_facet(f, crystal) for f in spec.facets],
-        centre=centre,
-        site=spec.centre.site,
-        radius=spec.radius,
-        name=name,
-    )
+    facets = tuple(_facet(f, crystal) for f in spec.facets)
+    return crystal, Shape(facets, spec.radius, tuple(centre), spec.centre.site)
 
 
 def _periodic_stages(
@@ -281,7 +300,10 @@ def _finished(recipe: Recipe, model: Model, progress: Progress) -> Model:
         target = Target(
             charge=spec.target.charge or 0,
             formula=parse_formula(spec.target.formula) if spec.target.formula else None,
-            domains={n: parse_formula(f) for n, f in spec.target.domains.items()},
+            domains={
+                n: f if isinstance(f, int) else parse_formula(f)
+                for n, f in spec.target.domains.items()
+            },
         )
         model = balance(
             model,

@@ -7,7 +7,6 @@ charges in e, plane distances in units of d(hkl).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,30 +16,34 @@ from pydantic import (
     ConfigDict,
     Field,
     PrivateAttr,
+    ValidationError,
     WrapValidator,
     model_validator,
 )
 
-from hetbuild.arrays import Plane
 from hetbuild.assemble.merge import Merging
 from hetbuild.assemble.settle import Settling
+from hetbuild.assemble.size import parse_size
 from hetbuild.balancing.candidates import ADDED_FLOORS, Move
 from hetbuild.elements import parse_formula
 from hetbuild.errors import HetbuildError, InputError, nearest
 from hetbuild.formats.cp2k import Cp2kOptions
 from hetbuild.geometry.contacts import Floors
-from hetbuild.names import PATTERN, check_name
+from hetbuild.names import PATTERN, check_name, shown
+from hetbuild.numerals import LARGEST_INDEX, MOST_CHARGE, limited, parse_number
 from hetbuild.selection.language import parse_selection
 from hetbuild.selection.order import parse_order
 
 
 def _number(value: object) -> object:
     """Numbers may be written as fractions, "1/8"."""
-    if isinstance(value, str):
-        try:
-            return float(Fraction(value))
-        except (ValueError, ZeroDivisionError):
-            raise ValueError(f"{value!r} is no number; write 0.125 or '1/8'") from None
+    try:
+        if isinstance(value, str):
+            return parse_number(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return limited(value)
+    except ValueError as error:
+        raise ValueError(f"{shown(value)} is {error}; write 0.125 or '1/8'") from None
     return value
 
 
@@ -64,8 +67,9 @@ def _as_fault(parse: Callable[[str], object], value: str) -> None:
         raise ValueError(str(error)) from None
 
 
-def _formula(value: str) -> str:
-    _as_fault(parse_formula, value)
+def _formula(value: object) -> object:
+    if isinstance(value, str):
+        _as_fault(parse_formula, value)
     return value
 
 
@@ -88,6 +92,10 @@ VACUUM = 10.0
 """Å around a particle in its box, unless the recipe says otherwise."""
 
 Number = Annotated[float, BeforeValidator(_number, json_schema_input_type=float | str)]
+Miller = Annotated[int, Field(ge=-LARGEST_INDEX, le=LARGEST_INDEX)]
+Plane = tuple[Miller, Miller, Miller]
+Charge = Annotated[int, Field(ge=-MOST_CHARGE, le=MOST_CHARGE)]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
 Vector = tuple[Number, Number, Number]
 Name = Annotated[str, BeforeValidator(_name), Field(json_schema_extra={"pattern": PATTERN})]
 Line = Annotated[str, BeforeValidator(_line)]
@@ -155,6 +163,28 @@ SettleSwitch = Annotated[
 MoveText = Annotated[Move, WrapValidator(_move, json_schema_input_type=Move | str)]
 
 
+def _formula_or_charge(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError('give a formula, as "Cs175Pb125Cl425", or a whole charge in e')
+    return _formula(value)
+
+
+def _size(value: object) -> object:
+    """Å of "8 nm" or "80 Å"."""
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        try:
+            return parse_size(value)
+        except HetbuildError as error:
+            raise ValueError(str(error)) from None
+    return value
+
+
+FormulaOrCharge = Annotated[
+    str | int, BeforeValidator(_formula_or_charge, json_schema_input_type=str | int)
+]
+SizeText = Annotated[float, BeforeValidator(_size, json_schema_input_type=float | str)]
+
+
 class Centre(_Spec):
     """Centre of a particle."""
 
@@ -219,7 +249,7 @@ class CutSpec(_Spec):
 class TrimSpec(_Spec):
     """Removal of loose ions, after the cut or before it."""
 
-    fewer_than: int | None = None
+    fewer_than: Count | None = None
     """Ions with fewer neighbours of opposite charge go, repeatedly."""
     elements: tuple[str, ...] = ()
     """Only these; default: all."""
@@ -255,13 +285,17 @@ class DomainSpec(_Spec):
 
     crystal: str
     """Name of a shipped structure, or a CIF file (relative to the recipe)."""
-    charges: Mapping[str, int] = Field(default_factory=dict)
+    charges: Mapping[str, Charge] = Field(default_factory=dict)
     """Formal charges in e by element where they differ from those in the CIF or from the usual
     ones, of ligands and dopants too."""
     centre: Centre = Centre()
     facets: tuple[FacetSpec, ...] = ()
     radius: Number | None = None
     """Radius of a sphere in Å, alone or together with facets."""
+    size: SizeText | None = None
+    """Size to bring the particle to before it is cut, as "8 nm" or "80 Å": its extent across the
+    first of its facets, or the diameter of a sphere. Facets move in whole planes to the nearest
+    size they reach; terminations, ligands, centre and cut stay."""
     cut: CutSpec | None = None
     trim: TrimSpec | None = None
     slab: SlabSpec | None = None
@@ -269,8 +303,8 @@ class DomainSpec(_Spec):
 
     @model_validator(mode="after")
     def _slab_alone(self) -> DomainSpec:
-        if self.slab and (self.facets or self.radius or self.cut or self.trim):
-            raise ValueError("a slab takes no facets, radius, cut or trim")
+        if self.slab and (self.facets or self.radius or self.size or self.cut or self.trim):
+            raise ValueError("a slab takes no facets, radius, size, cut or trim")
         return self
 
 
@@ -328,12 +362,13 @@ class JoinSpec(_Spec):
 
 
 class TargetSpec(_Spec):
-    """What balancing reaches: a charge, a formula, or a formula per domain."""
+    """What balancing reaches: a charge, a formula, or a formula or charge per domain."""
 
-    charge: int | None = None
+    charge: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] | None = None
     """e."""
     formula: FormulaText | None = None
-    domains: Mapping[str, FormulaText] = Field(default_factory=dict)
+    domains: Mapping[str, FormulaOrCharge] = Field(default_factory=dict)
+    """Formula, or formal charge in e, of each domain."""
 
     @model_validator(mode="after")
     def _at_most_one(self) -> TargetSpec:
@@ -357,13 +392,13 @@ class BalanceSpec(_Spec):
 class _StepSpec(_Spec):
     domain: str
     """Name of the domain it acts on."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     """Of every random choice."""
     compensate: tuple[MoveText, ...] = ()
     """Moves that may restore neutrality, as "remove Cl in sulfide"."""
     allow_charge: bool = False
     """Accept a model that is not neutral."""
-    charges: Mapping[str, int] = Field(default_factory=dict)
+    charges: Mapping[str, Charge] = Field(default_factory=dict)
     """Formal charges in e of ions that come in, by element, where they are not the usual ones."""
 
 
@@ -405,7 +440,7 @@ class TopotacticSpec(_ExchangeSpec):
     """Crystal whose cation sites are the holes: a shipped name or a CIF file."""
     order: OrderText = "outermost first"
     """Which ions go first where a part is exchanged."""
-    keep_planes: int | None = Field(default=None, ge=0)
+    keep_planes: Count | None = None
     """Cation planes that stay next to the interface; default 5."""
     keep_thickness: Number | None = None
     """The same in Å."""
@@ -437,7 +472,7 @@ class ChangeSpec(_StepSpec):
     """Element, or cation, anion, halide, chalcogen where the domain has one of that kind."""
     to: str = ""
     """swap: the element that comes in."""
-    count: int | None = Field(default=None, ge=0)
+    count: Count | None = None
     """How many."""
     fraction: Number | None = Field(default=None, ge=0.0, le=1.0)
     """The same as a part of the places that are eligible, 0 to 1."""
@@ -484,6 +519,7 @@ REPLACES: Mapping[str, frozenset[str]] = {
     "point": frozenset(["site", "offset"]),
     "site": frozenset(["point"]),
     "offset": frozenset(["point"]),
+    "size": frozenset(["composition"]),
 }
 """Keys of one table that a key excludes: set in a recipe, it replaces those of the extended one."""
 
@@ -508,6 +544,8 @@ class Recipe(_Spec):
     balance: BalanceSpec | None = None
     steps: tuple[StepSpec, ...] = ()
     """What is done to the balanced model, in order."""
+    size: SizeText | None = None
+    """Size of the first domain, as "8 nm"; the others grow by the same factor. See domains.size."""
     composition: FormulaText | None = None
     """Formula the finished model must have; a build that misses it exits with 3."""
     output: OutputSpec = OutputSpec()
@@ -534,10 +572,41 @@ class Recipe(_Spec):
         named = [] if self.balance is None else [m.domain for m in self.balance.moves]
         named += [] if self.balance is None else list(self.balance.target.domains)
         named += [s.domain for s in self.steps]
+        sized = [n for n, d in self.domains.items() if d.size] if self.size is None else names
+        target = self.balance.target if self.balance else None
+        if sized and target and (target.formula or any(map(_is_text, target.domains.values()))):
+            raise ValueError(
+                "the formulas of balance.target hold for one size only: with size, say "
+                "balance.target = { charge = 0 }"
+            )
+        if self.size and any(d.slab for d in self.domains.values()):
+            raise ValueError("slabs have no size: change slab.first and slab.last")
         for name in named:
             if name not in names:
                 raise ValueError(f"unknown domain {name!r}; {nearest(name, names)}")
         return self
+
+    def with_size(self, text: str) -> Recipe:
+        """The recipe at another size: "6 nm" of the first domain, or "sulfide=6 nm" of one.
+
+        The composition it states, which belongs to its own size, is no longer asked for.
+        """
+        name, sign, size = text.rpartition("=")
+        if not sign:
+            return self._again({"size": size, "composition": None})
+        if name not in self.domains:
+            raise InputError(f"--size {text!r}: {nearest(name, self.domains)}")
+        own = self.domains[name].model_copy(update={"size": parse_size(size)})
+        return self._again({"domains": {**self.domains, name: own}, "composition": None})
+
+    def _again(self, update: Mapping[str, object]) -> Recipe:
+        """A changed copy, validated, that knows the same folder."""
+        fields = {k: getattr(self, k) for k in type(self).model_fields} | dict(update)
+        try:
+            return Recipe.model_validate(fields).kept_in(self.folder)
+        except ValidationError as error:
+            faults = "; ".join(e["msg"].removeprefix("Value error, ") for e in error.errors())
+            raise InputError(f"Not possible: {faults}.") from None
 
     def with_charges(self, charges: Mapping[str, int]) -> Recipe:
         """The recipe with formal charges in e, by element, stated for every domain."""
@@ -546,6 +615,10 @@ class Recipe(_Spec):
             for name, spec in self.domains.items()
         }
         return self.model_copy(update={"domains": domains})
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _check_join(recipe: Recipe, names: list[str]) -> None:

@@ -19,9 +19,13 @@ def verdict(model: Model, report: Report, recipe: Recipe) -> list[str]:
         failed.append(f"formal charge {model.charge:+d} e, target {charge:+d} e")
     if recipe.composition and report.formula != formula(parse_formula(recipe.composition)):
         failed.append(f"composition is {report.formula}, must be {recipe.composition}")
-    targets: Mapping[str, str] = wanted.domains if wanted and not recipe.steps else {}
+    targets: Mapping[str, str | int] = wanted.domains if wanted and not recipe.steps else {}
     for name, text in targets.items():
-        if report.formulas[name] != formula(parse_formula(text)):
+        if isinstance(text, int):
+            held = int(model.charges[model.domain == model.domain_named(name)].sum())
+            if held != text:
+                failed.append(f"{name} has formal charge {held:+d} e, target {text:+d} e")
+        elif report.formulas[name] != formula(parse_formula(text)):
             failed.append(f"{name} is {report.formulas[name]}, target {text}")
     floors = recipe.join.floors.by_kind if recipe.join and not recipe.steps else {}
     for contact in report.contacts:

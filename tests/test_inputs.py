@@ -1,0 +1,191 @@
+"""Inputs that used to crash, hang or fill the memory: each gives one clear text and exit code."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, called
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hetbuild.numerals import LARGEST, parse_number
+
+PBS = (ROOT / "structures" / "PbS.cif").read_text()
+SPHERE = """\
+name = "r"
+references = ["a"]
+[domains.p]
+crystal = "PbS"
+radius = 6
+centre = { site = "Pb" }
+"""
+
+
+def refused(folder: Path, *words: str, code: int = 2) -> str:
+    before = sorted(folder.rglob("*"))
+    done = called(*words, cwd=folder)
+    assert done.returncode == code, (done.stdout, done.stderr)
+    assert done.stdout == ""
+    assert sorted(folder.rglob("*")) == before
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("_cell_length_a", "_cell_length_a nan #", "is no cell. A crystal needs three lengths"),
+        ("_cell_length_a", "_cell_length_a 0 #", "is no cell"),
+        ("_cell_length_b", "_cell_length_b 1e308 #", "is no cell"),
+        ("_cell_angle_alpha", "_cell_angle_alpha 180 #", "is no cell"),
+        ("_cell_angle_alpha", "_cell_angle_alpha inf #", "is no cell"),
+        (" 0.5 ", " nan ", "fractional coordinates of S1 are not numbers"),
+        (" 0.5 ", " 1e300 ", "fractional coordinates of S1 are not numbers"),
+        (PBS, "", "is empty: a CIF has a data_ block"),
+        (PBS, "# only a comment\n", "is empty"),
+        (PBS, "data_x\n", "holds no atoms"),
+        (PBS, "data_x\nloop_\n_atom_site_label\n_atom_site_fract_x\nPb1 0\n", "is no cell"),
+    ],
+)
+def test_a_cif_that_is_none(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in PBS
+    (tmp_path / "x.cif").write_text(PBS.replace(old, new))
+    assert message in refused(tmp_path, "planes", "x.cif", "1", "0", "0")
+
+
+@pytest.mark.parametrize(
+    ("number", "ok"),
+    [("?", True), (".", True), ("2+", True), ("+2", True), ("2.0", True), ("nan", False),
+     ("99999999999", False), ("2.5", False), ("-2+", False), ("9", False)],
+)  # fmt: skip
+def test_oxidation_numbers(tmp_path: Path, number: str, ok: bool) -> None:
+    loop = f"\nloop_\n_atom_type_symbol\n_atom_type_oxidation_number\nPb {number}\n"
+    kept = [line for line in PBS.splitlines() if "_atom_type" not in line]
+    body = "\n".join(line for line in kept if line.split()[:1] not in (["Pb"], ["S"]))
+    body = body.replace("loop_\nloop_", "loop_")
+    (tmp_path / "x.cif").write_text(body.rstrip() + loop)
+    if ok:
+        assert called("planes", "x.cif", "1", "0", "0", cwd=tmp_path).returncode == 0
+    else:
+        text = refused(tmp_path, "planes", "x.cif", "1", "0", "0")
+        assert "is no oxidation number of 'Pb'" in text or "must be neutral" in text
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("composition=5", "composition: Input should be a valid string (given 5)"),
+        ('domains.p.radius="1e400"', "'1e400' is no number between -1,000,000 and 1,000,000"),
+        ('domains.p.radius="1e9999999"', "'1e9999999' is no number"),
+        ("domains.p.radius=1e308", "1e+308 is no number"),
+        ("domains.p.radius=nan", "nan is no number"),
+        ("domains.p.radius=" + "9" * 5000, "is no number"),
+        ("vacuum=" + "[" * 9000, "vacuum"),
+        ("references.²=1", "'²' is not one of 0 to 0"),
+        ("references.99999999999999999999999=1", "is not one of 0 to 0"),
+        (".".join("a" * 50) + "=1", "write key=value"),
+        ("steps=[{action='replace',domain='p',ions={S='Se'},along=[inf,0,0]}]", "inf is no number"),
+        ("domains.p.facets=[{form=[9223372036854775808,0,0],planes=2}]", "is no number between"),
+        ("domains.p.facets=[{form=[1,0,0],planes=9223372036854775808}]", "is no number"),
+        ("domains.p.charges={Pb=300}", "less than or equal to 9"),
+    ],
+)
+def test_settings(tmp_path: Path, setting: str, message: str) -> None:
+    (tmp_path / "r.toml").write_text(SPHERE)
+    assert message in refused(tmp_path, "build", "r.toml", "--set", setting)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("".join(f"k{i} = 1\n" for i in range(200_000)), "larger than 200 kB"),
+        (SPHERE + "".join(f"k{i} = 1\n" for i in range(9000)), "and 8980 more faults"),
+        ("name = " + "[" * 50_000, "nested too deep"),
+        ("name = " + "9" * 5000, "is not TOML: Exceeds the limit"),
+        ("\xff\x00", "is not TOML"),
+    ],
+    ids=["large", "faults", "deep", "digits", "binary"],
+)
+def test_recipes_that_are_none(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "r.toml").write_text(content, encoding="latin-1")
+    assert message in refused(tmp_path, "build", "r.toml")
+
+
+@given(st.text(max_size=50))
+def test_any_text_is_a_number_or_none(text: str) -> None:
+    try:
+        assert -LARGEST <= parse_number(text) <= LARGEST
+    except ValueError as error:
+        assert "no number between" in str(error)  # noqa: PT017 (either is right)
+
+
+@given(st.floats(-LARGEST, LARGEST))
+def test_numbers_are_read_as_python_reads_them(value: float) -> None:
+    assert parse_number(repr(value)) == value
+
+
+@pytest.fixture(scope="module")
+def dot(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("dot")
+    assert called("carve", "PbS", "--radius", "6", "-o", "dot.xyz", cwd=folder).returncode == 0
+    return (folder / "dot.xyz").read_text()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('\\"name\\": \\"particle\\", ', "", "its domains lack 'name'"),
+        ('\\"vectors\\": [[5.9', '\\"vectors\\": [[1e400, 5.9', "damaged"),
+        ('\\"datum\\": 0', '\\"datum\\": 99', "the frame of PbS is none"),
+        ('\\"datum\\": 0', '\\"datum\\": Infinity', "damaged"),
+        ("[[5.9362, 0.0, 0.0]", "[[0.0, 0.0, 0.0]", "lie in a plane"),
+        ("[[5.9362, 0.0, 0.0]", "[[NaN, 0.0, 0.0]", "damaged"),
+        ('\\"version\\": 1', '\\"version\\": 9', "Record of version 9"),
+        ("-5.93620000", "       -inf", "positions are not numbers"),
+        (" particle lattice ", " other lattice ", "labels of atoms do not fit it"),
+        (" lattice ", " latice ", "labels of atoms do not fit it"),
+    ],
+)
+def test_damaged_records(dot: str, tmp_path: Path, old: str, new: str, message: str) -> None:
+    text = dot.replace(old, new)
+    assert text != dot
+    (tmp_path / "m.xyz").write_text(text)
+    assert message in refused(tmp_path, "inspect", "m.xyz")
+
+
+def test_crystals_are_named_once(dot: str, tmp_path: Path) -> None:
+    (tmp_path / "m.xyz").write_text(dot)
+    text = refused(tmp_path, "inspect", "m.xyz", "--crystals", "PbS, PbS")
+    assert "named twice among the crystals" in text
+
+
+def test_paths_that_cannot_be_looked_at(tmp_path: Path) -> None:
+    long, deep = "a" * 300, "a/" * 2500
+    for words in (
+        ["inspect", f"{long}.xyz"], ["inspect", f"{deep}x.xyz"], ["build", f"{long}.toml"],
+        ["planes", f"{long}.cif", "1", "0", "0"], ["compare", f"{long}.xyz", "b.xyz"],
+    ):  # fmt: skip
+        assert "File name too long" in refused(tmp_path, *words)
+    words = ("carve", "PbS", "--radius", "6", "-o")
+    for output in (f"{long}.xyz", f"{deep}x.xyz", f"{long}/x.xyz"):
+        assert "File name too long" in refused(tmp_path, *words, output)
+    assert "is a file, not a folder" in refused(tmp_path, *words, "/dev/full/x.xyz")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may search everywhere")
+def test_folders_that_cannot_be_searched(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    closed.chmod(0)
+    try:
+        assert "Permission denied" in refused(tmp_path, "inspect", "closed/m.xyz")
+    finally:
+        closed.chmod(stat.S_IRWXU)
+
+
+def test_a_search_that_would_fill_the_memory(tmp_path: Path) -> None:
+    words = ("match", "PbS", "PbSe", "--planes", "1 0 0/1 0 0", "--max-area", "10000")
+    text = refused(tmp_path, *words, code=1)
+    assert "GB of memory (limit 2): lower the area or the strain" in text
