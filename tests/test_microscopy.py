@@ -376,3 +376,14 @@ def test_a_model_without_a_record_is_seen_along_the_interface_it_shows(
     assert bare.model.interface is not None
     assert bare.model.interface.planes in (((-2, 1, 0), (-4, -4, 2)), ((2, -1, 0), (4, 4, -2)))
     np.testing.assert_allclose(bare.view.axes, image(main_model).view.axes, atol=1e-4)
+
+
+def test_a_periodic_model_is_seen_beyond_its_cell() -> None:
+    slab = list(history("interface-cspbcl3-pb4s3cl2").values())[-1]
+    assert slab.cell is not None
+    made = image(slab)
+    width = made.pixels.shape[1] * made.sampling
+    assert width > np.linalg.norm(slab.cell[:2], axis=1).min() + 30.0
+    perovskite = spectrum(made).patterns[0]
+    for spot in perovskite.spots[:4]:
+        assert spot.measured == pytest.approx(spot.spacing, rel=0.01)

@@ -17,6 +17,7 @@ import numpy as np
 from hetbuild.analyse.interface import with_interface
 from hetbuild.arrays import FloatArray
 from hetbuild.errors import InputError
+from hetbuild.geometry.images import finite
 from hetbuild.geometry.view import View, view, zone_view
 from hetbuild.model import Model
 
@@ -35,6 +36,9 @@ SAMPLING = 0.1
 
 MARGIN = 4.0
 """Å of vacuum around the particle."""
+
+REPEATED = 15.0
+"""Å beyond its cell that a periodic model is repeated to be seen."""
 
 MOST_PIXELS = 8192
 """Along an edge of an image."""
@@ -116,7 +120,8 @@ def image(
 
     zone: axis [u v w] of the domain named `of` (default: the first) that points towards the viewer;
     left out: the view of the VESTA file, down the interface. tilt: degrees the model is turned by
-    about the right axis of that view, then about its up axis. sampling: Å a pixel.
+    about the right axis of that view, then about its up axis. sampling: Å a pixel. A periodic model
+    is repeated by 15 Å.
 
     Raises
     ------
@@ -134,7 +139,7 @@ def image(
         raise InputError(f"A source of {source:g} Å cannot be; give 0.2 to 1 Å, as {SOURCE:g}.")
     if not 0.0 < exponent < 4.0:
         raise InputError(f"Z^{exponent:g} is no HAADF contrast; give 1.5 to 2, as {EXPONENT:g}.")
-    model = with_interface(model)
+    model = with_interface(finite(model, REPEATED))
     seen = chosen_view(model, zone, of, tilt)
     shape, corner = frame(seen.project(model.positions), sampling)
     weights = model.numbers.astype(float) ** exponent

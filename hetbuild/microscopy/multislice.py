@@ -16,8 +16,9 @@ import numpy as np
 from hetbuild.analyse.interface import with_interface
 from hetbuild.arrays import FloatArray, Progress
 from hetbuild.errors import InputError
+from hetbuild.geometry.images import finite
 from hetbuild.geometry.view import View
-from hetbuild.microscopy.image import Image, blurred, chosen_view, frame, outlines
+from hetbuild.microscopy.image import REPEATED, Image, blurred, chosen_view, frame, outlines
 from hetbuild.model import Model
 
 ANTIALIAS = 2.0 / 3.0
@@ -95,7 +96,7 @@ def multislice(
         abTEM, the extra ``hetbuild[stem]``, is not installed; or as `image`.
     """
     settings = microscope or Microscope()
-    model = with_interface(model)
+    model = with_interface(finite(model, REPEATED))
     seen = chosen_view(model, zone, of, tilt)
     shape, corner = frame(seen.project(model.positions), settings.scan_step)
     pixels = np.zeros(shape)

@@ -14,6 +14,8 @@ from hetbuild.analyse.interface import with_interface
 from hetbuild.analyse.report import Report, inspect
 from hetbuild.arrays import Progress
 from hetbuild.errors import ImpossibleError, InputError, nearest
+from hetbuild.geometry.images import finite
+from hetbuild.microscopy.image import REPEATED
 from hetbuild.page import sections
 from hetbuild.page.html import Html, data, facts, figure, text
 from hetbuild.page.scene import scene
@@ -46,14 +48,15 @@ def page(model: Model, *, parts: Sequence[str] = PARTS, progress: Progress = Non
     told = progress or (lambda fraction: None)
     report = inspect(model)
     seen = with_interface(model)
+    piece = finite(seen, REPEATED)
     told(0.3)
-    written = [sections.composition(model, report), _interface(model, seen, report)]
+    written = [sections.composition(model, report), _interface(model, piece, report)]
     written.append(sections.contacts(report))
     if "xrd" in parts:
         written.append(_diffraction(model))
         told(0.7)
     if "image" in parts:
-        written.append(_microscopy(seen))
+        written.append(_microscopy(piece))
         told(0.9)
     written.append(sections.provenance(model, report))
     recipe = model.provenance.get("recipe") or {}
@@ -111,11 +114,11 @@ def _facts(model: Model, report: Report) -> Html:
     )
 
 
-def _interface(model: Model, seen: Model, report: Report) -> Html | None:
+def _interface(model: Model, piece: Model, report: Report) -> Html | None:
     from hetbuild.page.sketch import interface_sketch
 
     try:
-        drawn = interface_sketch(seen, report)
+        drawn = interface_sketch(piece, report)
     except InputError:  # without matplotlib the numbers still stand
         drawn = None
     label = "The interface seen along it, with its steps"

@@ -4,7 +4,7 @@
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("scene").textContent);
   const MOST_BONDED = 20000; // atoms up to which bonds are drawn
-  const FILL = 0.88; // part of the picture the model takes
+  const FILL = 0.84; // part of the picture the model takes
   const BALL = { balls: 0.4, small: 0.22, large: 1.0 };
   const COUNTED = ["#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962",
     "#addc30", "#fde725"];

@@ -26,6 +26,9 @@ HEIGHT = 8.0
 WIDTH = 22.0
 """Å to the left and right of the middle, at most."""
 
+SCALE = 6.2
+"""Å an inch."""
+
 BALL = 0.42
 """Part of VESTA's radius that ions are drawn with."""
 
@@ -45,7 +48,7 @@ def interface_sketch(model: Model, report: Report) -> Figure | None:
         return None
     place, kind, role = _columns(model, seen)
     wide = float(np.abs(place[:, 0]).max()) + 2.0
-    made = new_figure((7.2, 7.2 * (2 * HEIGHT + 6.0) / (2 * wide)))
+    made = new_figure((2 * wide / SCALE, (2 * HEIGHT + 6.0) / SCALE))
     axes = made.subplots()
     _draw_ions(axes, place, kind, role)
     _draw_stair(axes, place[role == Role.SHARED])
@@ -61,8 +64,8 @@ def interface_sketch(model: Model, report: Report) -> Figure | None:
             parse_math=False,
         )
     pair = _on_screen(model, seen, report)
-    if pair is not None:
-        _draw_coincidence(axes, pair, wide)
+    if pair is not None and max(pair.lengths) < 1.8 * wide:
+        _draw_coincidence(axes, pair)
     axes.set(xlim=(-wide, wide), ylim=(-HEIGHT - 3.0, HEIGHT + 3.0), aspect="equal")
     axes.set_axis_off()
     return made
@@ -127,7 +130,7 @@ def _on_screen(model: Model, seen: View, report: Report) -> Coincidence | None:
     return None
 
 
-def _draw_coincidence(axes: Axes, pair: Coincidence, wide: float) -> None:
+def _draw_coincidence(axes: Axes, pair: Coincidence) -> None:
     """Two measures of the same stretch, that of each domain on its side."""
     for side, length, label in zip((1, -1), pair.lengths, pair.labels, strict=True):
         y = side * (HEIGHT + 0.4)
