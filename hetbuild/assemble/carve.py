@@ -18,6 +18,9 @@ from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.frozen import own
 from hetbuild.model import DECIMALS, Domain, Model, Role
 
+MOST_FACETS = 100
+"""Different facets of a particle: {100}, {110}, {111}, {210} and {321} of a cube have 98."""
+
 ON_PLANE = 1e-6
 """Plane indices closer than this are the same plane; ions exactly at a facet are inside."""
 
@@ -213,12 +216,20 @@ def _bounds(
 def _vertices(domain: Domain, spaces: _HalfSpaces) -> FloatArray:
     """Corners of the polyhedron relative to its centre, conventional coordinates, shape (v, 3)."""
     _check_closed(domain, spaces)
-    i, j, k = np.array(list(_triples(len(spaces.hkl)))).T
-    matrices = np.stack([spaces.hkl[i], spaces.hkl[j], spaces.hkl[k]], axis=1).astype(float)
-    limits = np.stack([spaces.limit[i], spaces.limit[j], spaces.limit[k]], axis=1)
+    hkl, same = np.unique(spaces.hkl, axis=0, return_inverse=True)
+    limit = np.full(len(hkl), np.inf)
+    np.minimum.at(limit, same.ravel(), spaces.limit)
+    if len(hkl) > MOST_FACETS:
+        raise ImpossibleError(
+            f"A particle with {len(hkl)} different facets; {MOST_FACETS} are the most. Leave those "
+            "out that lie outside the others."
+        )
+    i, j, k = np.array(list(_triples(len(hkl)))).T
+    matrices = np.stack([hkl[i], hkl[j], hkl[k]], axis=1).astype(float)
+    limits = np.stack([limit[i], limit[j], limit[k]], axis=1)
     regular = np.abs(np.linalg.det(matrices)) > 1e-9
     points = np.linalg.solve(matrices[regular], limits[regular][..., None])[..., 0]
-    inside = (points @ spaces.hkl.T <= spaces.limit + ON_PLANE).all(axis=1)
+    inside = (points @ hkl.T <= limit + ON_PLANE).all(axis=1)
     if not inside.any():
         raise ImpossibleError(
             "The facets enclose no volume: their distances leave no common inside. Move them out."

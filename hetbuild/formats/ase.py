@@ -109,7 +109,7 @@ def parsed_record(given: object) -> dict[str, Any]:
         )
     try:
         record = json.loads(given) if isinstance(given, str) else given
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # integers of thousands of digits, deep nests
         raise InputError(f"The hetbuild record is damaged: {error}.") from None
     if not isinstance(record, dict):
         raise InputError("The hetbuild record is damaged: it is no mapping.")

@@ -30,7 +30,9 @@ def point_group(model: Model, tolerance: float = TOLERANCE) -> tuple[FloatArray,
     operations = _cartesian(model.domains[0])
     for domain in model.domains[1:]:
         operations = _common(operations, _cartesian(domain))
-    return centre, operations[sorted(_kept(model, centre, operations, tolerance))]
+    kept = sorted(_kept(model, centre, operations, tolerance))
+    # Atoms on one place hide even the identity.
+    return centre, operations[kept] if kept else np.eye(3)[None]
 
 
 def point_group_symbol(model: Model) -> str:

@@ -6,6 +6,7 @@ record, the tokens of a file, or its bytes; what goes in are values that break c
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 import re
@@ -340,7 +341,7 @@ def _mutate_tree(rng: random.Random, tree: Any) -> None:
     node, key = rng.choice(places)
     how = rng.random()
     if how < 0.7:
-        node[key] = rng.choice(VALUES)
+        node[key] = copy.deepcopy(rng.choice(VALUES))
     elif how < 0.8:
         del node[key]
     elif how < 0.9:
@@ -356,12 +357,12 @@ def _mutate_tree(rng: random.Random, tree: Any) -> None:
         node.extend(node[:1] * rng.choice((1, 3, 200)))
 
 
-def _places(tree: Any) -> Any:
+def _places(tree: Any, depth: int = 0) -> Any:
     items = tree.items() if isinstance(tree, dict) else enumerate(tree)
     for key, value in items:
         yield tree, key
-        if isinstance(value, dict | list):
-            yield from _places(value)
+        if isinstance(value, dict | list) and depth < 20:
+            yield from _places(value, depth + 1)
 
 
 def _mutate_tokens(rng: random.Random, content: bytes) -> bytes:

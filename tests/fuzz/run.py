@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -39,6 +40,7 @@ def verdict(seed: int) -> str:
     given = case(seed)
     place = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     out, err = io.StringIO(), io.StringIO()
+    warned: list[warnings.WarningMessage] | None = []
     code: object = 0
     before = sys.argv
     sys.argv = ["hetbuild", *given.words]
@@ -50,7 +52,9 @@ def verdict(seed: int) -> str:
             contextlib.chdir(place),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
+            warnings.catch_warnings(record=True) as warned,
         ):
+            warnings.simplefilter("always")
             main()
     except SystemExit as end:
         code = end.code
@@ -68,6 +72,11 @@ def verdict(seed: int) -> str:
         )
         pwned = any("PWNED" in name for name in there)
         shutil.rmtree(place)
+    # What a user would see: not those that are for developers.
+    hidden = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
+    seen = [str(w.message) for w in warned or () if not issubclass(w.category, hidden)]
+    if seen:
+        return f"warning: {seen[0][:160]}"
     return _judged(code, err.getvalue(), same, pwned)
 
 
@@ -78,8 +87,6 @@ def _judged(code: object, text: str, same: bool, pwned: bool) -> str:
         return "a name was run"
     if "Traceback" in text:
         return f"traceback in the text: {text[:200]!r}"
-    if "Warning: " in text or "Warning:\n" in text:
-        return f"warning: {next(t for t in text.splitlines() if 'Warning' in t)[:160]}"
     if "Out of memory" in text:
         return "memory: over 2 GB"
     if code and not text.strip():
@@ -96,7 +103,9 @@ def results(seeds: Sequence[int]) -> Iterator[tuple[int, str]]:
     i = 0
     while i < len(seeds):
         reader, writer = os.pipe()
-        child = os.fork()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # threads of BLAS do not matter to the child
+            child = os.fork()
         if child == 0:
             _work(seeds[i:], writer)
         os.close(writer)
@@ -107,6 +116,8 @@ def results(seeds: Sequence[int]) -> Iterator[tuple[int, str]]:
                 i += 1
         _, status = os.waitpid(child, 0)
         if i < len(seeds) and status:
+            if os.WIFEXITED(status):
+                raise RuntimeError(f"the fuzzer itself failed at input {seeds[i]}")
             number = os.WTERMSIG(status)
             if number == signal.SIGPROF:
                 yield seeds[i], f"hang: over {SECONDS} s"
