@@ -29,6 +29,10 @@ class CheckError(HetbuildError):
     exit_code = 3
 
 
+class FrameWarning(UserWarning):
+    """A trajectory ends in a frame that is not whole, which was left out."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Say which known word is meant, or list them all: the tail of an error text."""
     import difflib

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 import numpy as np
 
 from hetbuild.analyse import compare as laid
+from hetbuild.analyse.inheritance import labelled_like
 from hetbuild.analyse.labels import model_of
+from hetbuild.analyse.whereabouts import Whereabouts, whereabouts
 from hetbuild.arguments import expect
 from hetbuild.arrays import FloatArray, IntArray, Progress
 from hetbuild.crystal.crystal import Crystal, crystal_of
@@ -33,20 +35,32 @@ if TYPE_CHECKING:
     Atomic: TypeAlias = Model | Atoms | str | Path
 
 
+Crystals: TypeAlias = "str | Path | Crystal | Sequence[str | Path | Crystal]"
+
+
 def read_model(
-    path: str | Path, crystals: str | Path | Crystal | Sequence[str | Path | Crystal] = ()
+    path: str | Path,
+    crystals: Crystals = (),
+    *,
+    like: Model | str | Path | None = None,
+    formulas: Mapping[str, str] | None = None,
+    names: Sequence[str] | None = None,
+    frame: int | None = None,
 ) -> Model:
-    """The model in a file: one hetbuild wrote, or with `crystals` any file of atoms that ASE reads.
+    """The model in a file: one hetbuild wrote, or any file of atoms that ASE reads.
 
     crystals: what the particle is made of, shipped names, CIF files or crystals; atoms are then
-    sorted into domains by the lattices they show.
+    sorted into domains by the lattices they show. formulas: compositions of domains that are known,
+    as {"perovskite": "Cs126Pb80Cl276"}. names: of the domains, default those of the crystals. like:
+    a model of the same atoms, in any order, whose labels they take. frame: of a trajectory, counted
+    from 1; default: the last whole one. What is uncertain is in `model.provenance["ambiguous"]`.
 
     Raises
     ------
     InputError
-        The file cannot be read, or carries no hetbuild record and no crystals are named.
+        The file cannot be read, or carries no hetbuild record and nothing else says what it is.
     ImpossibleError
-        A crystal is not found in the particle.
+        A crystal is not found in the particle, or too few atoms fit; or `like` is another particle.
 
     Examples
     --------
@@ -54,12 +68,24 @@ def read_model(
     >>> path = hb.build("cspbcl3-cube-2").write("cube.xyz")
     >>> hb.read_model(path)
     <Model Cs20Pb8Cl36: 64 atoms, formal charge 0 e, perovskite of CsPbCl3>
+    >>> hb.read_model(path, "CsPbCl3", names=["cube"]).formulas
+    {'cube': 'Cs20Pb8Cl36'}
     """
     expect(path, (str, Path), "The file of a model")
     recover(Path(path).parent)
     given = [crystals] if isinstance(crystals, str | Path | Crystal) else list(crystals)
-    if not given:
+    if like is not None and (given or formulas):
+        raise InputError("A parent (--like) tells all labels: leave crystals and formulas out.")
+    if formulas and not given:
+        raise InputError("Formulas need crystals: name those the file is made of (--crystals).")
+    if like is None and not given and frame is None:
         return read_xyz(Path(path))
+    if like is None and not given:
+        raise InputError("A frame has no labels: name crystals (--crystals) or a parent (--like).")
+    numbers, positions, cell = read_positions(Path(path), frame)
+    if like is not None:
+        parent = like if isinstance(like, Model) else read_model(like)
+        return labelled_like(parent, numbers, positions, cell)
     bulk = [crystal_of(c) for c in given]
     twice = sorted(n for n, k in Counter(c.name for c in bulk).items() if k > 1)
     if twice:
@@ -67,8 +93,7 @@ def read_model(
             f"{', '.join(twice)} is named twice among the crystals: name each once. Particles of "
             "one crystal in two orientations are not told apart."
         )
-    numbers, positions, cell = read_positions(Path(path))
-    return model_of(numbers, positions, bulk, cell)
+    return model_of(numbers, positions, bulk, cell, names=names, formulas=formulas)
 
 
 def compare(first: Atomic, second: Atomic) -> laid.Comparison:
@@ -76,11 +101,12 @@ def compare(first: Atomic, second: Atomic) -> laid.Comparison:
 
     Each is a model, ASE Atoms, or a file of either. The order and orientation of the atoms do not
     matter. Where the first is a periodic model, atoms may be shifted and wrapped into the cell.
+    Models of different composition are compared by the elements they have in common.
 
     Raises
     ------
     InputError
-        The compositions differ; the text says by what. Or a file that cannot be read.
+        No element in common, or a file that cannot be read.
 
     Examples
     --------
@@ -93,10 +119,11 @@ def compare(first: Atomic, second: Atomic) -> laid.Comparison:
     """
     a, b = _placed(first), _placed(second)
     atoms = (a.numbers, a.positions), (b.numbers, b.positions)
+    where = a.where, b.where
     if a.cell is None:
-        return laid.compare(*atoms, a.parts)
+        return laid.compare(*atoms, a.parts, where=where)
     cells = a.cell, a.cell if b.cell is None else b.cell
-    return laid.compare_periodic(*atoms, cells, a.parts)
+    return laid.compare_periodic(*atoms, cells, a.parts, where=where)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +132,7 @@ class _Placed:
     positions: FloatArray
     cell: FloatArray | None
     parts: Mapping[str, IntArray] | None = None
+    where: Whereabouts | None = None
 
 
 def _placed(given: Atomic) -> _Placed:
@@ -121,7 +149,7 @@ def _placed(given: Atomic) -> _Placed:
             return _Placed(*read_positions(path))
     if isinstance(given, Model):
         parts = {d.name: np.flatnonzero(given.domain == i) for i, d in enumerate(given.domains)}
-        return _Placed(given.numbers, given.positions, given.cell, parts)
+        return _Placed(given.numbers, given.positions, given.cell, parts, whereabouts(given))
     cell = np.array(given.cell) if given.pbc.any() and given.cell.rank == 3 else None
     return _Placed(given.numbers.astype(np.int16), np.array(given.positions), cell)
 

@@ -1,4 +1,4 @@
-"""Two models of the same ions, laid on each other: how far apart are they?
+"""Two models laid on each other: how far apart their atoms are, and which sites differ.
 
 The alignment is rigid, atoms of one element may change places, and neither the order of the atoms
 nor the orientation of the models matters. Of periodic models the cells are laid on each other, and
@@ -7,47 +7,33 @@ only the shift between them is free.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
+from hetbuild.analyse.alignment import align
+from hetbuild.analyse.whereabouts import Whereabouts
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.elements import counts, symbol
-from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.errors import InputError
 from hetbuild.frozen import own
-
-TRIALS = 4000
-"""Orientations tried where principal axes do not settle it; some 12 degrees apart."""
+from hetbuild.geometry.pairing import pair_elements
+from hetbuild.geometry.rigid import superposed
 
 SAMPLE = 250
-"""Atoms by which trial orientations are compared."""
-
-BEST = 48
-"""Trial orientations that are refined, none of them near another: a cube has 24 that look alike."""
-
-FINAL = 4
-"""Of these, with atoms paired one to one."""
-
-APART = 20.0
-"""Degrees between two of them."""
-
-ROUND = 0.05
-"""Relative difference of two moments of inertia below which their axes mean nothing."""
-
-SETTLED = 0.6
-"""Å: an alignment by principal axes that is this good needs no others beside it."""
-
-CLOSE = 0.05
-"""Å: below this no other orientation of a round particle can be meant."""
-
-EXACT = 4000
-"""Atoms of one element up to which all pairs are weighed for the exchange of places; above, each
-atom only with those nearest to it."""
+"""Atoms by which shifts of a periodic model are compared."""
 
 SHIFTS = 6
 """Shifts of a periodic model that are refined."""
+
+ROUNDS = 20
+"""Times that atoms are paired and superposed in turn, at most."""
+
+COUNTERPART = 2.0
+"""Å: an atom with none of its element left within this has no counterpart in the other model."""
 
 WORST = 5
 """Atoms listed of each part."""
@@ -66,6 +52,21 @@ class Displaced:
     """Å."""
 
 
+@dataclass(frozen=True)
+class Unmatched:
+    """An atom of one model that has no counterpart within 2 Å in the other."""
+
+    index: int
+    """In its own model."""
+    element: str
+    domain: str
+    """Empty where the model has none."""
+    group: str
+    """``interface``, ``facet``, ``edge``, ``corner`` or ``inside``; empty where not known."""
+    site: str
+    """Lattice site with its cell, as ``Cs1 (2 0 -1)``; empty where not known."""
+
+
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """The second model laid on the first.
@@ -74,72 +75,121 @@ class Comparison:
     --------
     >>> import hetbuild as hb
     >>> cube = hb.build("cspbcl3-cube-2")
-    >>> {name: round(rms, 6) for name, rms in hb.compare(cube, cube).by_part.items()}
-    {'perovskite': 0.0}
+    >>> found = hb.compare(cube, cube)
+    >>> round(found.rmsd, 6), list(found.by_part), found.missing
+    (0.0, ['perovskite'], ())
     """
 
     rmsd: float
-    """Root mean square distance of matched atoms, Å."""
+    """Root mean square distance of paired atoms, Å."""
+    median: float
+    """Å."""
+    ninety: float
+    """Distance that 90 % of the pairs do not exceed, Å."""
     by_part: Mapping[str, float]
-    """The same by domain, or by element where there are no domains, Å."""
+    """Rms by domain, or by element where there are no domains, Å."""
+    by_element: Mapping[str, float]
+    """Rms by element, Å."""
     largest: Mapping[str, tuple[Displaced, ...]]
     """By the same parts, the atoms that moved most, farthest first."""
     partner: IntArray
-    """Atom of the second model for each of the first, shape (N,)."""
+    """Atom of the second model for each of the first, -1 where none is left, shape (N,)."""
     rotation: FloatArray
     """x_first = rotation @ x_second + shift; shape (3, 3)."""
     shift: FloatArray
     """Å, shape (3,)."""
     displacement: FloatArray
-    """From each atom of the first model to its partner as laid on it, Å, shape (N, 3)."""
+    """From each atom of the first model to its partner as laid on it, Å, zero where it has none,
+    shape (N, 3)."""
+    missing: tuple[Unmatched, ...] = ()
+    """Atoms of the first without counterpart in the second."""
+    added: tuple[Unmatched, ...] = ()
+    """Atoms of the second without counterpart in the first."""
+    surplus: tuple[Mapping[str, int], Mapping[str, int]] = field(default_factory=lambda: ({}, {}))
+    """Atoms by element that only the first, and only the second, has more of."""
 
     def __post_init__(self) -> None:
         for array in (self.partner, self.rotation, self.shift, self.displacement):
             own(array)
 
+    def __repr__(self) -> str:
+        return (
+            f"<Comparison: rmsd {self.rmsd:.4f} Å, {len(self.missing)} sites of the first and "
+            f"{len(self.added)} of the second without counterpart>"
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
             "rmsd": self.rmsd,
+            "median": self.median,
+            "ninety_per_cent": self.ninety,
             "by_part": dict(self.by_part),
+            "by_element": dict(self.by_element),
             "largest": {name: [asdict(d) for d in part] for name, part in self.largest.items()},
+            "missing": [asdict(u) for u in self.missing],
+            "added": [asdict(u) for u in self.added],
+            "surplus": [dict(s) for s in self.surplus],
             "rotation": self.rotation.tolist(),
             "shift": self.shift.tolist(),
         }
 
 
+Atoms = tuple[IntArray, FloatArray]
+"""Atomic numbers (N,) and positions (N, 3) in Å."""
+
+
 def compare(
-    first: tuple[IntArray, FloatArray],
-    second: tuple[IntArray, FloatArray],
+    first: Atoms,
+    second: Atoms,
     parts: Mapping[str, IntArray] | None = None,
+    *,
+    where: tuple[Whereabouts | None, Whereabouts | None] = (None, None),
 ) -> Comparison:
     """Lay the second set of atoms on the first. Each: atomic numbers (N,), positions (N, 3) in Å.
 
     parts: atoms of the first, by name, whose distance is reported apart; default: each element.
-    Kabsch superposition (doi 10.1107/S0567739476001873) in turn with the best exchange of atoms
-    within each element, from the orientations that the principal axes and a search propose.
+    where: what is known of the places of each model's atoms. Models of different composition are
+    compared by what they have in common. The motion is the best of a search over all orientations
+    (see `align`); atoms are paired one to one within each element at least summed squared distance.
 
     Raises
     ------
     InputError
-        The compositions differ; the text says by what.
+        The models have no element in common.
     """
     _check(first[0], second[0])
-    numbers, a, b = first[0], first[1], second[1]
-    centre_a, centre_b = a.mean(axis=0), b.mean(axis=0)
-    x, y = a - centre_a, b - centre_b
-    partner = _aligned(numbers, x, second[0], y)
-    matched = b[partner]
-    turned, shift = _kabsch(a, matched)
-    moved = matched @ turned.T + shift - a
-    return _comparison(numbers, moved, partner, turned, shift, parts)
+    (numbers, a), (others, b) = first, second
+    motion = align(numbers, a, others, b)
+    rotation, shift = motion.rotation, motion.shift
+    partner: IntArray = np.empty(0, dtype=np.int64)
+    for _ in range(ROUNDS):
+        found = pair_elements(numbers, a, others, b @ rotation.T + shift)
+        if np.array_equal(found, partner):
+            break
+        partner = found
+        used = _close(a, b @ rotation.T + shift, partner)
+        rotation, shift = superposed(a[used], b[partner[used]])
+    return _comparison(
+        numbers, others, (a, b @ rotation.T + shift), partner, (rotation, shift), parts, where
+    )
+
+
+def _close(a: FloatArray, placed: FloatArray, partner: IntArray) -> IntArray:
+    """Atoms by which models are superposed: all, or without those that have no counterpart."""
+    paired = np.flatnonzero(partner >= 0)
+    away = np.linalg.norm(placed[partner[paired]] - a[paired], axis=1)
+    near = paired[away < COUNTERPART]
+    return near if len(near) >= 0.5 * len(paired) and len(near) > 3 else paired
 
 
 def compare_periodic(
-    first: tuple[IntArray, FloatArray],
-    second: tuple[IntArray, FloatArray],
+    first: Atoms,
+    second: Atoms,
     cells: tuple[FloatArray, FloatArray],
     parts: Mapping[str, IntArray] | None = None,
+    *,
+    where: tuple[Whereabouts | None, Whereabouts | None] = (None, None),
 ) -> Comparison:
     """The same for models that repeat, each with its cell (rows in Å, shape (3, 3)).
 
@@ -151,7 +201,7 @@ def compare_periodic(
     InputError
         The compositions differ; the text says by what.
     """
-    _check(first[0], second[0])
+    _check_same(first[0], second[0])
     numbers, cell = first[0], cells[0]
     a, b = (p @ np.linalg.inv(c) for (_, p), c in zip((first, second), cells, strict=True))
     rare = min(np.unique(numbers), key=lambda z: int((numbers == z).sum()))
@@ -170,13 +220,16 @@ def compare_periodic(
             if np.array_equal(matched, partner):
                 break
             partner = matched
-        off = -(moved - moved.mean(axis=0)) @ cell
-        distance = np.linalg.norm(off, axis=1)
+        apart_by = (moved - moved.mean(axis=0)) @ cell
+        distance = np.linalg.norm(apart_by, axis=1)
         if best is None or _rms(distance) < _rms(best[0]) - 1e-9:
-            best = (distance, partner, shift, off)
+            best = (distance, partner, shift, apart_by)
     assert best is not None  # there is always an atom to start from
     u, _, vt = np.linalg.svd(np.linalg.solve(cells[1], cell))
-    return _comparison(numbers, best[3], best[1], (u @ vt).T, best[2] @ cell, parts)
+    placed = np.empty_like(first[1])
+    placed[best[1]] = first[1] - best[3]
+    motion = (u @ vt).T, best[2] @ cell
+    return _comparison(numbers, second[0], (first[1], placed), best[1], motion, parts, where)
 
 
 def _apart(a: FloatArray, b: FloatArray, cell: FloatArray) -> FloatArray:
@@ -212,184 +265,85 @@ def _assigned(numbers: IntArray, others: IntArray, cost: FloatArray) -> IntArray
 
 def _comparison(
     numbers: IntArray,
-    displacement: FloatArray,
+    others: IntArray,
+    positions: tuple[FloatArray, FloatArray],
     partner: IntArray,
-    turned: FloatArray,
-    shift: FloatArray,
+    motion: tuple[FloatArray, FloatArray],
     parts: Mapping[str, IntArray] | None,
+    where: tuple[Whereabouts | None, Whereabouts | None],
 ) -> Comparison:
-    distance = np.linalg.norm(displacement, axis=1)
-    groups = parts or {symbol(int(z)): np.flatnonzero(numbers == z) for z in np.unique(numbers)}
-    groups = {name: atoms for name, atoms in groups.items() if len(atoms)}
-
-    def worst(atoms: IntArray) -> tuple[Displaced, ...]:
-        order = atoms[np.argsort(-distance[atoms], kind="stable")[:WORST]]
-        return tuple(
-            Displaced(int(i), int(partner[i]), symbol(int(numbers[i])), float(distance[i]))
-            for i in order
-        )
-
+    """From pairs and positions, those of the second laid on the first."""
+    a, b = positions
+    paired = np.flatnonzero(partner >= 0)
+    displacement = np.zeros_like(a)
+    displacement[paired] = b[partner[paired]] - a[paired]
+    distance = np.where(partner >= 0, np.linalg.norm(displacement, axis=1), np.nan)
+    elements = {symbol(int(z)): np.flatnonzero(numbers == z) for z in np.unique(numbers)}
+    groups = {name: atoms for name, atoms in (parts or elements).items() if len(atoms)}
+    near = pair_elements(numbers, a, others, b, COUNTERPART)
+    alone = np.setdiff1d(np.arange(len(b)), near[near >= 0])
+    have, wanted = Counter(counts(numbers)), Counter(counts(others))
     return Comparison(
         rmsd=_rms(distance),
+        median=float(np.nanmedian(distance)),
+        ninety=float(np.nanquantile(distance, 0.9)),
         by_part={name: _rms(distance[atoms]) for name, atoms in groups.items()},
-        largest={name: worst(atoms) for name, atoms in groups.items()},
+        by_element={name: _rms(distance[atoms]) for name, atoms in elements.items()},
+        largest={name: _worst(numbers, distance, partner, atoms) for name, atoms in groups.items()},
         partner=partner,
-        rotation=turned,
-        shift=shift,
+        rotation=motion[0],
+        shift=motion[1],
         displacement=displacement,
+        missing=_unmatched(numbers, np.flatnonzero(near < 0), where[0]),
+        added=_unmatched(others, alone, where[1]),
+        surplus=(dict(have - wanted), dict(wanted - have)),
+    )
+
+
+def _worst(
+    numbers: IntArray, distance: FloatArray, partner: IntArray, atoms: IntArray
+) -> tuple[Displaced, ...]:
+    paired = atoms[partner[atoms] >= 0]
+    order = paired[np.argsort(-distance[paired], kind="stable")[:WORST]]
+    return tuple(
+        Displaced(int(i), int(partner[i]), symbol(int(numbers[i])), float(distance[i]))
+        for i in order
+    )
+
+
+def _unmatched(
+    numbers: IntArray, atoms: IntArray, where: Whereabouts | None
+) -> tuple[Unmatched, ...]:
+    return tuple(
+        Unmatched(
+            int(i),
+            symbol(int(numbers[i])),
+            "" if where is None else str(where.domain[i]),
+            "" if where is None else str(where.group[i]),
+            "" if where is None else str(where.site[i]),
+        )
+        for i in atoms
     )
 
 
 def _rms(distance: FloatArray) -> float:
-    return float(np.sqrt((distance**2).mean()))
+    known = distance[~np.isnan(distance)]
+    return float(np.sqrt((known**2).mean())) if len(known) else float("nan")
 
 
 def _check(first: IntArray, second: IntArray) -> None:
+    if not np.intersect1d(first, second).size:
+        a, b = (", ".join(counts(n)) or "nothing" for n in (first, second))
+        raise InputError(f"The models have no element in common: one is of {a}, the other of {b}.")
+
+
+def _check_same(first: IntArray, second: IntArray) -> None:
     a, b = counts(first), counts(second)
     if a != b:
         differ = ", ".join(
             f"{e} {a.get(e, 0)} and {b.get(e, 0)}" for e in {**a, **b} if a.get(e) != b.get(e)
         )
         raise InputError(
-            f"Models of different composition cannot be laid on each other: {differ}. Compare "
-            "models of the same ions, for example before and after relaxation."
+            f"Periodic models of different composition cannot be laid on each other: {differ}. "
+            "Compare models of the same ions, for example before and after relaxation."
         )
-
-
-def _aligned(numbers: IntArray, x: FloatArray, others: IntArray, y: FloatArray) -> IntArray:
-    """Partner of each atom in the best alignment found."""
-    in_order = np.array_equal(numbers, others)
-    if in_order:
-        rotation, _ = _kabsch(x, y)
-        if _rms(np.linalg.norm(y @ rotation.T - x, axis=1)) < SETTLED:
-            return _refined(numbers, x, others, y, rotation)[1]
-    found = [_refined(numbers, x, others, y, turn) for turn in _principal(numbers, x, others, y)]
-    best = min(found, key=lambda f: f[0])
-    if best[0] > (CLOSE if _is_round(numbers, x) else SETTLED):
-        turns = _promising(numbers, x, others, y)
-        # By nearest atoms first: the exchange of places is what takes time.
-        rough = [_refined(numbers, x, others, y, turn, exact=False) for turn in turns]
-        for k in np.argsort([r[0] for r in rough], kind="stable")[:FINAL]:
-            best = min([best, _refined(numbers, x, others, y, rough[k][2])], key=lambda f: f[0])
-    return best[1]
-
-
-def _principal(
-    numbers: IntArray, x: FloatArray, others: IntArray, y: FloatArray
-) -> list[FloatArray]:
-    """Proper rotations that bring the principal axes of inertia together."""
-    a, b = (np.linalg.eigh((p * n[:, None]).T @ p)[1] for p, n in ((x, numbers), (y, others)))
-    flips = [np.diag(s) for s in ((1, 1, 1), (1, 1, -1), (1, -1, 1), (-1, 1, 1))]
-    sign = np.sign(np.linalg.det(a) * np.linalg.det(b))
-    both = [f * s for f in flips for s in (1.0, -1.0)]
-    return [a @ f @ b.T for f in both if np.linalg.det(f) * sign > 0]
-
-
-def _promising(
-    numbers: IntArray, x: FloatArray, others: IntArray, y: FloatArray
-) -> list[FloatArray]:
-    """The best of many orientations, judged by a sample of the outer atoms."""
-    from scipy.spatial import cKDTree
-    from scipy.spatial.transform import Rotation
-
-    drawn = Rotation.random(TRIALS, random_state=np.random.default_rng(0))
-    turns = drawn.as_matrix()
-    outer = np.argsort(-np.linalg.norm(y, axis=1), kind="stable")[: 2 * SAMPLE : 2]
-    score = np.zeros(TRIALS)
-    for z in np.unique(others[outer]):
-        mine = y[outer][others[outer] == z]
-        tree = cKDTree(x[numbers == z])
-        placed = np.einsum("kij,nj->kni", turns, mine)
-        score += np.minimum(tree.query(placed, distance_upper_bound=4.0)[0], 4.0).sum(axis=1)
-    kept: list[int] = []
-    for k in np.argsort(score, kind="stable"):
-        # The trace of a relative rotation is 1 + 2 cos of its angle.
-        traces = np.einsum("kij,ij->k", turns[kept], turns[k])
-        if not kept or traces.max() < 1 + 2 * np.cos(np.radians(APART)):
-            kept.append(int(k))
-        if len(kept) == BEST:
-            break
-    return list(turns[kept])
-
-
-def _is_round(numbers: IntArray, x: FloatArray) -> bool:
-    """Two moments of inertia are so near each other that noise turns their axes."""
-    moments = np.linalg.eigvalsh((x * numbers[:, None]).T @ x)
-    return bool((np.diff(moments) < ROUND * moments[-1]).any())
-
-
-def _refined(
-    numbers: IntArray,
-    x: FloatArray,
-    others: IntArray,
-    y: FloatArray,
-    rotation: FloatArray,
-    *,
-    exact: bool = True,
-) -> tuple[float, IntArray, FloatArray]:
-    """Rms distance, partners and rotation when matching and superposing no longer change.
-
-    exact: partners one to one; otherwise the nearest atom of the element.
-    """
-    partner = np.full(len(x), -1)
-    shift = np.zeros(3)
-    for _ in range(30):
-        placed = y @ rotation.T + shift
-        matched = _matched(numbers, x, others, placed, exact)
-        if np.array_equal(matched, partner):
-            break
-        partner = matched
-        rotation, shift = _kabsch(x, y[partner])
-    distance = np.linalg.norm(y[partner] @ rotation.T + shift - x, axis=1)
-    return _rms(distance), partner, rotation
-
-
-def _matched(
-    numbers: IntArray, x: FloatArray, others: IntArray, placed: FloatArray, exact: bool
-) -> IntArray:
-    """Partners within each element that make the summed squared distance small."""
-    from scipy.optimize import linear_sum_assignment
-    from scipy.spatial import cKDTree
-    from scipy.spatial.distance import cdist
-
-    partner = np.empty(len(x), dtype=np.int64)
-    for z in np.unique(numbers):
-        i, j = np.flatnonzero(numbers == z), np.flatnonzero(others == z)
-        nearest = cKDTree(placed[j]).query(x[i])[1]
-        if exact and len(np.unique(nearest)) < len(i):
-            if len(i) <= EXACT:
-                nearest = linear_sum_assignment(cdist(x[i], placed[j], "sqeuclidean"))[1]
-            else:
-                nearest = _sparsely_matched(x[i], placed[j])
-        partner[i] = j[nearest]
-    return partner
-
-
-def _sparsely_matched(x: FloatArray, y: FloatArray) -> IntArray:
-    """One-to-one partners, each among the nearest; more of them where that is too few."""
-    from scipy.sparse import csr_matrix
-    from scipy.sparse.csgraph import min_weight_full_bipartite_matching
-    from scipy.spatial import cKDTree
-
-    tree, n = cKDTree(y), len(x)
-    for k in (12, 48, 192):
-        away, index = tree.query(x, k=k)
-        rows = np.repeat(np.arange(n), k)
-        # Stored zeros are edges that do not exist.
-        graph = csr_matrix((away.ravel() ** 2 + 1e-9, (rows, index.ravel())), shape=(n, n))
-        try:
-            return np.asarray(min_weight_full_bipartite_matching(graph)[1])
-        except ValueError:  # no full matching among so few
-            continue
-    raise ImpossibleError(
-        f"The {n} atoms of one element lie too differently in the two models to be paired."
-    )
-
-
-def _kabsch(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Rotation and shift that lay y on x best."""
-    cx, cy = x.mean(axis=0), y.mean(axis=0)
-    u, _, vt = np.linalg.svd((x - cx).T @ (y - cy))
-    sign = np.sign(np.linalg.det(u @ vt))
-    rotation = u @ np.diag([1.0, 1.0, sign]) @ vt
-    return np.asarray(rotation), np.asarray(cx - rotation @ cy)

@@ -136,7 +136,7 @@ def _measured(model: Model, index: int) -> tuple[Domain, float]:
     domain = model.domains[index]
     mine = np.flatnonzero((model.domain == index) & (model.site >= 0))
     if len(mine) >= FEWEST:
-        return _by_sites(domain, model.site[mine], model.site_cell[mine], model.positions[mine])
+        return by_sites(domain, model.site[mine], model.site_cell[mine], model.positions[mine])
     atoms = model.numbers[model.domain == index], model.positions[model.domain == index]
     try:
         fit = fit_frame(*atoms, domain.crystal)
@@ -149,10 +149,18 @@ def _measured(model: Model, index: int) -> tuple[Domain, float]:
     return Domain(domain.name, domain.crystal, frame.vectors, datum, domain.datum), fit.rms
 
 
-def _by_sites(
+def by_sites(
     domain: Domain, site: IntArray, cell: IntArray, positions: FloatArray
 ) -> tuple[Domain, float]:
-    """The frame by robust least squares over ions on known sites."""
+    """The frame by robust least squares over ions on known sites, and their rms from it, Å.
+
+    site: shape (N,), cell: shape (N, 3), positions: Å, shape (N, 3).
+
+    Raises
+    ------
+    ImpossibleError
+        The sites lie in one plane.
+    """
     sites = domain.sites[site] + cell
     if np.linalg.matrix_rank(sites - sites.mean(axis=0), tol=0.1) < 3:
         raise ImpossibleError(f"The sites of {domain.name} lie in one plane: no lattice is shown.")

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hetbuild.cli.console import INDICES, MODEL, NUMBER, as_json, crystals_option, emit, numbers
+from hetbuild.cli.console import (
+    INDICES,
+    MODEL,
+    NUMBER,
+    Labels,
+    as_json,
+    emit,
+    label_options,
+    numbers,
+)
 from hetbuild.cli.models import read_model
 from hetbuild.errors import InputError
 
@@ -34,7 +43,7 @@ EXAMPLE = "'perovskite (-2 1 0)' for a plane, 'sulfide [0 0 1]' for a direction"
 @click.option("--zone", metavar='"U V W"', help="Planes seen edge on down this zone axis.")
 @click.option("--of", metavar="DOMAIN", help="Whose zone axis that is [the first domain].")
 @click.option("--finest", type=NUMBER, metavar="Å", help="Smallest spacing listed [1.5].")
-@crystals_option
+@label_options
 @as_json
 def angles(
     model: Path,
@@ -42,7 +51,7 @@ def angles(
     zone: str | None,
     of: str | None,
     finest: float | None,
-    crystals: str | None,
+    labels: Labels,
     as_json: bool,
 ) -> None:
     """Angles between planes and directions of MODEL's domains, and spacings of its planes.
@@ -58,7 +67,7 @@ def angles(
         raise InputError("--of says whose zone axis --zone is; name the zone.")
     if finest is not None and not 0.5 <= finest <= 20.0:
         raise InputError(f"--finest must be 0.5 to 20 Å; given {finest:g}.")
-    read = read_model(model, crystals)
+    read = read_model(model, labels)
     record, lines = _asked(read, between, zone, of, finest)
     emit(record, "\n".join(lines), as_json)
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from hetbuild.cli.console import MODEL, as_json, crystals_option, emit, force
+from hetbuild.cli.console import MODEL, Labels, as_json, emit, force, label_options, verbose_option
+from hetbuild.cli.models import read_model
 from hetbuild.errors import InputError
+
+if TYPE_CHECKING:
+    from hetbuild.model import Model
 
 
 @click.command()
@@ -16,46 +20,61 @@ from hetbuild.errors import InputError
 @click.argument("second", type=MODEL)
 @click.option("--report", is_flag=True, help="Write an HTML page with an arrow for each ion.")
 @click.option("-o", "--output", type=MODEL, help="report: the file [FIRST-SECOND.html].")
-@crystals_option
+@label_options
 @as_json
 @force
+@verbose_option
 def compare(
     first: Path,
     second: Path,
     report: bool,
     output: Path | None,
-    crystals: str | None,
+    labels: Labels,
     as_json: bool,
     force: bool,
+    verbose: bool,
 ) -> None:
-    """Lay model SECOND on FIRST and say how far atoms lie apart, as after a relaxation.
+    """Lay model SECOND on FIRST and say how far atoms lie apart, and which sites differ.
 
     Any file with positions will do; the order and orientation of the atoms do not matter. Where
-    FIRST is a periodic interface built here, atoms may be shifted and wrapped into the cell. With
-    --report, FIRST must be a model, or --crystals say what it is made of.
+    FIRST is a periodic interface built here, atoms may be shifted and wrapped into the cell. The
+    options that label a file are for those that hetbuild did not write. With --report, FIRST must
+    be a model, or they must say what it is.
     """
-    from hetbuild.cli.models import read_model
-    from hetbuild.cli.report_text import comparison_lines
+    from hetbuild.cli.comparison_text import comparison_lines
     from hetbuild.verbs import compare as laid
 
     if not report:
         if output is not None:
             raise InputError("-o names the page that --report writes; give both, or neither.")
-        found = laid(first if crystals is None else read_model(first, crystals), second)
-        emit(found.as_dict(), "\n".join(comparison_lines(found)), as_json)
+        found = laid(_labelled(first, labels), _labelled(second, labels))
+        emit(found.as_dict(), "\n".join(comparison_lines(found, verbose)), as_json)
         return
     from hetbuild.formats.files import refuse_existing, write_all
     from hetbuild.page.displacement import comparison_page
 
     path = output or Path(f"{first.stem}-{second.stem}.html")
     refuse_existing([path], force)
-    model = read_model(first, crystals)
-    found = laid(model, second)
+    labelled = _labelled(first, labels)
+    model = read_model(labelled) if isinstance(labelled, Path) else labelled
+    found = laid(model, _labelled(second, labels))
     written = comparison_page(model, found, (first.name, second.name))
 
     def write(stream: TextIO) -> None:
         stream.write(written)
 
     write_all({path: write}, force)
-    lines = [str(path), *comparison_lines(found)]
+    lines = [str(path), *comparison_lines(found, verbose)]
     emit({"file": str(path), **found.as_dict()}, "\n".join(lines), as_json)
+
+
+def _labelled(path: Path, labels: Labels) -> Model | Path:
+    """A file of hetbuild's own as it is; another with the labels that are told, if any are."""
+    from hetbuild.formats.xyz import read_xyz
+
+    if not labels.given:
+        return path
+    try:
+        return read_xyz(path)
+    except InputError:
+        return read_model(path, labels)

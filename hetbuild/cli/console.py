@@ -6,6 +6,8 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,9 +54,52 @@ MILLER = click.IntRange(-LARGEST_INDEX, LARGEST_INDEX)
 MODEL = click.Path(path_type=Path)
 """A model file, as an argument."""
 
-crystals_option = click.option(
-    "--crystals", metavar="A,B", help="Crystals an unlabelled file is made of."
-)
+
+@dataclass(frozen=True)
+class Labels:
+    """What the command line says of the labels of a file that has none."""
+
+    crystals: str | None = None
+    formulas: tuple[str, ...] = ()
+    like: Path | None = None
+    frame: int | None = None
+
+    @property
+    def given(self) -> bool:
+        """Anything is said."""
+        return self != Labels()
+
+
+def label_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that label a foreign file, handed to the command as one value, `labels`."""
+
+    @wraps(command)
+    def packed(
+        *args: Any,
+        crystals: str | None,
+        formulas: tuple[str, ...],
+        like: Path | None,
+        frame: int | None,
+        **rest: Any,
+    ) -> None:
+        command(*args, labels=Labels(crystals, formulas, like, frame), **rest)
+
+    for option in (
+        click.option("--frame", type=int, metavar="N", help="Of a trajectory [last whole one]."),
+        click.option("--like", type=MODEL, metavar="PARENT", help="Model of the same atoms."),
+        click.option(
+            "--formula",
+            "formulas",
+            multiple=True,
+            metavar="DOMAIN=F",
+            help="As perovskite=Cs126Pb80Cl276; repeatable.",
+        ),
+        click.option("--crystals", metavar="A,B", help="Crystals an unlabelled file is made of."),
+    ):
+        packed = option(packed)
+    return packed
+
+
 compensate_option = click.option(
     "--compensate", multiple=True, metavar="MOVE", help="As 'remove Cl in sulfide'; repeatable."
 )

@@ -8,12 +8,13 @@ import click
 
 from hetbuild.cli.console import (
     MODEL,
+    Labels,
     allow_charge,
     as_json,
     compensate_option,
-    crystals_option,
     folder_option,
     force,
+    label_options,
     quiet,
     verbose_option,
 )
@@ -32,7 +33,7 @@ from hetbuild.cli.step import default_model, run_and_write
 )
 @compensate_option
 @allow_charge
-@crystals_option
+@label_options
 @folder_option
 @as_json
 @force
@@ -44,7 +45,7 @@ def etch(
     shared: str,
     compensate: tuple[str, ...],
     allow_charge: bool,
-    crystals: str | None,
+    labels: Labels,
     output: Path | None,
     as_json: bool,
     force: bool,
@@ -55,7 +56,7 @@ def etch(
     from hetbuild.recipe.read import parse_step
     from hetbuild.recipe.schema import EtchSpec
 
-    parent = read_model(model, crystals) if model is not None else default_model()
+    parent = read_model(model, labels) if model is not None else default_model()
     given = {"domain": domain, "shared": shared, "compensate": compensate}
     spec = parse_step(EtchSpec, given | {"allow_charge": allow_charge})
     run_and_write(model, parent, spec, output, as_json, force, quiet, verbose)

@@ -16,13 +16,14 @@ import click
 from hetbuild.cli.console import (
     MODEL,
     NUMBER,
+    Labels,
     allow_charge,
     as_json,
     charge_option,
     compensate_option,
-    crystals_option,
     folder_option,
     force,
+    label_options,
     numbers,
     quiet,
     verbose_option,
@@ -69,7 +70,7 @@ def _shorthands(command: Callable[..., None]) -> Callable[..., None]:
 @compensate_option
 @allow_charge
 @charge_option
-@crystals_option
+@label_options
 @folder_option
 @as_json
 @force
@@ -81,7 +82,7 @@ def exchange(
     replaced: tuple[str, ...],
     product: str | None,
     domain: str | None,
-    crystals: str | None,
+    labels: Labels,
     output: Path | None,
     as_json: bool,
     force: bool,
@@ -121,7 +122,7 @@ def exchange(
             "Say what to exchange: --cl-to-br, --pb-to-cu or another shorthand, --replace OLD=NEW, "
             "or --product CRYSTAL."
         )
-    parent = read_model(model, crystals) if model is not None else default_model()
+    parent = read_model(model, labels) if model is not None else default_model()
     spec = exchange_spec(parent, ions, product, domain, given, shorthand=bool(shorthands))
     run_and_write(model, parent, spec, output, as_json, force, quiet, verbose)
 

@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 import click
 
-from hetbuild.cli.console import MODEL, NUMBER, as_json, crystals_option, emit, force, numbers
+from hetbuild.cli.console import MODEL, NUMBER, Labels, as_json, emit, force, label_options, numbers
 from hetbuild.cli.models import read_model
 from hetbuild.errors import InputError
 
@@ -30,7 +30,7 @@ FORMAT_NAMES = (
 @click.option("--fixed-core", type=NUMBER, metavar="Å", help="cp2k: fix atoms deeper than this.")
 @click.option("--pdos", is_flag=True, default=None, help="cp2k: densities of states by domain.")
 @click.option("--allow-charge", is_flag=True, default=None, help="cp2k: accept a charged model.")
-@crystals_option
+@label_options
 @as_json
 @force
 def export(
@@ -38,7 +38,7 @@ def export(
     to: str,
     output: str | None,
     vacuum: float,
-    crystals: str | None,
+    labels: Labels,
     as_json: bool,
     force: bool,
     **options: Any,
@@ -52,7 +52,7 @@ def export(
     """
     from hetbuild.formats.files import write_all
 
-    files = _exported(model, to, output, vacuum, crystals, options)
+    files = _exported(model, to, output, vacuum, labels, options)
     write_all(files, force)
     emit({"files": [str(p) for p in files]}, "\n".join(str(p) for p in files), as_json)
 
@@ -62,7 +62,7 @@ def _exported(
     to: str,
     output: str | None,
     vacuum: float,
-    crystals: str | None,
+    labels: Labels,
     options: dict[str, Any],
 ) -> dict[Path, Callable[[TextIO], None]]:
     """Path and writer of each file that `export` makes."""
@@ -80,7 +80,7 @@ def _exported(
         path = _file(output, f"{model}.cif")
         check_ending(path, "cif")
         return {path: _crystal_writer(str(model), to)}
-    read = read_model(model, crystals)
+    read = read_model(model, labels)
     name = safe_name(model.stem)
     if to == CP2K:
         from hetbuild.formats.cp2k import Cp2kOptions

@@ -13,10 +13,11 @@ from hetbuild.cli.console import (
     INDICES,
     MODEL,
     NUMBER,
+    Labels,
     as_json,
-    crystals_option,
     emit,
     force,
+    label_options,
     numbers,
     progress_bar,
 )
@@ -45,13 +46,13 @@ DATA = (".npy", ".tif", ".tiff")
 @click.option("--phonons", type=int, help="multislice: configurations averaged [4].")
 @click.option("--detector", metavar='"IN OUT"', help="multislice: angles in mrad [60 90].")
 @click.option("-o", "--output", type=MODEL, help="png, svg, pdf; npy or tif: the pixels alone.")
-@crystals_option
+@label_options
 @as_json
 @force
 def image(
     model: Path,
     output: Path | None,
-    crystals: str | None,
+    labels: Labels,
     no_fft: bool,
     as_json: bool,
     force: bool,
@@ -75,7 +76,7 @@ def image(
             f"{', '.join(FIGURES)} (figure) or {', '.join(DATA)} (pixels)."
         )
     refuse_existing([path], force)
-    made = _imaged(read_model(model, crystals), options)
+    made = _imaged(read_model(model, labels), options)
     found = None if no_fft else _spectrum(made)
     write_all({path: _writer(path, made, found)}, force)
     record = {"file": str(path), "image": made.as_dict()}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from hetbuild.cli.console import Labels
+from hetbuild.errors import FrameWarning, InputError
 
 if TYPE_CHECKING:
     from hetbuild.crystal.crystal import Crystal
@@ -43,9 +47,36 @@ def guesses(*crystals: Crystal) -> list[str]:
     ]
 
 
-def read_model(path: Path, crystals: str | None, charges: tuple[str, ...] = ()) -> Model:
-    """A model file; crystals: names an unlabelled one is made of, as ``CsPbCl3,PbS``."""
+def read_model(path: Path, labels: Labels | None = None, charges: tuple[str, ...] = ()) -> Model:
+    """A model file, or any file whose labels the options tell; warnings go to stderr."""
     from hetbuild import verbs
 
-    names = [] if crystals is None else crystals.split(",")
-    return verbs.read_model(path, [read_bulk(name.strip(), charges) for name in names])
+    said = labels or Labels()
+    named = [pair(text, "--crystals") for text in (said.crystals or "").split(",") if text]
+    formulas = dict(pair(text, "--formula") for text in said.formulas)
+    if len(formulas) < len(said.formulas):
+        raise InputError("--formula is given twice for one domain.")
+    for domain, text in formulas.items():
+        if not domain:
+            raise InputError(f"--formula {text}: write DOMAIN=FORMULA, as perovskite=Cs20Pb8Cl36.")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", FrameWarning)
+        model = verbs.read_model(
+            path,
+            [read_bulk(crystal, charges) for _, crystal in named],
+            like=said.like,
+            formulas=formulas,
+            names=[name or Path(crystal).stem for name, crystal in named] or None,
+            frame=said.frame,
+        )
+    for warning in caught:
+        click.echo(f"warning: {warning.message}", err=True)
+    return model
+
+
+def pair(text: str, option: str) -> tuple[str, str]:
+    """``NAME=VALUE``, or the value alone with no name."""
+    name, sign, value = text.rpartition("=")
+    if not value.strip() or (sign and not name.strip()):
+        raise InputError(f"{option} {text!r}: write NAME=VALUE.")
+    return name.strip(), value.strip()

@@ -14,9 +14,9 @@ from hetbuild.cli.console import (
     MODEL,
     NUMBER,
     as_json,
-    crystals_option,
     emit,
     force,
+    label_options,
     progress_bar,
     quiet,
 )
@@ -62,7 +62,7 @@ USUAL, FINE = 0.05, 0.01
 @click.option("--vacuum", type=NUMBER, metavar="Å", help="Around the particle in a periodic box.")
 @click.option("--cell", is_flag=True, help="A crystal: relax its lattice too.")
 @click.option("-o", "--output", type=MODEL, help="Folder; default: NAME-relaxed.")
-@crystals_option
+@label_options
 @as_json
 @force
 @quiet
@@ -142,7 +142,7 @@ def _model(path: Path, options: dict[str, Any], settings: Settings, given: dict[
     from hetbuild.relax.relaxation import held_atoms
     from hetbuild.relax.session import Session
 
-    model = read_model(path, given["crystals"])
+    model = read_model(path, given["labels"])
     only = None if given["only"] is None else given["only"][1]
     held = held_atoms(model, given["fixed_core"], only)
     folder = given["output"] or Path(f"{path.stem}-relaxed")

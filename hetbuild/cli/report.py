@@ -7,7 +7,7 @@ from typing import TextIO
 
 import click
 
-from hetbuild.cli.console import MODEL, crystals_option, force, progress_bar
+from hetbuild.cli.console import MODEL, Labels, force, label_options, progress_bar
 from hetbuild.cli.models import read_model
 
 
@@ -21,9 +21,9 @@ from hetbuild.cli.models import read_model
     help="Of xrd and image, or none [xrd,image].",
 )
 @click.option("-o", "--output", type=MODEL, help="HTML file [the model's name].")
-@crystals_option
+@label_options
 @force
-def report(model: Path, parts: str, output: Path | None, crystals: str | None, force: bool) -> None:
+def report(model: Path, parts: str, output: Path | None, labels: Labels, force: bool) -> None:
     """Show MODEL in one HTML file that needs no network: 3D, composition, interface, recipe.
 
     \b
@@ -36,7 +36,7 @@ def report(model: Path, parts: str, output: Path | None, crystals: str | None, f
     path = output or Path(f"{model.stem}.html")
     refuse_existing([path], force)
     chosen = [p.strip() for p in parts.split(",") if p.strip() not in ("", "none")]
-    read = read_model(model, crystals)
+    read = read_model(model, labels)
     with progress_bar("report") as progress:
         written = page(read, parts=chosen, progress=progress)
 

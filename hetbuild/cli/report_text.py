@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hetbuild.analyse.compare import Comparison
 from hetbuild.analyse.interface import MeasuredInterface
 from hetbuild.analyse.report import Report
 from hetbuild.crystal.lattice import plane_label
@@ -42,6 +41,7 @@ def report_lines(
     for region, histogram in report.coordination.items():
         text = ", ".join(f"{count} with {n}" for n, count in histogram.items())
         lines.append(f"{'Pb ' + region:14s} {text} anions within 3.6 Å")
+    lines += list(_uncertain(model))
     if report.interface is not None:
         lines += list(_interface(report.interface))
     elif len(model.domains) == 2:
@@ -64,15 +64,6 @@ def _compositions(report: Report) -> Iterator[str]:
         for unit, values in (("at.%", found.atomic), ("mass %", found.mass)):
             text = ", ".join(f"{element} {value:.2f}" for element, value in values.items())
             yield f"{unit:14s} {text}" + (f" in {name}" if name else "")
-
-
-def comparison_lines(found: Comparison) -> list[str]:
-    """The text of `compare`."""
-    lines = [f"{'rmsd':14s} {found.rmsd:.4f} Å"]
-    for name, rms in found.by_part.items():
-        atoms = ", ".join(f"{d.element}{d.index + 1} {d.distance:.3f}" for d in found.largest[name])
-        lines.append(f"{name:14s} {rms:.4f} Å, moved most: {atoms}")
-    return lines
 
 
 def _ledger(model: Model, verbose: bool) -> Iterator[str]:
@@ -162,6 +153,16 @@ def _periodic(report: Report, cell: tuple[float, ...]) -> Iterator[str]:
             f"shear {100 * xy:+.2f} %"
         )
     yield f"{'space group':14s} {report.point_group}"
+
+
+def _uncertain(model: Model) -> Iterator[str]:
+    """Ions of a foreign file whose domain its positions leave open."""
+    listed = model.provenance.get("ambiguous", [])
+    if listed:
+        yield f"{'uncertain':14s} {len(listed)} ions could be in another domain:"
+    for ion in listed:
+        off = ", ".join(f"{r:.2f} Å from {name}" for name, r in ion["residuals"].items())
+        yield f"{'':14s} {ion['element']}{ion['index'] + 1} taken for {ion['domain']}: {off}"
 
 
 def _interface(found: MeasuredInterface) -> Iterator[str]:

@@ -56,7 +56,7 @@ def default_model() -> Model:
 
     path = Path(DEFAULT_RECIPE) / f"{DEFAULT_RECIPE}.xyz"
     if path.is_file():
-        return read_model(path, None)
+        return read_model(path)
     click.echo(f"No {path} here: building {DEFAULT_RECIPE} first.", err=True)
     with progress_bar("balancing") as progress:
         return make(DEFAULT_RECIPE, progress=progress)

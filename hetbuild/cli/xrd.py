@@ -13,10 +13,11 @@ import click
 from hetbuild.cli.console import (
     MODEL,
     NUMBER,
+    Labels,
     as_json,
-    crystals_option,
     emit,
     force,
+    label_options,
     numbers,
     progress_bar,
 )
@@ -63,14 +64,14 @@ OF_COMPARISON = ("background", "max_shift")
 @click.option(
     "-o", "--output", multiple=True, type=MODEL, help="png, svg, pdf, csv, xy, json; repeatable."
 )
-@crystals_option
+@label_options
 @as_json
 @force
 def xrd(
     model: Path,
     pdf: bool,
     output: tuple[Path, ...],
-    crystals: str | None,
+    labels: Labels,
     as_json: bool,
     force: bool,
     **options: Any,
@@ -89,7 +90,7 @@ def xrd(
     _check_options(given, pdf)
     _check_files(output)
     refuse_existing(list(output), force)
-    read = read_model(model, crystals)
+    read = read_model(model, labels)
     fitted = None
     if pdf:
         g = _pdf(read, given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -12,11 +13,12 @@ import numpy as np
 
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.elements import number, symbol
-from hetbuild.errors import HetbuildError, InputError
+from hetbuild.errors import FrameWarning, HetbuildError, InputError
 from hetbuild.formats import columns
 from hetbuild.formats.ase import SHIFT, from_ase, parsed_record
 from hetbuild.formats.labels import LABELS, from_names, to_names
 from hetbuild.formats.record import FAR, from_record, to_record
+from hetbuild.formats.trajectory import read_frame
 from hetbuild.library import is_file
 from hetbuild.model import Model
 
@@ -144,22 +146,27 @@ def _narrow(values: IntArray | None, kind: type[np.int8] | type[np.int16]) -> In
     return values.astype(kind)
 
 
-def read_positions(path: Path) -> tuple[IntArray, FloatArray, FloatArray | None]:
+def read_positions(
+    path: Path, frame: int | None = None
+) -> tuple[IntArray, FloatArray, FloatArray | None]:
     """Atomic numbers (N,), positions (N, 3) and cell (3, 3) in Å of any file ASE reads.
 
-    The cell is None where the atoms do not repeat in three dimensions, and of VESTA files.
+    The cell is None where the atoms do not repeat in three dimensions, and of VESTA files. frame:
+    of an XYZ file with several, counted from 1; default: the last whole one.
 
     Raises
     ------
     InputError
-        The file cannot be read or holds no atoms.
+        The file cannot be read, holds no atoms, or has no such frame.
     """
+    if frame is not None and path.suffix != ".xyz":
+        raise InputError(f"--frame {frame}: only .xyz files hold several frames, not {path}.")
     if path.suffix == ".vesta":
         from hetbuild.formats.vesta import read_vesta
 
         numbers, positions, _ = read_vesta(path)
         return numbers.astype(np.int16), positions, None
-    atoms = _read(path)
+    atoms = _read(path, frame)
     cell = np.array(atoms.cell) if atoms.pbc.any() and atoms.cell.rank == 3 else None
     return atoms.numbers.astype(np.int16), np.array(atoms.positions), cell
 
@@ -173,15 +180,16 @@ def write_plain_xyz(model: Model, stream: TextIO) -> None:
         stream.write(columns.joined([columns.words(species[rows], table), *places]))
 
 
-def _read(path: Path) -> Atoms:
+def _read(path: Path, frame: int | None = None) -> Atoms:
     from ase.io import read
 
     if not is_file(path):
         raise InputError(f"There is no file {path}.")
+    text = _frame(path, frame) if path.suffix == ".xyz" else None
     try:
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
-            atoms = read(path)
+            atoms = read(path) if text is None else read(StringIO(text), format="extxyz")
     except Exception as error:
         # ASE's readers raise whatever their parser stumbles over.
         why = " ".join(str(error).split())[:200] or "it has no format that ASE knows"
@@ -205,3 +213,16 @@ def _checked(path: Path, atoms: Atoms) -> Atoms:
     if atoms.pbc.any() and atoms.cell.rank == 3 and abs(atoms.cell.volume) < LEAST_VOLUME:
         raise InputError(f"{path} has a cell without volume.")
     return atoms
+
+
+def _frame(path: Path, wanted: int | None) -> str:
+    """Text of one frame; warns of a last one that is not whole."""
+    frame = read_frame(path, wanted)
+    if frame.cut:
+        warnings.warn(
+            f"{path} ends in a frame that is cut off, which is left out; frame {frame.index} of "
+            f"{frame.total} is taken.",
+            FrameWarning,
+            stacklevel=2,
+        )
+    return frame.text
