@@ -339,6 +339,15 @@ def test_angles_and_spacings_follow_the_atoms(main_stages: dict[str, Model]) -> 
     assert ("sulfide", (1, 0, 0)) not in named
 
 
+def test_a_settled_interface_does_not_bend_the_lattice(main_model: Model) -> None:
+    """A tenth of the sulfide moved by up to 0.6 Å: the frame is still that of the rest."""
+    mine = np.flatnonzero(main_model.domain == 1)[::10]
+    moved = main_model.positions.copy()
+    moved[mine] += np.random.default_rng(2).uniform(-0.35, 0.35, (len(mine), 3))
+    frame = fitted_domain(replace(main_model, positions=moved), 1).vectors
+    assert frame == pytest.approx(main_model.domains[1].vectors, abs=1e-3)
+
+
 def test_planes_down_a_zone_axis(main_stages: dict[str, Model]) -> None:
     main_model = main_stages["balanced"]  # on its sites
     found = zone(main_model, "perovskite", (0, 0, 1))

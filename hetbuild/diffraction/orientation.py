@@ -22,6 +22,13 @@ NEARLY = 10.0
 ENOUGH = 12
 """Atoms on sites, not in one plane, that a frame is fitted to."""
 
+ROUNDS = 30
+"""Of least squares, each atom weighted by the inverse of its distance in the last: together they
+minimise the sum of distances."""
+
+EXACT = 1e-4
+"""Å: atoms nearer to their sites than this weigh no more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Feature:
@@ -91,10 +98,11 @@ def between(model: Model, first: Feature, second: Feature) -> Between:
 
 
 def fitted_domain(model: Model, index: int) -> Domain:
-    """A domain with the frame fitted to its atoms by least squares, strain included.
+    """A domain with the frame fitted to its atoms by least distances, strain included.
 
-    Each atom's site says where in the lattice it belongs. Without enough atoms on sites, the frame
-    stays as built.
+    Each atom's site says where in the lattice it belongs. Distances, not their squares, so that
+    ions settled at an interface or gone astray at the surface do not bend the lattice of the rest.
+    Without enough atoms on sites, the frame stays as built.
     """
     domain = model.domains[index]
     mine = np.flatnonzero((model.domain == index) & (model.site >= 0))
@@ -102,8 +110,13 @@ def fitted_domain(model: Model, index: int) -> Domain:
     design = np.column_stack([places, np.ones(len(mine))])
     if len(mine) < ENOUGH or np.linalg.matrix_rank(design) < 4:
         return domain
-    found = np.asarray(np.linalg.lstsq(design, model.positions[mine])[0], dtype=np.float64)
-    return replace(domain, vectors=found[:3].copy(), origin=found[3].copy())
+    weight = np.ones((len(mine), 1))
+    for _ in range(ROUNDS):
+        found = np.linalg.lstsq(weight * design, weight * model.positions[mine])[0]
+        off = np.linalg.norm(model.positions[mine] - design @ found, axis=1)
+        weight = np.maximum(off, EXACT)[:, None] ** -0.5
+    frame = np.asarray(found, dtype=np.float64)
+    return replace(domain, vectors=frame[:3].copy(), origin=frame[3].copy())
 
 
 def parallels(model: Model, within: float = NEARLY) -> tuple[Between, ...]:
