@@ -11,6 +11,7 @@ import numpy as np
 from hetbuild.analyse.composition import Composition, composition
 from hetbuild.analyse.continuity import Continuation, continuity
 from hetbuild.analyse.interface import MeasuredInterface, measure_interface
+from hetbuild.analyse.shells import ShellReport, shells
 from hetbuild.analyse.size import Size, sizes
 from hetbuild.arguments import expect
 from hetbuild.arrays import BoolArray
@@ -76,6 +77,8 @@ class Report:
     """a, b, c in Å, alpha, beta, gamma in degrees of a periodic model."""
     sizes: Mapping[str, Size] = field(default_factory=dict)
     """How large each domain of a particle is."""
+    shells: Mapping[str, ShellReport] = field(default_factory=dict)
+    """Domains that enclose others."""
     strain: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     """Of each domain of a periodic model: xx, yy and xy in the plane, dimensionless."""
     off_site: OffSite | None = None
@@ -103,7 +106,9 @@ def inspect(model: Model, *, cation: str = "Pb") -> Report:
     """
     expect(model, Model, "What is inspected", "Build one, or read it with read_model.")
     around = finite(model, REPEATED)
-    interface = measure_interface(around) if len(model.domains) == 2 else None
+    around_others = shells(model)
+    flat = len(model.domains) == 2 and not around_others
+    interface = measure_interface(around) if flat else None
     return Report(
         formula=model.formula,
         charge=model.charge,
@@ -121,6 +126,7 @@ def inspect(model: Model, *, cation: str = "Pb") -> Report:
         continuity=_continuity(model, interface),
         cell=None if model.cell is None else lattice.parameters(model.cell),
         sizes=sizes(model),
+        shells=around_others,
         strain={} if model.cell is None else {d.name: _in_plane(d) for d in model.domains},
         off_site=off_site(model),
     )

@@ -149,6 +149,30 @@ def extent(
     return float(np.ptp(height)) * crystal.spacing(facets[0].hkl)
 
 
+def gauge(
+    domain: Domain,
+    facets: Sequence[Facet],
+    centre: Sequence[float],
+    radius: float | None,
+    positions: FloatArray,
+) -> FloatArray:
+    """How many times as far from the centre as the surface of a shape positions are, shape (N,).
+
+    Along the ray from the centre through each: below 1 inside, 1 on the surface. positions: Å, (N,
+    3); the shape as for `carve`, its centre counted from the domain's datum.
+    """
+    middle = np.asarray(centre, dtype=float)
+    offset = domain.fractional(positions) - middle
+    ratio = np.zeros(len(positions))
+    if len(facets):
+        spaces = _half_spaces(domain, facets, middle)
+        ratio = (offset @ spaces.hkl.T / spaces.limit).max(axis=1)
+    if radius is not None:
+        away = np.linalg.norm(offset @ domain.vectors, axis=1) / radius
+        ratio = np.maximum(ratio, away)
+    return np.asarray(ratio)
+
+
 def available_memory() -> float:
     """Physical memory free for use, bytes; infinite where the system does not tell.
 

@@ -70,7 +70,7 @@ def scaled(crystal: Crystal, shape: Shape, size: float) -> Shape:
     if not shape.facets:
         return replace(shape, radius=size / 2)
     first = shape.facets[0]
-    repeat = _repeat(crystal, first)
+    repeat = repeat_of(crystal, first)
     # Both sides move where the opposite facet is one of the form.
     per_step = 2 * repeat * crystal.spacing(first.hkl)
     guess = round((size - now) / per_step)
@@ -99,7 +99,7 @@ def _moved(crystal: Crystal, shape: Shape, factor: float) -> Shape:
     grown = []
     for facet in shape.facets:
         form = facet if not facet.single else _form_of(crystal, facet, forms)
-        repeat = _repeat(crystal, form)
+        repeat = repeat_of(crystal, form)
         step = round(form.planes * (factor - 1) / repeat) * repeat
         # In Å, then in planes of the facet's own indices.
         away = step * crystal.spacing(form.hkl) / crystal.spacing(facet.hkl)
@@ -118,7 +118,7 @@ def _form_of(crystal: Crystal, facet: Facet, forms: dict[tuple[int, int, int], F
     return facet
 
 
-def _repeat(crystal: Crystal, facet: Facet) -> float:
+def repeat_of(crystal: Crystal, facet: Facet) -> float:
     """After how many planes of the facet's indices the crystal repeats."""
     plane = np.array(primitive_plane(crystal.primitive, facet.hkl), dtype=float)
     return float(np.linalg.norm(facet.hkl) / np.linalg.norm(plane))

@@ -35,7 +35,7 @@ def report_lines(
             f"{'off site':14s} {off.count} of {off.total} ions off their lattice sites: "
             f"{off.rms:.2f} Å rms, {off.largest:.2f} Å at most"
         )
-    where = "across" if len(report.formulas) > 1 else "inside"
+    where = "across" if len(report.formulas) == 2 else "inside"
     for contact in report.contacts:
         lines.append(f"{'contact':14s} {contact.kind} {contact.distance:.3f} Å {where}")
     for region, histogram in report.coordination.items():
@@ -44,6 +44,13 @@ def report_lines(
     lines += list(_uncertain(model))
     if report.interface is not None:
         lines += list(_interface(report.interface))
+    elif report.shells:
+        for name, shell in report.shells.items():
+            strain = " ".join(f"{100 * s:+.2f}" for s in shell.strain)
+            lines.append(
+                f"{'shell':14s} {name} around {', '.join(shell.encloses)}; strain at the core "
+                f"{strain} % of {model.domains[model.domain_named(name)].crystal.name}"
+            )
     elif len(model.domains) == 2:
         lines.append(
             f"{'interface':14s} not measured: the ions of a domain do not show its lattice"

@@ -123,7 +123,7 @@ def _canonical(
     sorted site list is smallest is the same for every CIF of the crystal.
     """
     best: tuple[Any, FloatArray, IntArray] | None = None
-    for axes in _lattice_rotations(vectors, primitive):
+    for axes in lattice_rotations(vectors, primitive):
         turned = fractional @ axes.T
         for shift in _origin_shifts(axes, primitive, turned, operations):
             moved = (turned + shift + 1e-6) % 1.0 - 1e-6
@@ -142,7 +142,7 @@ def _order(numbers: IntArray, fractional: FloatArray) -> IntArray:
     return np.lexsort((z, y, x, -numbers))
 
 
-def _lattice_rotations(vectors: FloatArray, primitive: FloatArray) -> list[IntArray]:
+def lattice_rotations(vectors: FloatArray, primitive: FloatArray) -> list[IntArray]:
     """Proper rotations with entries -1, 0, 1 that keep the conventional cell and its centring.
 
     A turn by 60 degrees keeps a hexagonal cell but takes obverse to reverse centring.

@@ -27,6 +27,7 @@ from hetbuild.assemble.join import (
 )
 from hetbuild.assemble.merge import merge
 from hetbuild.assemble.settle import settle
+from hetbuild.assemble.shell import Layer, Shell, grow, grown_shape, strain_factor
 from hetbuild.assemble.size import Shape, scaled, size_of
 from hetbuild.balancing.balance import Target, balance
 from hetbuild.balancing.candidates import loose_rules, trim
@@ -112,6 +113,8 @@ def _particle_stages(recipe: Recipe, beside: Path, progress: Progress) -> Iterat
     parts: list[Model] = []
     factor = _growth(recipe, beside)
     for name, spec in recipe.domains.items():
+        if spec.around is not None:
+            continue
         model = _carved(name, spec, beside, factor)
         yield f"{name}-carved", model
         verbs: list[tuple[str, Callable[[Model, DomainSpec], Model]]] = [
@@ -126,6 +129,9 @@ def _particle_stages(recipe: Recipe, beside: Path, progress: Progress) -> Iterat
                 yield f"{name}-{verb}", model
         parts.append(model)
     model = parts[0]
+    for name, grown in _shells(recipe, model, beside, factor):
+        model = grown
+        yield f"{name}-grown", model
     if recipe.join is not None:
         model = _joined(recipe, recipe.join, parts[0], parts[1])
         yield "joined", model
@@ -166,15 +172,45 @@ def _growth(recipe: Recipe, beside: Path | None) -> float | None:
 
 
 def _carved(name: str, spec: DomainSpec, beside: Path | None, factor: float | None) -> Model:
+    crystal, shape = _sized(spec, beside, factor)
+    return carve(
+        crystal, shape.facets, centre=shape.centre, site=shape.site, radius=shape.radius, name=name
+    )
+
+
+def _sized(spec: DomainSpec, beside: Path | None, factor: float | None) -> tuple[Crystal, Shape]:
+    """The crystal of a domain and what it is carved by, at the size that is asked for."""
     crystal, shape = _shape(spec, beside)
     size = spec.size
     if size is None and factor is not None:
         size = factor * size_of(crystal, shape)
-    if size is not None:
-        shape = scaled(crystal, shape, size)
-    return carve(
-        crystal, shape.facets, centre=shape.centre, site=shape.site, radius=shape.radius, name=name
-    )
+    return crystal, shape if size is None else scaled(crystal, shape, size)
+
+
+def _shells(
+    recipe: Recipe, model: Model, beside: Path | None, factor: float | None
+) -> Iterator[Stage]:
+    """The model with one shell after the other around its core."""
+    core_name, core_spec = next(iter(recipe.domains.items()))
+    crystal, shape = _sized(core_spec, beside, factor)
+    inner, layers = shape, []
+    for name, spec in recipe.domains.items():
+        if spec.around is None:
+            continue
+        own, outer = _shape(spec, beside)
+        if spec.lattice != "own":
+            outer = replace(outer, centre=shape.centre, site=shape.site)
+        if spec.thickness is not None:
+            outer = grown_shape(crystal, inner, spec.thickness)
+        factor_ = strain_factor(crystal, own) if spec.lattice == "graded" else 1.0
+        layers.append(Layer(inner, factor_))
+        axes = None
+        if spec.axes is not None:
+            first, second = (np.array(spec.axes[n], dtype=float) for n in (core_name, name))
+            axes = first, second
+        model = grow(model, Shell(name, own, outer, spec.lattice, axes), layers)
+        yield name, model
+        inner = outer
 
 
 def _shape(spec: DomainSpec, beside: Path | None) -> tuple[Crystal, Shape]:

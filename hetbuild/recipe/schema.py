@@ -88,6 +88,9 @@ def _line(value: object) -> object:
     return text
 
 
+MOST_DOMAINS = 8
+"""A core and as many shells as anyone has grown."""
+
 VACUUM = 10.0
 """Å around a particle in its box, unless the recipe says otherwise."""
 
@@ -300,6 +303,36 @@ class DomainSpec(_Spec):
     trim: TrimSpec | None = None
     slab: SlabSpec | None = None
     """Instead of facets, radius, cut and trim: layers of a periodic interface."""
+    around: str | None = None
+    """Name of the domain this one is a shell around: the core, or the shell before."""
+    thickness: SizeText | None = None
+    """Of a shell, as "2 nm": each facet of the domain inside moved out by the nearest whole planes.
+    Instead: facets or a radius of its own, counted from the centre of the core."""
+    lattice: Literal["core", "graded", "own"] = "core"
+    """Of a shell: strained to the lattice of the core; the same at the core and relaxed outwards to
+    its own lattice constant; or its own from the start, aligned by `axes`."""
+    axes: Mapping[str, tuple[Vector, Vector]] | None = None
+    """Shell with its own lattice: two directions [uvw] of each of the two domains, by name; the
+    first become parallel, and the planes the two span. Left out: Cartesian axes as they are."""
+
+    @model_validator(mode="after")
+    def _shell(self) -> DomainSpec:
+        shaped = bool(self.facets or self.radius)
+        if self.around is None:
+            if self.thickness or self.axes or self.lattice != "core":
+                raise ValueError(
+                    "thickness, lattice and axes belong to a shell: name its core with around"
+                )
+            return self
+        if self.cut or self.slab or self.size:
+            raise ValueError("a shell takes no cut, slab or size: its core does")
+        if (self.thickness is None) != shaped:
+            raise ValueError("a shell takes either a thickness, or facets or a radius")
+        if self.lattice == "own" and not shaped:
+            raise ValueError("a shell with its own lattice takes facets or a radius")
+        if self.lattice != "own" and (self.axes or self.centre != Centre()):
+            raise ValueError("axes and centre belong to a shell with lattice = 'own'")
+        return self
 
     @model_validator(mode="after")
     def _slab_alone(self) -> DomainSpec:
@@ -538,8 +571,9 @@ class Recipe(_Spec):
     """Names the files it writes."""
     title: Line = ""
     references: tuple[Line, ...] = ()
-    domains: Mapping[Name, DomainSpec] = Field(min_length=1, max_length=2)
-    """By name, in order: the first lies above the interface."""
+    domains: Mapping[Name, DomainSpec] = Field(min_length=1, max_length=MOST_DOMAINS)
+    """By name, in order: the first lies above the interface, a shell comes after what it is around.
+    """
     join: JoinSpec | None = None
     balance: BalanceSpec | None = None
     steps: tuple[StepSpec, ...] = ()
@@ -621,7 +655,28 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
+def _check_shells(recipe: Recipe, names: list[str]) -> None:
+    for i, (name, spec) in enumerate(recipe.domains.items()):
+        if spec.around is None:
+            continue
+        if recipe.join is not None or any(recipe.domains[n].around is None for n in names[1:]):
+            raise ValueError("shells go around one core: a recipe with a shell takes no [join]")
+        if spec.around != names[i - 1]:
+            raise ValueError(
+                f"domain {name}: around must name the domain before it, {names[i - 1]!r}"
+                if i
+                else f"domain {name}: the first domain is the core, it has nothing inside"
+            )
+        if spec.axes is not None and set(spec.axes) != {names[0], name}:
+            raise ValueError(f"domains.{name}.axes must name the domains {names[0]} and {name}")
+
+
 def _check_join(recipe: Recipe, names: list[str]) -> None:
+    if any(d.around is not None for d in recipe.domains.values()):
+        _check_shells(recipe, names)
+        return
+    if len(names) > 2:
+        raise ValueError("more than two domains are a core and its shells: say around")
     if len(names) == 2 and recipe.join is None:
         raise ValueError("two domains need a [join]")
     if recipe.join is None:
