@@ -116,7 +116,7 @@ def test_element_without_a_basis_set_is_named(main_model: Model) -> None:
 
 def test_fixed_core_and_densities_of_states(main_model: Model) -> None:
     inside = core(main_model, 8.0)
-    text = deck(main_model, "m", Cp2kOptions(run="geo_opt", pdos=True), inside)["m.inp"]
+    text = deck(main_model, "m", Cp2kOptions(run="geo_opt", pdos="domains"), inside)["m.inp"]
     listed = re.findall(r"&FIXED_ATOMS\s+LIST (.*)", text)[0]
     assert unrolled(listed) == (inside + 1).tolist()
     lists = [unrolled(x) for x in re.findall(r"&LDOS\s+# .*\s+LIST (.*)", text)]
@@ -235,7 +235,7 @@ class TestWithCp2k:
 
     def test_densities_of_states_by_domain(self, tmp_path: Path) -> None:
         model = model_of("cspbcl3-cube-1")
-        output = go(tmp_path, model, Cp2kOptions(cutoff=40, box=(16, 16, 16), pdos=True))
+        output = go(tmp_path, model, Cp2kOptions(cutoff=40, box=(16, 16, 16), pdos="domains"))
         assert "SCF run converged" in output
         written = (tmp_path / "deck-list1-1.pdos").read_text().splitlines()
         occupied = [line for line in written if line.split()[2:3] == ["2.000000"]]

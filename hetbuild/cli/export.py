@@ -28,7 +28,19 @@ FORMAT_NAMES = (
 @click.option("--poisson", type=click.Choice(["wavelet", "mt"]), help="cp2k: Poisson solver.")
 @click.option("--box", metavar='"A B C"', help="cp2k: edges in Å [smallest for the solver].")
 @click.option("--fixed-core", type=NUMBER, metavar="Å", help="cp2k: fix atoms deeper than this.")
-@click.option("--pdos", is_flag=True, default=None, help="cp2k: densities of states by domain.")
+@click.option(
+    "--pdos",
+    type=click.Choice(["domains", "atoms"]),
+    is_flag=False,
+    flag_value="domains",
+    help="cp2k: densities of states by domain (as a bare flag), or with weights by atom.",
+)
+@click.option("--nlumo", type=click.IntRange(0), help="cp2k: empty orbitals in them [20].")
+@click.option(
+    "--cubes", type=click.IntRange(0), metavar="N", help="cp2k: N frontier orbitals each."
+)
+@click.option("--molden", is_flag=True, default=None, help="cp2k: all orbitals, a large file.")
+@click.option("--slurm", metavar="nodes=4,tasks=32,time=24h", help="cp2k: a job script too.")
 @click.option("--allow-charge", is_flag=True, default=None, help="cp2k: accept a charged model.")
 @label_options
 @as_json
@@ -48,6 +60,7 @@ def export(
     \b
     hetbuild export cspbcl3-pbs/cspbcl3-pbs.xyz --to vesta
     hetbuild export cspbcl3-pbs/cspbcl3-pbs.xyz --to cp2k --run geo_opt
+    hetbuild export cspbcl3-pbs/cspbcl3-pbs.xyz --to cp2k --pdos atoms --slurm nodes=4,tasks=32
     hetbuild export PbS --to cif
     """
     from hetbuild.formats.files import write_all
@@ -83,13 +96,19 @@ def _exported(
     read = read_model(model, labels)
     name = safe_name(model.stem)
     if to == CP2K:
-        from hetbuild.formats.cp2k import Cp2kOptions
+        from hetbuild.formats.cp2k import Cp2kOptions, outputs
+        from hetbuild.formats.xyz import write_xyz
         from hetbuild.recipe.read import parse_step
 
         if "box" in given:
             given["box"] = tuple(numbers(given["box"], 3, "--box"))
         folder = Path(output or f"{name}-cp2k")
-        return cp2k_files(read, folder, name, parse_step(Cp2kOptions, given))
+        chosen_options = parse_step(Cp2kOptions, given)
+        files = cp2k_files(read, folder, name, chosen_options)
+        for expected in outputs(read, chosen_options):
+            click.echo(f"CP2K will write {expected}.", err=True)
+        # What the states belong to is read back from here by `hetbuild dos`.
+        return files | {folder / f"{name}-model.xyz": lambda s: write_xyz(read, s)}
     path = _file(output, f"{name}{chosen.ending}")
     check_ending(path, to)
     return {path: lambda s: chosen.write(read, s, vacuum)}

@@ -21,8 +21,11 @@ import numpy as np
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.elements import number, symbol
 from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.formats import slurm
+from hetbuild.formats.cp2k_states import Output, Pdos, StateOptions, ranges, sections
+from hetbuild.formats.cp2k_states import outputs as states_written
 from hetbuild.formats.xyz import write_plain_xyz
-from hetbuild.model import Model, Role
+from hetbuild.model import Model
 from hetbuild.names import check_name
 
 Run = Literal["energy", "geo_opt", "md", "none"]
@@ -64,9 +67,6 @@ DENSE = 200
 MANY = 1000
 """Atoms above which the Hessian of BFGS is too large."""
 
-VIRTUAL = 20
-"""Empty orbitals in the densities of states."""
-
 
 @dataclass(frozen=True, slots=True)
 class Cp2kOptions:
@@ -84,8 +84,16 @@ class Cp2kOptions:
     """Edges in Å; default: the smallest that the solver takes."""
     fixed_core: float | None = None
     """geo_opt, md: atoms deeper than this below the surface stay where they are, Å."""
-    pdos: bool = False
-    """Densities of states of each domain, and frontier orbitals as cubes."""
+    pdos: Pdos = "none"
+    """Densities of states by domain, or with a list for each atom."""
+    nlumo: int = 20
+    """Empty orbitals in the densities of states."""
+    cubes: int = 0
+    """So many of the highest occupied and of the lowest empty orbitals as cube files."""
+    molden: bool = False
+    """All orbitals as a molden file, a large one."""
+    slurm: str | None = None
+    """A job script beside the deck, as ``nodes=4,tasks=32,time=24h``."""
     allow_charge: bool = False
     """Accept a model that is not neutral; the deck has its formal charge."""
 
@@ -93,7 +101,7 @@ class Cp2kOptions:
 def deck(
     model: Model, name: str, options: Cp2kOptions | None = None, fixed: IntArray | None = None
 ) -> dict[str, str]:
-    """Text by file name: NAME.inp, NAME-cp2k.xyz, run.sh.
+    """Text by file name: NAME.inp, NAME-cp2k.xyz, run.sh; with `slurm` job.sh.
 
     fixed: indices of atoms that a geometry optimisation leaves where they are.
 
@@ -121,6 +129,7 @@ def deck(
         f"{name}.inp": "\n".join([*head, *_lines(tree)]) + "\n",
         f"{name}-cp2k.xyz": coordinates.getvalue(),
         "run.sh": SCRIPT.replace("NAME", name),
+        **({slurm.SCRIPT: slurm.script(name, slurm.parse(chosen.slurm))} if chosen.slurm else {}),
     }
 
 
@@ -243,6 +252,7 @@ def _dft(model: Model, name: str, options: Cp2kOptions) -> Tree:
             },
             "POISSON": poisson,
             "SCF": _scf(model, 1e-6),
+            **_print(model, options),
         }
     return {
         "BASIS_SET_FILE_NAME": "BASIS_MOLOPT",
@@ -253,8 +263,24 @@ def _dft(model: Model, name: str, options: Cp2kOptions) -> Tree:
         "POISSON": poisson,
         "SCF": _scf(model, 1e-6),
         "XC": {"XC_FUNCTIONAL PBE": {}},
-        **({"PRINT": _analysis(model)} if options.pdos else {}),
+        **_print(model, options),
     }
+
+
+def _states(options: Cp2kOptions) -> StateOptions:
+    return StateOptions(options.pdos, options.nlumo, options.cubes, options.molden)
+
+
+def _print(model: Model, options: Cp2kOptions) -> Tree:
+    found = sections(model, _states(options))
+    return {"PRINT": found} if found else {}
+
+
+def outputs(model: Model, options: Cp2kOptions) -> list[Output]:
+    """What CP2K will write about the states, and how much."""
+    return states_written(
+        model, _states(options), electrons(model), cell(model, options), options.cutoff
+    )
 
 
 def _scf(model: Model, precision: float) -> Tree:
@@ -270,24 +296,6 @@ def _scf(model: Model, precision: float) -> Tree:
         },
         "OUTER_SCF": {"EPS_SCF": f"{precision:.1E}", "MAX_SCF": 20},
     }
-
-
-def _analysis(model: Model) -> Tree:
-    """Densities of states of each domain and of the shared layer, and frontier orbitals."""
-    parts = {d.name: np.flatnonzero(model.domain == i) for i, d in enumerate(model.domains)}
-    parts["shared layer"] = np.flatnonzero(model.role == Role.SHARED)
-    lists = [{"# ": what, "LIST": ranges(atoms + 1)} for what, atoms in parts.items() if len(atoms)]
-    return {
-        "PDOS": {"NLUMO": VIRTUAL, "LDOS": lists},
-        "MO_CUBES": {"NHOMO": 1, "NLUMO": 1, "STRIDE": "2 2 2"},
-    }
-
-
-def ranges(numbers: IntArray) -> str:
-    """``1..80 85 90..92`` of rising numbers, shape (N,)."""
-    steps = np.flatnonzero(np.diff(numbers) != 1) + 1
-    parts = np.split(numbers, steps)
-    return " ".join(f"{p[0]}..{p[-1]}" if len(p) > 1 else f"{p[0]}" for p in parts if len(p))
 
 
 def _subsystem(model: Model, name: str, options: Cp2kOptions) -> Tree:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from hetbuild.analyse.report import Report
+from hetbuild.formats import slurm
 from hetbuild.formats.catalogue import Writer, cp2k_files
 from hetbuild.formats.cif import write_cif
 from hetbuild.formats.vesta import write_vesta
@@ -22,6 +23,7 @@ def paths(folder: Path, name: str, spec: OutputSpec | None = None) -> list[Path]
     """The files of a build: extended XYZ, CIF, plain XYZ for CP2K, VESTA, record; and a deck."""
     ends = [".xyz", ".cif", "-cp2k.xyz", ".vesta", ".json"]
     deck = [folder / f"{name}.inp", folder / "run.sh"] if spec and spec.cp2k else []
+    deck += [folder / slurm.SCRIPT] if spec and spec.cp2k and spec.cp2k.slurm else []
     return [folder / f"{name}{end}" for end in ends] + deck
 
 
