@@ -29,6 +29,7 @@ VERBS = (
     "etch",
     "relax",
     "export",
+    "dos",
     "inspect",
     "angles",
     "xrd",

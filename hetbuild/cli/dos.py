@@ -1,0 +1,170 @@
+"""`hetbuild dos`: where the band edges of a calculated model live."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from hetbuild.cli.console import MODEL, as_json, emit, force, numbers, quiet
+from hetbuild.cli.models import read_model
+from hetbuild.errors import InputError
+
+if TYPE_CHECKING:
+    from hetbuild.electronic.structure import Density, Frontier, Structure
+    from hetbuild.model import Model
+
+
+@click.command()
+@click.argument("run", type=MODEL, nargs=-1, required=True)
+@click.option("--model", type=MODEL, help="The model; default: the one beside the deck.")
+@click.option("--width", type=float, default=0.1, help="Gaussian of a state, eV [0.1].")
+@click.option("--window", metavar='"LOW HIGH"', help="Energies of the densities, eV.")
+@click.option("--zero", type=click.Choice(["homo", "vacuum"]), default="homo")
+@click.option("--frontier", type=click.IntRange(1), default=4, help="Groups listed each side [4].")
+@click.option("-o", "--output", type=MODEL, help="Folder; default: NAME-dos.")
+@as_json
+@force
+@quiet
+def dos(
+    run: tuple[Path, ...],
+    model: Path | None,
+    width: float,
+    window: str | None,
+    zero: str,
+    frontier: int,
+    output: Path | None,
+    as_json: bool,
+    force: bool,
+    quiet: bool,
+) -> None:
+    """Densities of states by domain, region and element of RUN, a folder where CP2K ran a deck.
+
+    \b
+    hetbuild export model.xyz --to cp2k --pdos atoms
+    (cd model-cp2k && ./run.sh)
+    hetbuild dos model-cp2k
+
+    With --pdos atoms, the table of frontier orbitals has their shares by region and the inverse
+    participation ratio. Energies are in eV from the highest occupied orbital, or with --zero vacuum
+    as calculated.
+    """
+    from hetbuild.electronic.pdos import read_states
+    from hetbuild.electronic.structure import density, electronic_structure
+    from hetbuild.formats.files import refuse_existing, write_all
+
+    read = read_model(model, None) if model is not None else _beside(run[0])
+    low_high = None
+    if window is not None:
+        low, high = numbers(window, 2, "--window")
+        low_high = (low, high)
+    states = read_states(run, read)
+    found = electronic_structure(
+        states, read, zero="homo" if zero == "homo" else "vacuum", frontier=frontier
+    )
+    curves = density(found, width=width, window=low_high)
+    folder = output or Path(f"{states.name}-dos")
+    refuse_existing([folder / f"{states.name}{end}" for end in ENDS], force)
+    files = _files(folder, found, curves)
+    write_all(files, force)
+    written = [str(p) for p in files]
+    text = written if quiet else [*_lines(found), "", *written]
+    emit({"files": written, **found.as_dict()}, "\n".join(text), as_json)
+
+
+ENDS = ("-dos.csv", "-states.csv", "-dos.json", "-dos.png")
+
+
+def _beside(run: Path) -> Model:
+    """The model that the deck was written from."""
+    folder = run if run.is_dir() else run.parent
+    decks = sorted(folder.glob("*.inp"))
+    names = [f"{p.stem}{end}" for p in decks for end in ("-model.xyz", ".xyz")]
+    for name in names:
+        if (folder / name).is_file():
+            return read_model(folder / name, None)
+    raise InputError(
+        f"Which model is {run} of? None lies beside it"
+        + (f" ({' or '.join(names)})" if names else "")
+        + ": name it with --model MODEL.xyz."
+    )
+
+
+def _files(folder: Path, found: Structure, curves: Density) -> dict[Path, Callable[[TextIO], None]]:
+    from hetbuild.electronic.plot import plot
+    from hetbuild.electronic.tables import write_density, write_states
+    from hetbuild.formats.figure import write_figure
+
+    picture = io.BytesIO()
+    write_figure(plot(found, curves), picture, "png")
+
+    def record(stream: TextIO) -> None:
+        json.dump(found.as_dict(), stream, indent=2, ensure_ascii=False)
+        stream.write("\n")
+
+    def picture_file(stream: TextIO) -> None:
+        stream.buffer.write(picture.getvalue())
+
+    writers: list[Callable[[TextIO], None]] = [
+        lambda stream: write_density(curves, stream),
+        lambda stream: write_states(found, stream),
+        record,
+        picture_file,
+    ]
+    return {folder / f"{found.name}{end}": w for end, w in zip(ENDS, writers, strict=True)}
+
+
+def _lines(found: Structure) -> Iterator[str]:
+    from hetbuild.electronic.structure import ZEROS
+
+    error = found.shares.error
+    yield f"{'orbitals':14s} {len(found.energies)}, weights sum to 1 within {error:.0e}"
+    yield (
+        f"{'zero':14s} {ZEROS[found.zero]}; the highest occupied one is at {found.homo:.3f} eV of "
+        "the calculation"
+    )
+    yield f"{'gap':14s} " + ("no empty orbitals" if found.gap is None else f"{found.gap:.3f} eV")
+    for edge in found.edges:
+        yield (
+            f"{'edges':14s} {edge.domain}: valence {_energy(edge.valence)}, conduction "
+            f"{_energy(edge.conduction)}, gap {_energy(edge.gap)}"
+        )
+    if found.alignment:
+        yield f"{'alignment':14s} {found.alignment}"
+    yield ""
+    yield from _table(found.frontier)
+
+
+def _energy(value: float | None) -> str:
+    return "none calculated" if value is None else f"{value:+.3f} eV"
+
+
+def _table(frontier: tuple[Frontier, ...]) -> Iterator[str]:
+    """Frontier orbitals, highest first, with their shares in per cent."""
+    names = list(frontier[0].domains)
+    heads = [f"{name} ({', '.join(_regions(frontier[0], name))})" for name in names]
+    heads = [head.removesuffix(" ()") for head in heads]
+    titles = "".join(f"  {head:>18s}" for head in heads)
+    yield f"{'orbitals':10s} {'eV':>8s} {'IPR':>7s}{titles}  elements"
+    for f in frontier:
+        label = f.label + (f" x{f.orbitals}" if f.orbitals > 1 else "")
+        line = f"{label:10s} {f.energy:+8.3f} " + ("      -" if f.ipr is None else f"{f.ipr:7.4f}")
+        for name, head in zip(names, heads, strict=True):
+            inside = ", ".join(f"{100 * x:.0f}" for x in _regions(f, name).values())
+            text = f"{100 * f.domains[name]:.1f} %" + (f" ({inside})" if inside else "")
+            line += f"  {text:>{max(18, len(head))}s}"
+        most = sorted(f.elements.items(), key=lambda e: -e[1])[:3]
+        yield line + "  " + ", ".join(f"{e} {100 * share:.0f} %" for e, share in most)
+
+
+def _regions(f: Frontier, domain: str) -> dict[str, float]:
+    """Shares in the regions of a domain."""
+    return {
+        name.removeprefix(f"{domain} "): share
+        for name, share in f.regions.items()
+        if name.startswith(f"{domain} ")
+    }
