@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from hetbuild.cli.console import MODEL, as_json, emit, force, numbers, quiet
+from hetbuild.cli.console import MODEL, NUMBER, as_json, emit, force, numbers, quiet
 from hetbuild.cli.models import read_model
 from hetbuild.errors import InputError
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("run", type=MODEL, nargs=-1, required=True)
 @click.option("--model", type=MODEL, help="The model; default: the one beside the deck.")
-@click.option("--width", type=float, default=0.1, help="Gaussian of a state, eV [0.1].")
+@click.option("--width", type=NUMBER, default=0.1, help="Gaussian of a state, eV [0.1].")
 @click.option("--window", metavar='"LOW HIGH"', help="Energies of the densities, eV.")
 @click.option("--zero", type=click.Choice(["homo", "vacuum"]), default="homo")
 @click.option("--frontier", type=click.IntRange(1), default=4, help="Groups listed each side [4].")
