@@ -23,13 +23,13 @@ from hetbuild.cli.console import (
 )
 from hetbuild.cli.models import read_model
 from hetbuild.errors import InputError
+from hetbuild.formats.figure import ENDINGS as FIGURES
 
 if TYPE_CHECKING:
     from hetbuild.microscopy.fourier import Spectrum
     from hetbuild.microscopy.image import Image
     from hetbuild.model import Model
 
-FIGURES = (".png", ".svg", ".pdf")
 DATA = (".npy", ".tif", ".tiff")
 
 

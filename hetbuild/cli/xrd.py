@@ -23,6 +23,7 @@ from hetbuild.cli.console import (
 )
 from hetbuild.cli.models import read_model
 from hetbuild.errors import InputError
+from hetbuild.formats.figure import ENDINGS as FIGURES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from hetbuild.model import Model
 
 DATA = (".csv", ".xy", ".json")
-FIGURES = (".png", ".svg", ".pdf")
-"""As in formats/figure.py, which is not read before it is needed."""
-
 OF_PATTERN = ("range", "step", "polarisation", "fwhm", "eta", "shape", "wavelength", "compare")
 OF_PDF = ("q", "r_max", "by")
 OF_COMPARISON = ("background", "max_shift")
