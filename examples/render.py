@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -89,31 +89,55 @@ def read_scene(source: Path) -> Scene:
     )
 
 
-def draw(source: Path, picture: Path) -> None:
-    """Draw a VESTA file down its own starting orientation."""
+def from_the_side(scene: Scene) -> Scene:
+    """The scene turned by 90 degrees about the upward axis of the screen."""
+    turn = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+    plane = None if scene.plane is None else (turn @ scene.plane[0], scene.plane[1])
+    return replace(scene, places=scene.places @ turn.T, plane=plane, title="from the side")
+
+
+def draw(source: Path, picture: Path, *, sides: int = 1) -> None:
+    """Draw a VESTA file down its own starting orientation, and with 2 sides from the side too."""
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
-    scene = read_scene(source)
-    span = np.ptp(scene.places[:, :2], axis=0) + 5
-    width = 7.4
-    figure, axis = plt.subplots(figsize=(width, width * span[1] / span[0]), dpi=130)
-    draw_plane(axis, scene)
-    draw_octahedra(axis, scene)
-    draw_bonds(axis, scene)
-    draw_stair(axis, scene)
-    balls(axis, scene.places, scene.radius, faded(scene))
-    draw_key(axis, scene)
-    axis.set_title(scene.title, fontsize=9, color=INK)
-    low, high = scene.places[:, :2].min(axis=0) - 3, scene.places[:, :2].max(axis=0) + 2.5
-    axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
-    axis.axis("off")
+    front = read_scene(source)
+    scenes = [front, from_the_side(front)][:sides]
+    spans = [np.ptp(s.places[:, :2], axis=0) + 5.5 for s in scenes]
+    wide = sum(float(s[0]) for s in spans)
+    size = (7.4 * sides, 7.4 * sides * spans[0][1] / wide)
+    figure, axes = plt.subplots(
+        1,
+        sides,
+        figsize=size,
+        dpi=130 / sides**0.5,
+        width_ratios=[s[0] for s in spans],
+        squeeze=False,
+    )
+    for axis, scene in zip(axes[0], scenes, strict=True):
+        draw_scene(axis, scene, key=scene is front)
     figure.tight_layout(pad=0.4)
     drawn = io.BytesIO()
     figure.savefig(drawn)
     plt.close(figure)
     # A palette takes a third of the bytes.
     Image.open(drawn).convert("RGB").quantize(256).save(picture, optimize=True)
+
+
+def draw_scene(axis: Axes, scene: Scene, *, key: bool) -> None:
+    """One view of the model, far things first. key: what the colours mean, and a scale."""
+    draw_plane(axis, scene)
+    draw_octahedra(axis, scene)
+    draw_bonds(axis, scene)
+    if key:
+        draw_stair(axis, scene)
+    balls(axis, scene.places, scene.radius, faded(scene))
+    if key:
+        draw_key(axis, scene)
+    axis.set_title(scene.title, fontsize=9, color=INK)
+    low, high = scene.places[:, :2].min(axis=0) - 3, scene.places[:, :2].max(axis=0) + 2.5
+    axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+    axis.axis("off")
 
 
 def faded(scene: Scene) -> np.ndarray:
@@ -226,13 +250,13 @@ def draw_key(axis: Axes, scene: Scene) -> None:
     axis.text(right - 5, bottom + 0.6, "1 nm", ha="center", fontsize=9, color=INK)
 
 
-def draw_model(model: Model, picture: Path) -> None:
-    """Draw a model as its VESTA file opens."""
+def draw_model(model: Model, picture: Path, *, sides: int = 1) -> None:
+    """Draw a model as its VESTA file opens, and with 2 sides from the side too."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "model.vesta"
         with source.open("w", encoding="utf-8") as stream:
             write_vesta(model, stream)
-        draw(source, picture)
+        draw(source, picture, sides=sides)
 
 
 def main(words: list[str]) -> None:
@@ -240,7 +264,7 @@ def main(words: list[str]) -> None:
     if words:
         draw(Path(words[0]), Path(words[1]))
         return
-    draw_model(build(read_recipe(find_recipe("cspbcl3-pbs"))), Path("cspbcl3-pbs.png"))
+    draw_model(build(read_recipe(find_recipe("cspbcl3-pbs"))), Path("cspbcl3-pbs.png"), sides=2)
 
 
 if __name__ == "__main__":

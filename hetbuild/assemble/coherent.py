@@ -19,6 +19,8 @@ from hetbuild.assemble.join import (
     join,
     search_registry,
 )
+from hetbuild.assemble.merge import Merging
+from hetbuild.assemble.settle import Settling
 from hetbuild.assemble.slab import slab
 from hetbuild.crystal import lattice
 from hetbuild.crystal.lattice import Coincidence, Direction
@@ -108,13 +110,15 @@ def join_slabs(
     registry: Registry | None = None,
     window: Window | None = None,
     floors: Floors | None = None,
-    check: bool = True,
+    merging: Merging | None = None,
+    settling: Settling | None = None,
 ) -> Model:
     """The two slabs on one cell, the first above. strained: which of them gives way.
 
     vacuum: Å between the free faces; None: a superlattice, whose second contact is as close as the
     floors and the ionic score put it. registry: as for particles, searched where it is not given.
-    check: False leaves ions that collide to be merged and settled.
+    merging, settling: what will be done to ions that collide, which then is no error; the registry
+    is searched accordingly.
 
     Raises
     ------
@@ -129,14 +133,16 @@ def join_slabs(
     first, second = (_fitted(m, net, target) for m, net in zip((first, second), nets, strict=True))
     around = images(first, target, REACH + 8.0)
     if registry is None:
-        registry = search_registry(around, second, window or Window(), limit)
+        registry = search_registry(
+            around, second, window or Window(), limit, merging=merging, settling=settling
+        )
     model = join(first, second, orientation, registry)
     ends = (first.domains[0], second.domains[0])
     described = interface_of(*ends, orientation, registry)
     model = replace(model, interface=replace(described, along=cell[0], across=cell[1]))
     height = _height(first, second.moved(np.eye(3), registry.vector), target, vacuum, limit)
     model = _in_cell(model, np.vstack([target, [0.0, 0.0, height]]), vacuum is None)
-    if check:
+    if merging is None and settling is None:
         check_contacts(model, limit)
     return model
 

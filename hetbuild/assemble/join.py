@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from hetbuild.arguments import expect
 from hetbuild.arrays import FloatArray, Plane
+from hetbuild.assemble.merge import Merging, merged_pair
+from hetbuild.assemble.settle import Settling
 from hetbuild.crystal import lattice
 from hetbuild.crystal.lattice import Coincidence, Direction, plane_label
 from hetbuild.errors import ImpossibleError, InputError
@@ -209,11 +212,22 @@ def interface_of(
     )
 
 
-def search_registry(first: Model, second: Model, window: Window, floors: Floors) -> Registry:
+def search_registry(
+    first: Model,
+    second: Model,
+    window: Window,
+    floors: Floors,
+    *,
+    merging: Merging | None = None,
+    settling: Settling | None = None,
+) -> Registry:
     """The displacement of lowest ionic score inside a window that keeps every contact floor.
 
-    A grid of 0.2 Å is screened for clashes, scored by `ionic.contact_energy`, and the best point
-    refined to 0.05 Å. Equal scores go to the smaller displacement, so the result is deterministic.
+    A grid of 0.2 Å is screened for clashes, scored by `electrostatics.contact_energy`, and the best
+    point refined to 0.05 Å. Equal scores go to the smaller displacement, so the result is
+    deterministic. merging: ions that merging will remove do not count. settling: pairs below their
+    floor are scored as settling will leave them, with what it costs to push them there; only what
+    would move ions beyond its limit is a clash.
 
     Raises
     ------
@@ -234,12 +248,13 @@ def search_registry(first: Model, second: Model, window: Window, floors: Floors)
     (0.4, 0.4, 0.0)
     """
     near = _facing(first, second, window)
-    best: tuple[float, float, Registry] | None = None
+    score = partial(_score, near, floors, merging, settling)
+    best: tuple[float, Registry] | None = None
     for registry in _grid(window, COARSE):
-        best = _better(best, near, registry, floors)
+        best = _better(best, registry, score)
     if best is None:
         raise ImpossibleError(_no_room(near, window, floors))
-    return _refined(best, near, window, floors)[2]
+    return _refined(best, window, score)[1]
 
 
 def _pairs(
@@ -354,39 +369,54 @@ def _axis(low: float, high: float, step: float) -> FloatArray:
     return np.round(points, 6)
 
 
-def _better(
-    best: tuple[float, float, Registry] | None,
+def _score(
     near: tuple[Model, Model],
-    registry: Registry,
     floors: Floors,
-) -> tuple[float, float, Registry] | None:
-    first, second = near
-    positions = second.positions + registry.vector
-    contacts = closest_contacts(first.positions, first.charges, positions, second.charges)
-    if any(c.distance < floors.by_kind[c.kind] for c in contacts):
-        return best
-    score = contact_energy(
-        (first.positions, first.numbers, first.charges), (positions, second.numbers, second.charges)
+    merging: Merging | None,
+    settling: Settling | None,
+    registry: Registry,
+) -> float | None:
+    """Ionic score in eV at a registry; None where ions collide."""
+    first, second = near[0], near[1].moved(np.eye(3), registry.vector)
+    if merging is not None:
+        first, second = merged_pair(first, second, merging)
+    contacts = closest_contacts(first.positions, first.charges, second.positions, second.charges)
+    # Two ions below their floor share the way to it.
+    slack = 0.0 if settling is None else 2.0 * settling.limit
+    limits = floors.by_kind if settling is None else settling.floors.by_kind
+    if any(c.distance < limits[c.kind] - slack for c in contacts):
+        return None
+    return contact_energy(
+        (first.positions, first.numbers, first.charges),
+        (second.positions, second.numbers, second.charges),
+        settled=None if settling is None else settling.floors,
     )
-    size = float(np.linalg.norm(registry.vector))
-    if best is None or score < best[0] - 1e-6:
-        return score, size, registry
-    return best
+
+
+def _better(
+    best: tuple[float, Registry] | None,
+    registry: Registry,
+    score: Callable[[Registry], float | None],
+) -> tuple[float, Registry] | None:
+    found = score(registry)
+    if found is None or (best is not None and found >= best[0] - 1e-6):
+        return best
+    return found, registry
 
 
 def _refined(
-    best: tuple[float, float, Registry], near: tuple[Model, Model], window: Window, floors: Floors
-) -> tuple[float, float, Registry]:
+    best: tuple[float, Registry], window: Window, score: Callable[[Registry], float | None]
+) -> tuple[float, Registry]:
     """Pattern search from the best grid point with halved steps."""
     step = COARSE / 2
     while step >= FINE - 1e-9:
-        centre = best[2]
+        centre = best[1]
         for move in np.vstack([np.eye(3), -np.eye(3)]) * step:
             point = np.array([centre.along, centre.across, centre.gap]) + move
             trial = Registry(*(float(x) for x in np.round(point, 6)))
             if _inside(trial, window):
-                best = _better(best, near, trial, floors) or best
-        if best[2] == centre:
+                best = _better(best, trial, score) or best
+        if best[1] == centre:
             step /= 2
     return best
 

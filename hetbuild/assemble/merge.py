@@ -70,6 +70,25 @@ def merge(model: Model, rule: Merging) -> Model:
     return replace(model.where(~gone), ledger=(*model.ledger, *entries))
 
 
+def merged_pair(first: Model, second: Model, rule: Merging) -> tuple[Model, Model]:
+    """Two particles that face each other, without the ions that `merge` would take from them.
+
+    The one with a domain of the rule's name stays whole.
+    """
+    from scipy.spatial import cKDTree
+
+    turned = rule.keep in [d.name for d in first.domains]
+    yields, holds = (second, first) if turned else (first, second)
+    gone = np.zeros(len(yields), dtype=bool)
+    for sign in (-1, 1):
+        mine = np.flatnonzero(np.sign(yields.charges) == sign)
+        theirs = holds.positions[np.sign(holds.charges) == sign]
+        if len(mine) and len(theirs):
+            gone[mine] = cKDTree(theirs).query(yields.positions[mine])[0] <= rule.within
+    left = yields.where(~gone)
+    return (holds, left) if turned else (left, holds)
+
+
 def _check_single(
     yields: np.ndarray[tuple[int], np.dtype[np.intp]],
     holds: np.ndarray[tuple[int], np.dtype[np.intp]],

@@ -59,7 +59,9 @@ def report_lines(
     if report.cell is None:
         lines.append(f"{'point group':14s} {report.point_group}")
     else:
-        lines += list(_periodic(report, report.cell))
+        lines += list(
+            _periodic(report, report.cell, {d.name: d.crystal.name for d in model.domains})
+        )
     return lines if history else lines[1:]
 
 
@@ -129,6 +131,10 @@ def _exchanged(done: Mapping[str, Any], verbose: bool) -> Iterator[str]:
     around = sorted(details["anions_around"].items(), key=lambda kn: -int(kn[0]))
     yield f"{'holes':14s} {details['holes']} from an anion; {details['kept']} cations kept"
     yield f"{'':14s} " + ", ".join(f"{n} with {k} anions" for k, n in around)
+    yield (
+        f"{'energy':14s} {details['below_random']:+.2f} eV per cation against the mean of random "
+        "choices of holes"
+    )
     if details["missing"]:
         yield f"{'deficit':14s} {details['missing']} cations left out"
     places = details["at_surface"]
@@ -146,7 +152,9 @@ def _continuity(report: Report) -> Iterator[str]:
         )
 
 
-def _periodic(report: Report, cell: tuple[float, ...]) -> Iterator[str]:
+def _periodic(
+    report: Report, cell: tuple[float, ...], crystals: Mapping[str, str]
+) -> Iterator[str]:
     yield (
         f"{'cell':14s} "
         + " ".join(f"{x:.3f}" for x in cell[:3])
@@ -156,8 +164,8 @@ def _periodic(report: Report, cell: tuple[float, ...]) -> Iterator[str]:
     )
     for name, (xx, yy, xy) in report.strain.items():
         yield (
-            f"{'strain':14s} {name}: {100 * xx:+.2f} % along, {100 * yy:+.2f} % across, "
-            f"shear {100 * xy:+.2f} %"
+            f"{'strain':14s} {name}, {crystals[name]}: {100 * xx:+.2f} % along, "
+            f"{100 * yy:+.2f} % across, shear {100 * xy:+.2f} %"
         )
     yield f"{'space group':14s} {report.point_group}"
 

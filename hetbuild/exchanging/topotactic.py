@@ -45,6 +45,24 @@ STANDS_ON = 1.0
 """Å within which an atom stands on a site, relaxed and distorted models included."""
 
 
+RANDOM_FILLINGS = 20
+"""Random choices of holes that the energy of those taken is compared with."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Filling:
+    """Free holes, and those of them that cations take."""
+
+    places: FloatArray
+    """All free holes, Å, shape (H, 3)."""
+    around: IntArray
+    """Anions around each, shape (H,)."""
+    taken: IntArray
+    """Indices, shape (count,)."""
+    energy: float
+    """eV, of those among which energy decides."""
+
+
 @dataclass(frozen=True, slots=True)
 class HoleFloors:
     """Shortest contacts of a cation that comes in, Å."""
@@ -160,8 +178,11 @@ def exchange_cations(
         _filled(model.where(rest), index, product, way, (element, charge, count), floors, seed)
         for way in ways
     ]
-    best = min(range(len(ways)), key=lambda i: (-filled[i][1].sum(), filled[i][2]))
-    places, around, _ = filled[best]
+    best = min(
+        range(len(ways)), key=lambda i: (-filled[i].around[filled[i].taken].sum(), filled[i].energy)
+    )
+    found = filled[best]
+    places, around = found.places[found.taken], found.around[found.taken]
     kept = _without(places, deficit / per_unit, seed)
     described = _described(parent, product, ways[best])
     # As the product first: the cations that come in stand on its sites.
@@ -186,7 +207,8 @@ def exchange_cations(
         put={element: len(kept)},
         charge=changed.charge - model.charge,
         strain=strain,
-        details=_details(places[kept], around[kept], ways[best], staying, len(places) - len(kept)),
+        details=_details(places[kept], around[kept], ways[best], staying, len(places) - len(kept))
+        | {"below_random": round(_below_chance(model.where(rest), found, charge, seed), 3)},
     )
 
 
@@ -426,8 +448,8 @@ def _filled(
     cation: tuple[str, int, int],
     floors: HoleFloors | None,
     seed: int,
-) -> tuple[FloatArray, IntArray, float]:
-    """Holes taken: Å (count, 3), anions around each (count,), and the energy in eV."""
+) -> _Filling:
+    """The holes that so many cations take, best-coordinated first, then by energy."""
     element, charge, count = cation
     places, around = _holes(model, index, product, way, element, floors or HoleFloors())
     if len(places) < count:
@@ -453,7 +475,25 @@ def _filled(
         seed=seed,
     )
     taken = np.sort(np.concatenate([first, open_[choice.chosen]]))
-    return places[taken], around[taken], choice.energy
+    return _Filling(places, around, taken, choice.energy)
+
+
+def _below_chance(model: Model, found: _Filling, charge: int, seed: int) -> float:
+    """Coulomb energy of the holes taken, less the mean of random choices among all; eV a cation.
+
+    model: without the cations that come in.
+    """
+    count = len(found.taken)
+    charges = np.full(len(found.places), charge)
+    field_ = charge * potential(found.places, model.positions, model.charges)
+    pair = pair_coulomb(found.places, charges)
+
+    def energy(chosen: IntArray) -> float:
+        return float(field_[chosen].sum() + 0.5 * pair[np.ix_(chosen, chosen)].sum())
+
+    rng = np.random.default_rng(seed)
+    chance = [energy(rng.permutation(len(charges))[:count]) for _ in range(RANDOM_FILLINGS)]
+    return (energy(found.taken) - float(np.mean(chance))) / count
 
 
 def _holes(

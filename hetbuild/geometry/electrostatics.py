@@ -9,6 +9,7 @@ import numpy as np
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.elements import symbol
 from hetbuild.errors import InputError
+from hetbuild.geometry.contacts import Floors
 
 COULOMB = 14.39964
 """e^2 / (4 pi epsilon_0) in eV Å."""
@@ -35,6 +36,10 @@ REACH = 8.0
 
 DAMPING = 0.25
 """1/Å, Wolf damping of the Coulomb term, doi 10.1063/1.478738."""
+
+TETHER = 5.0
+"""eV/Å^2, stiffness K that holds an ion on its lattice site: M w^2 of S at 6.2 THz, about the
+longitudinal optical phonon of PbS."""
 
 CHUNK = 4_000_000
 """Pair distances held at a time."""
@@ -70,7 +75,9 @@ def pair_coulomb(positions: FloatArray, charges: IntArray) -> FloatArray:
 
 
 def contact_energy(
-    first: tuple[FloatArray, IntArray, IntArray], second: tuple[FloatArray, IntArray, IntArray]
+    first: tuple[FloatArray, IntArray, IntArray],
+    second: tuple[FloatArray, IntArray, IntArray],
+    settled: Floors | None = None,
 ) -> float:
     """Ionic score in eV between two particles, each (positions Å, atomic numbers, charges e).
 
@@ -79,6 +86,9 @@ def contact_energy(
     Born-Mayer range and A_ij = s k |q_i q_j| / R_ij^2, which puts the minimum of an undamped
     cation-anion pair at R_ij. Like charges only feel the repulsion: cut faces lack the ions that
     balancing adds later, and the bare Coulomb term between two such faces would push them apart.
+
+    settled: floors that settling will make hold. Then a pair that is too close by d counts at its
+    floor, and costs 1/4 K d^2, what it takes to push two tethered ions d/2 each.
     """
     from scipy.spatial import cKDTree
 
@@ -88,7 +98,11 @@ def contact_energy(
     i, j, r = pairs.row, pairs.col, np.maximum(pairs.data, 0.5)
     product = first[2][i].astype(float) * second[2][j]
     contact = radii(first[1])[i] + radii(second[1])[j]
-    return float(_pair_energy(r, product, contact).sum())
+    if settled is None:
+        return float(_pair_energy(r, product, contact).sum())
+    missing = np.maximum(settled.between(first[2][i], second[2][j]) - r, 0.0)
+    energy = _pair_energy(r + missing, product, contact) + TETHER / 4 * missing**2
+    return float(energy.sum())
 
 
 def radii(numbers: IntArray) -> FloatArray:

@@ -251,7 +251,8 @@ def _periodic_stages(
         registry=_given_registry(spec.registry),
         window=_window(spec.registry),
         floors=spec.floors,
-        check=spec.merge is None and spec.settle is None,
+        merging=spec.merge,
+        settling=spec.settle,
     )
     model = replace(model, provenance=provenance(recipe, model))
     yield "joined", model
@@ -317,7 +318,14 @@ def _joined(recipe: Recipe, spec: JoinSpec, first: Model, second: Model) -> Mode
 
 def _registry(spec: JoinSpec, first: Model, second: Model, floors: Floors) -> Registry:
     given = _given_registry(spec.registry)
-    return given or search_registry(first, second, _window(spec.registry), floors)
+    return given or search_registry(
+        first,
+        second,
+        _window(spec.registry),
+        floors,
+        merging=spec.merge,
+        settling=spec.settle,
+    )
 
 
 def _given_registry(spec: RegistrySpec) -> Registry | None:
