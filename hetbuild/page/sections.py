@@ -159,6 +159,13 @@ def contacts(report: Report) -> Html:
         rows += [[region, n, count, bar(count / most)] for n, count in histogram.items()]
     if rows:
         parts.append(table(["Pb", "anions within 3.6 Å", "ions", ""], rows))
+    if report.off_site is not None:
+        off = report.off_site
+        told = (
+            f"{off.count} of {off.total} ions off their lattice sites: {off.rms:.2f} Å rms, "
+            f"{off.largest:.2f} Å at most."
+        )
+        parts.append(paragraph(told))
     return section("contacts", "Contacts and coordination", parts)
 
 
