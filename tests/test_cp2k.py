@@ -240,3 +240,74 @@ class TestWithCp2k:
         written = (tmp_path / "deck-list1-1.pdos").read_text().splitlines()
         occupied = [line for line in written if line.split()[2:3] == ["2.000000"]]
         assert len(occupied) == electrons(model) // 2
+
+
+def manganese(recipe: str, ions: float) -> Model:
+    """A cube in which so many Pb are Mn."""
+    model = model_of(recipe)
+    lead = np.flatnonzero(model.numbers == number("Pb"))
+    numbers = model.numbers.copy()
+    numbers[lead[: int(ions)]] = number("Mn")
+    return replace(model, numbers=numbers)
+
+
+def chloride() -> Model:
+    """MnCl2, linear: an Mn of a cube with the two Cl on opposite sides."""
+    model = manganese("cspbcl3-cube-1", 1)
+    metal = model.positions[model.numbers == number("Mn")][0]
+    around = np.abs(model.positions - metal).max(axis=1)
+    along_x = np.abs(model.positions - metal)[:, 1:].max(axis=1) < 0.1
+    return model.where(along_x & (around < 3.5))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "ions", "spin"),
+    [("cspbcl3-cube-1", 1, 6), ("cspbcl3-cube-2", 2, 11), ("cspbcl3-cube-4", 55, 276)],
+)
+def test_manganese_is_high_spin(recipe: str, ions: int, spin: int) -> None:
+    text = deck(manganese(recipe, ions), "m")["m.inp"]
+    assert f"MULTIPLICITY {spin}\n" in text
+    assert "UKS T\n" in text
+    assert f"# Open shells: {ions} Mn2+ d5 (5 unpaired); high spin, all parallel" in text
+    guess = text[text.index("&BS") : text.index("&END BS")]
+    assert "NEL +5 -2" in guess
+    assert "NEL -5 -2" in guess
+
+
+def test_closed_shells_stay_restricted(main_model: Model) -> None:
+    text = deck(main_model, "m")["m.inp"]
+    assert "UKS" not in text
+    assert "Open shells" not in text
+
+
+def test_another_multiplicity() -> None:
+    model = manganese("cspbcl3-cube-2", 2)
+    text = deck(model, "m", Cp2kOptions(multiplicity=1))["m.inp"]
+    assert "MULTIPLICITY 1\n" in text
+    assert "UKS T" in text
+    assert "&END BS" not in text
+    assert "multiplicity 1 as asked" in text
+    with pytest.raises(InputError, match="A multiplicity of 2 with .* it must be odd"):
+        deck(model, "m", Cp2kOptions(multiplicity=2))
+
+
+@pytest.mark.cp2k
+@pytest.mark.skipif(CP2K is None, reason="cp2k is not installed")
+@pytest.mark.parametrize(("recipe", "ions"), [("cspbcl3-cube-2", 2), ("cspbcl3-cube-4", 55)])
+def test_cp2k_takes_many_manganese(tmp_path: Path, recipe: str, ions: int) -> None:
+    said = go(tmp_path, manganese(recipe, ions), Cp2kOptions(run="none", cutoff=60))
+    assert RAN in said
+
+
+@pytest.mark.cp2k
+@pytest.mark.skipif(CP2K is None, reason="cp2k is not installed")
+def test_high_spin_is_lowest_in_cp2k(tmp_path: Path) -> None:
+    """MnCl2 has a sextet ground state; a deck without spins had 0.1 Ha and more too much."""
+    found = {}
+    for spin in (None, 2):
+        folder = tmp_path / str(spin)
+        said = go(folder, chloride(), Cp2kOptions(multiplicity=spin, cutoff=200))
+        assert RAN in said
+        found[spin] = energy(said)
+    print(found)
+    assert found[None] < found[2] - 0.05

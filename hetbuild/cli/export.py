@@ -41,6 +41,7 @@ FORMAT_NAMES = (
 )
 @click.option("--molden", is_flag=True, default=None, help="cp2k: all orbitals, a large file.")
 @click.option("--slurm", metavar="nodes=4,tasks=32,time=24h", help="cp2k: a job script too.")
+@click.option("--multiplicity", type=click.IntRange(1), help="cp2k: 2S + 1 [high spin, parallel].")
 @click.option("--allow-charge", is_flag=True, default=None, help="cp2k: accept a charged model.")
 @label_options
 @as_json

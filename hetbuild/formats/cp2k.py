@@ -24,6 +24,7 @@ from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.formats import slurm
 from hetbuild.formats.cp2k_states import Output, Pdos, StateOptions, ranges, sections
 from hetbuild.formats.cp2k_states import outputs as states_written
+from hetbuild.formats.spin import FIRST_OF_SERIES, GROUND, open_shells, parallel_multiplicity
 from hetbuild.formats.xyz import write_plain_xyz
 from hetbuild.model import Model
 from hetbuild.names import check_name
@@ -96,6 +97,8 @@ class Cp2kOptions:
     """A job script beside the deck, as ``nodes=4,tasks=32,time=24h``."""
     allow_charge: bool = False
     """Accept a model that is not neutral; the deck has its formal charge."""
+    multiplicity: int | None = None
+    """2S + 1; default: that of high-spin ions, all parallel, or of one odd electron."""
 
 
 def deck(
@@ -122,6 +125,7 @@ def deck(
     write_plain_xyz(model, coordinates)
     head = [
         f"# {model.formula}, formal charge {model.charge:+d} e; written by hetbuild.",
+        *_assumed(model, chosen),
         f"# Run with: ./run.sh [mpirun -np 16 cp2k.psmp]; it resumes from {name}-1.restart.",
     ]
     tree = _input(model, name, chosen, np.empty(0, np.int64) if fixed is None else fixed)
@@ -199,6 +203,67 @@ def electrons(model: Model) -> int:
     return int(valence @ count) - model.charge
 
 
+def multiplicity(model: Model, options: Cp2kOptions) -> int:
+    """2S + 1 of the deck: as asked, else of high-spin ions all parallel, else the least.
+
+    Raises
+    ------
+    InputError
+        The one asked for does not go with the number of electrons.
+    """
+    count = electrons(model)
+    spin = options.multiplicity
+    if spin is None:
+        shells = parallel_multiplicity(open_shells(model))
+        # An odd electron that no formal charge explains is one more.
+        return shells if (count - shells) % 2 else shells + 1
+    if not 1 <= spin <= count + 1 or (count - spin) % 2 == 0:
+        parity = "odd" if count % 2 == 0 else "even"
+        raise InputError(
+            f"A multiplicity of {spin} with {count} electrons: it must be {parity}, and "
+            f"{count + 1} at most."
+        )
+    return spin
+
+
+def _assumed(model: Model, options: Cp2kOptions) -> list[str]:
+    """What the deck takes the spins to be, where there are any."""
+    shells = open_shells(model)
+    if not shells:
+        return []
+    ions = ", ".join(f"{s} ({s.unpaired} unpaired)" for s in shells)
+    spin = multiplicity(model, options)
+    if spin == parallel_multiplicity(shells):
+        how = f"high spin, all parallel: multiplicity {spin}. Another: --multiplicity."
+    else:
+        how = f"multiplicity {spin} as asked. Set &BS of the ions for the arrangement you want."
+    return [f"# Open shells: {ions}; {how}"]
+
+
+def _guess(model: Model, options: Cp2kOptions, element: str) -> Tree:
+    """First guess of an element's ions, where all are of one open shell and parallel.
+
+    NEL is twice the change from the neutral atom, in which both spins are alike.
+    """
+    shells = open_shells(model)
+    mine = [s for s in shells if s.element == element]
+    alike = len(mine) == 1 and mine[0].count == int((model.numbers == number(element)).sum())
+    parallel = multiplicity(model, options) == parallel_multiplicity(shells)
+    if not alike or not parallel or element not in GROUND:
+        return {}
+    d, s = GROUND[element]
+    n = mine[0].electrons
+    up, down = min(n, 5), max(0, n - 5)
+    shell = 3 if number(element) < FIRST_OF_SERIES[1] else 4
+    spins = {"ALPHA": 2 * up - d, "BETA": 2 * down - d}
+    return {
+        "BS": {
+            spin: {"NEL": f"{change:+d} {-s:+d}", "L": "2 0", "N": f"{shell} {shell + 1}"}
+            for spin, change in spins.items()
+        }
+    }
+
+
 def _check(model: Model, options: Cp2kOptions) -> None:
     missing = sorted({symbol(int(z)) for z in model.numbers} - set(VALENCE))
     if missing:
@@ -230,11 +295,11 @@ def _input(model: Model, name: str, options: Cp2kOptions, fixed: IntArray) -> Tr
 
 
 def _dft(model: Model, name: str, options: Cp2kOptions) -> Tree:
-    odd = electrons(model) % 2
+    spin = multiplicity(model, options)
     common = {
         "CHARGE": model.charge,
-        "MULTIPLICITY": 2 if odd else 1,
-        **({"UKS": "T"} if odd else {}),
+        "MULTIPLICITY": spin,
+        **({"UKS": "T"} if spin > 1 or open_shells(model) else {}),
         "WFN_RESTART_FILE_NAME": f"{name}-RESTART.wfn",
     }
     poisson = {"PERIODIC": "NONE", "POISSON_SOLVER": options.poisson.upper()}
@@ -306,6 +371,7 @@ def _subsystem(model: Model, name: str, options: Cp2kOptions) -> Tree:
         f"KIND {e}": {
             "BASIS_SET": BASIS.format(VALENCE[e]),
             "POTENTIAL": POTENTIAL.format(VALENCE[e]),
+            **_guess(model, options, e),
         }
         for e in elements
     }
