@@ -23,7 +23,12 @@ from hetbuild.exchanging.etch import etch
 from hetbuild.exchanging.molecules import read_molecule, replace_molecules, whole_molecules
 from hetbuild.exchanging.same_site import replace_ions
 from hetbuild.exchanging.selection import select, share
-from hetbuild.exchanging.topotactic import HoleFloors, exchange_cations, shell_misfit, topotaxies
+from hetbuild.exchanging.topotactic import (
+    InsertionFloors,
+    exchange_cations,
+    shell_misfit,
+    topotaxies,
+)
 from hetbuild.geometry.depth import depth
 from hetbuild.library import find_recipe
 from hetbuild.model import Model, Role
@@ -228,43 +233,43 @@ def test_second_exchange_changes_nothing(copper: Model) -> None:
 
 
 @pytest.mark.parametrize(
-    ("product", "formula", "holes"),
+    ("product", "formula", "sites"),
     [
         ("Ag2S", "Cs126Pb147Ag380S221Cl358", 2),
         ("ZnS", "Cs126Pb147Zn190S221Cl358", 1),
         ("CdS", "Cs126Pb147Cd190S221Cl358", 1),
     ],
 )
-def test_other_products(main_model: Model, product: str, formula: str, holes: int) -> None:
-    # One set of holes alone has five too few that are 2.9 Å from the Pb that stay.
-    floors = HoleFloors(kept=2.9 if holes == 2 else 2.5)
+def test_other_products(main_model: Model, product: str, formula: str, sites: int) -> None:
+    # One set of sites alone has five too few that are 2.9 Å from the Pb that stay.
+    floors = InsertionFloors(kept=2.9 if sites == 2 else 2.5)
     changed, report = exchange_cations(main_model, "sulfide", load(product), floors=floors)
     assert (changed.formula, changed.charge) == (formula, 0)
-    assert len(report.details["holes"].split(",")) == holes
+    assert len(report.details["interstitial_sites"].split(",")) == sites
     assert min(report.details["anions_around"]) >= 2
 
 
-def test_holes_are_the_cation_sites_of_antifluorite() -> None:
+def test_interstitial_sites_are_the_cation_sites_of_antifluorite() -> None:
     """Each has the four anions that pymatgen finds around Cu in Cu2S."""
     parent, bulk = load("PbS"), load("Cu2S")
     structure = Structure(
         Lattice(bulk.vectors), [int(z) for z in bulk.numbers], np.array(bulk.fractional)
     ).add_oxidation_state_by_element({"Cu": 1, "S": -2})
     (way,) = topotaxies(parent, bulk)
-    holes = (bulk.fractional[bulk.numbers == 29] @ way.axes + way.shift) @ parent.vectors
+    sites = (bulk.fractional[bulk.numbers == 29] @ way.axes + way.shift) @ parent.vectors
     cells = np.array(list(np.ndindex(5, 5, 5))) - 2
     anions = (parent.fractional[parent.charges < 0][None] + cells[:, None]).reshape(-1, 3)
-    apart = np.linalg.norm((anions @ parent.vectors)[None] - holes[:, None], axis=2)
+    apart = np.linalg.norm((anions @ parent.vectors)[None] - sites[:, None], axis=2)
     assert ((apart < 2.8).sum(axis=1) == CrystalNN().get_cn(structure, 0)).all()
 
 
 @pytest.mark.parametrize("fraction", [0.5, 0.75])
 def test_part_of_the_sulfide_from_its_surface(main_model: Model, fraction: float) -> None:
-    """Beside the Pb that stay Cu has no room at 2.9 Å: their holes share faces, at 2.57 Å."""
+    """Beside the Pb that stay Cu has no room at 2.9 Å: their sites share faces, at 2.57 Å."""
     with pytest.raises(ImpossibleError, match=r"or allow a shorter contact to cations that stay"):
         exchange_cations(main_model, "sulfide", load("Cu2S"), fraction=fraction)
     changed, report = exchange_cations(
-        main_model, "sulfide", load("Cu2S"), fraction=fraction, floors=HoleFloors(kept=2.5)
+        main_model, "sulfide", load("Cu2S"), fraction=fraction, floors=InsertionFloors(kept=2.5)
     )
     n = int(np.floor(190 * fraction + 0.5))
     assert report.taken == {"Pb": n}
@@ -272,7 +277,7 @@ def test_part_of_the_sulfide_from_its_surface(main_model: Model, fraction: float
 
 
 def test_both_hole_sets_of_zinc_blende_are_ways() -> None:
-    names = {way.holes for way in topotaxies(load("PbS"), load("ZnS"))}
+    names = {way.sites for way in topotaxies(load("PbS"), load("ZnS"))}
     assert names == {"1/4 1/4 1/4", "3/4 3/4 3/4"}
 
 
@@ -292,7 +297,8 @@ def test_kept_planes(main_model: Model, planes: int, kept: int) -> None:
 
 
 def test_fewer_holes_than_cations(main_model: Model) -> None:
-    with pytest.raises(ImpossibleError, match=r"190 Cu need holes .* only \d+ with two anions"):
+    few = r"190 Cu need interstitial sites .* only \d+ with two anions"
+    with pytest.raises(ImpossibleError, match=few):
         exchange_cations(main_model, "sulfide", load("Cu2S"), fraction=0.5, order="spread")
     changed, _ = exchange_cations(
         main_model,
@@ -300,7 +306,7 @@ def test_fewer_holes_than_cations(main_model: Model) -> None:
         load("Cu2S"),
         fraction=0.5,
         order="spread",
-        floors=HoleFloors(kept=2.5),
+        floors=InsertionFloors(kept=2.5),
     )
     assert changed.charge == 0
 

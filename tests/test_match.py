@@ -1,4 +1,4 @@
-"""Planes that fit: search, stairs, cation continuity, registry, and the recipes made of them."""
+"""Planes that fit: search, step profiles, cation continuity, registry, and their recipes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from hetbuild.crystal import lattice
 from hetbuild.crystal.layers import stacking
 from hetbuild.crystal.planes import distinct_pairs, plane_net
 from hetbuild.crystal.terminations import terminations
-from hetbuild.crystal.vicinal import stair
+from hetbuild.crystal.vicinal import step_profile
 from hetbuild.elements import counts, parse_formula
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.electrostatics import COULOMB, SHANNON_RADII, SOFTNESS, radii
@@ -327,7 +327,7 @@ def test_bad_searches() -> None:
     assert near.largest_strain > 0.01
 
 
-# Stairs and cation continuity
+# Step profiles and cation continuity
 
 
 @pytest.mark.parametrize(
@@ -338,11 +338,11 @@ def test_bad_searches() -> None:
         ("PbS", (-4, -4, 2), None, "1/2[1 1 2]", "[0 0 1]", "1/2[1 1 4]"),
     ],
 )
-def test_stairs(
+def test_step_profiles(
     crystal: str, plane: Plane, cation: str | None, terrace: str, step: str,
     period: str,
 ) -> None:  # fmt: skip
-    found = stair(load(crystal), plane, cation)
+    found = step_profile(load(crystal), plane, cation)
     assert found.step is not None
     assert (str(found.terrace.vector), str(found.step.vector)) == (terrace, step)
     assert str(found.period) == period
@@ -355,10 +355,10 @@ def test_stairs(
 
 
 def test_low_planes_are_flat() -> None:
-    assert stair(load("PbS"), (1, 0, 0)).step is None
-    assert stair(load("PbS"), (1, 1, 1)).step is None
+    assert step_profile(load("PbS"), (1, 0, 0)).step is None
+    assert step_profile(load("PbS"), (1, 1, 1)).step is None
     with pytest.raises(InputError, match="S is no cation of PbS; it has Pb"):
-        stair(load("PbS"), (1, 0, 0), "S")
+        step_profile(load("PbS"), (1, 0, 0), "S")
 
 
 @pytest.mark.parametrize("plane", [(1, 0, 0), (1, 1, 0), (1, 1, 1), (2, 1, 0), (2, 2, 1)])

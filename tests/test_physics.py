@@ -23,7 +23,7 @@ from hetbuild.balancing.anneal import ground_state
 from hetbuild.balancing.candidates import ADDED_FLOORS
 from hetbuild.elements import USUAL_CHARGES
 from hetbuild.exchanging.etch import etch
-from hetbuild.exchanging.topotactic import HoleFloors, exchange_cations
+from hetbuild.exchanging.topotactic import InsertionFloors, exchange_cations
 from hetbuild.formats.cp2k import Cp2kOptions, deck
 from hetbuild.geometry.bonds import COUNTED, cation_limits, ionic_limit, pair_limit
 from hetbuild.geometry.contacts import clear_of
@@ -227,7 +227,7 @@ def test_cations_of_a_product_take_the_sites_of_lowest_energy() -> None:
     clear = np.ones_like(alike)
     for k in range(len(copper)):  # contacts to the other Cu
         rest = np.delete(model.positions[copper], k, axis=0)
-        clear[:, k] = cKDTree(rest).query(spots)[0] > HoleFloors().like
+        clear[:, k] = cKDTree(rest).query(spots)[0] > InsertionFloors().like
     assert (alike & clear).any()
     assert gain[alike & clear].min() > -1e-6
 

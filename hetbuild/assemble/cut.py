@@ -1,4 +1,4 @@
-"""Keep one side of a lattice plane. A half-space of high index leaves its stair by itself."""
+"""Keep one side of a lattice plane; one of high index leaves terraces and steps by itself."""
 
 from __future__ import annotations
 

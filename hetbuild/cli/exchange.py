@@ -99,7 +99,7 @@ def exchange(
     hetbuild exchange --product ZnS --in sulfide          topotactic, S stays
 
     With --replace ions change on their sites. With --product alone cations of the domain leave and
-    those of the product take the holes of its anions.
+    those of the product take interstitial sites of its anions.
     """
     from hetbuild.crystal.charges import parse_charges
     from hetbuild.recipe.steps import exchange_spec

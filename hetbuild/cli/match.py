@@ -72,7 +72,7 @@ def match(
     """Find the planes of crystals FIRST and SECOND that fit, shipped names or CIF files.
 
     Every coincidence cell up to the limits is listed once, with its directions in conventional
-    axes, the strain of SECOND, the shear of the cell, the turn between both crystals' axes, and how
+    axes, the strain of SECOND, the shear of the cell, the misorientation of both crystals, and how
     many cations of one continue sites of the other. Sorted by area times 1 + (strain / 1 %)².
 
     `--recipe K` prints a recipe for row K: `hetbuild match CsPbCl3 PbS --recipe 1 > new.toml`.
@@ -111,17 +111,17 @@ def match(
     if registry is not None:
         _registry(chosen, crystals, ends, map_file, as_json, force)
         return
-    stairs = fits.stairs_of(shown[0][0], crystals, stepped)
+    profiles = fits.step_profiles_of(shown[0][0], crystals, stepped)
     lines = [*fits.table(shown, len(found), crystals)]
     lines += [
         f"{c.name} {label.text}" for c, label in zip(crystals, shown[0][0].planes, strict=True)
     ]
-    lines += [f"{c.name}: {s}" for c, s in zip(crystals, stairs, strict=True)]
+    lines += [f"{c.name}: {s}" for c, s in zip(crystals, profiles, strict=True)]
     record = {
         "crystals": [c.name for c in crystals],
         "total": len(found),
         "matches": [fits.record(*row, crystals) for row in shown],
-        "stairs_of_first": [s.as_dict() for s in stairs],
+        "step_profiles": [s.as_dict() for s in profiles],
     }
     emit(record, "\n".join(lines), as_json)
 

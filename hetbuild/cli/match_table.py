@@ -12,7 +12,7 @@ from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import Coincidence
 from hetbuild.crystal.planes import PlaneLabel
 from hetbuild.crystal.terminations import Termination
-from hetbuild.crystal.vicinal import Stair, stair
+from hetbuild.crystal.vicinal import StepProfile, step_profile
 from hetbuild.errors import InputError
 from hetbuild.matching.continuation import Fit, cation_fit
 from hetbuild.matching.registry import Registries, terminations_of
@@ -83,8 +83,8 @@ def table(shown: Sequence[Row], total: int, crystals: tuple[Crystal, Crystal]) -
     first, second = (c.name for c in crystals)
     cells = [_cells(k + 1, match, fit, crystals) for k, (match, fit) in enumerate(shown)]
     head = (
-        "", first, second, "cell vectors, mismatch", "area/Å²", "strain/%", "shear/°", "turn/°",
-        "polar", "cations", "score",
+        "", first, second, "cell vectors, mismatch", "area/Å²", "strain/%", "shear/°",
+        "misorientation/°", "polar", "cations", "score",
     )  # fmt: skip
     width = [max(len(row[i]) for row in (head, *cells)) for i in range(len(head))]
     for row in (head, *cells):
@@ -108,12 +108,12 @@ def polar(match: Match, crystals: tuple[Crystal, Crystal]) -> tuple[bool, bool]:
     return first, second
 
 
-def stairs_of(
+def step_profiles_of(
     match: Match, crystals: tuple[Crystal, Crystal], cations: tuple[str | None, str | None]
-) -> tuple[Stair, Stair]:
+) -> tuple[StepProfile, StepProfile]:
     """Both planes as terrace and step of a cation sublattice."""
     first, second = (
-        stair(crystal, label.asked, cation)
+        step_profile(crystal, label.asked, cation)
         for crystal, label, cation in zip(crystals, match.planes, cations, strict=True)
     )
     return first, second
@@ -184,14 +184,14 @@ def _cells(
         f"{match.area[0]:.1f}/{match.area[1]:.1f}",
         f"{100 * match.principal[0]:+.2f} {100 * match.principal[1]:+.2f}",
         f"{round(match.shear, 2) + 0.0:+.2f}",
-        _turns(match),
+        _misorientation(match),
         POLAR[polar(match, crystals)],
         str(fit),
         f"{match.score:.0f}",
     )
 
 
-def _turns(match: Match) -> str:
+def _misorientation(match: Match) -> str:
     """The angle listed, and that of the other bicrystal where a half turn makes one."""
     if not match.half_turn:
         return f"{match.misorientation:.1f}"

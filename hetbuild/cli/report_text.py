@@ -129,7 +129,8 @@ def _exchanged(done: Mapping[str, Any], verbose: bool) -> Iterator[str]:
     if "anions_around" not in details:
         return
     around = sorted(details["anions_around"].items(), key=lambda kn: -int(kn[0]))
-    yield f"{'holes':14s} {details['holes']} from an anion; {details['kept']} cations kept"
+    sites = details["interstitial_sites"]
+    yield f"{'sites':14s} {sites} from an anion; {details['kept']} cations kept"
     yield f"{'':14s} " + ", ".join(f"{n} with {k} anions" for k, n in around)
     yield (
         f"{'energy':14s} {details['below_random']:+.2f} eV per cation against the mean of random "

@@ -23,7 +23,7 @@ CLOSE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A straight part of a stair: a piece of low-index facet."""
+    """A terrace or step of a step profile: a piece of low-index facet."""
 
     vector: Direction
     """From its first to its last cation row."""
@@ -34,7 +34,7 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class Stair:
+class StepProfile:
     """The cation rows a plane leaves, from one step edge to the next."""
 
     plane: Plane
@@ -73,7 +73,7 @@ class Stair:
 
 
 @lru_cache(maxsize=512)
-def stair(crystal: Crystal, hkl: Plane, cation: str | None = None) -> Stair:
+def step_profile(crystal: Crystal, hkl: Plane, cation: str | None = None) -> StepProfile:
     """Describe (hkl) as terrace + step of the sublattice of one cation (default: the heaviest).
 
     Seen along the densest row in the plane, the cations are a 2D lattice, and the way from one step
@@ -95,14 +95,14 @@ def stair(crystal: Crystal, hkl: Plane, cation: str | None = None) -> Stair:
     found = _parts(crystal.vectors, primitive, edge, period)
     if found is None:
         flat = Stretch(period, lattice.primitive_plane(primitive, (h, k, l)), 1)
-        return Stair((h, k, l), cation, edge, period, flat, None)
+        return StepProfile((h, k, l), cation, edge, period, flat, None)
     (first, m), (_, n) = found
     parts = [
         Stretch(Direction.of(v), _facet(primitive, edge.vector, v), rows)
         for v, rows in ((first, m), (period.vector - first, n))
     ]
     parts.sort(key=lambda p: -lattice.spacing(crystal.vectors, p.plane))
-    return Stair((h, k, l), cation, edge, period, parts[0], parts[1])
+    return StepProfile((h, k, l), cation, edge, period, parts[0], parts[1])
 
 
 @lru_cache(maxsize=32)
@@ -158,7 +158,7 @@ def _shortest_basis(vectors: FloatArray, metric: FloatArray, volume: float) -> F
 def _parts(
     metric: FloatArray, primitive: FloatArray, edge: Direction, period: Direction
 ) -> tuple[tuple[FloatArray, int], tuple[FloatArray, int]] | None:
-    """Both parts of the stair with their numbers of rows, or None for a flat plane."""
+    """Both parts of the profile with their numbers of rows, or None for a flat plane."""
     along = edge.vector @ metric
     drop = np.eye(3) - np.outer(along, along) / (along @ along)
     project = metric @ drop

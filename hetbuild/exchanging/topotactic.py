@@ -1,7 +1,7 @@
-"""Topotactic exchange: cations move into other holes of an anion sublattice that stays.
+"""Topotactic exchange: cations take other interstitial sites of an anion sublattice that stays.
 
 Parent and product are related by their anion sublattices alone: where these have one topology, the
-product's cation sites, carried over to the parent's lattice, are the holes to fill.
+product's cation sites, carried over to the parent's lattice, are the sites to fill.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ STANDS_ON = 1.0
 
 
 RANDOM_FILLINGS = 20
-"""Random choices of holes that the energy of those taken is compared with."""
+"""Random choices of sites that the energy of those taken is compared with."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Filling:
-    """Free holes, and those of them that cations take."""
+    """Free interstitial sites, and those of them that cations take."""
 
     places: FloatArray
-    """All free holes, Å, shape (H, 3)."""
+    """All free sites, Å, shape (H, 3)."""
     around: IntArray
     """Anions around each, shape (H,)."""
     taken: IntArray
@@ -64,7 +64,7 @@ class _Filling:
 
 
 @dataclass(frozen=True, slots=True)
-class HoleFloors:
+class InsertionFloors:
     """Shortest contacts of a cation that comes in, Å."""
 
     kept: float = 2.9
@@ -82,15 +82,15 @@ class Topotaxy:
     """Lattice vectors of the product in the parent's axes, rows, shape (3, 3)."""
     shift: FloatArray
     """Origin of the product's cell in the parent's axes, shape (3,)."""
-    holes: str
-    """The hole set, by the place of its first site from an anion, parent's axes."""
+    sites: str
+    """The interstitial sites, by the place of its first site from an anion, parent's axes."""
 
 
 def topotaxies(parent: Crystal, product: Crystal) -> tuple[Topotaxy, ...]:
     """The distinct ways in which a product's anion sublattice can be the parent's.
 
-    They differ in which holes of it the cations take: both sets of tetrahedral holes for Cu2S, one
-    of two for ZnS. The way whose cell axes lie closest to the parent's comes first.
+    They differ in which interstitial sites of it the cations take: both tetrahedral sets for Cu2S,
+    one of two for ZnS. The way whose cell axes lie closest to the parent's comes first.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def topotaxies(parent: Crystal, product: Crystal) -> tuple[Topotaxy, ...]:
     for axes in sorted(turns, key=lambda t: _off_axes(t, parent, product)):
         for shift in _origins(parent, product, axes):
             sites = _cation_sites(parent, product, axes, shift)
-            found.setdefault(_key(sites), Topotaxy(axes, shift, _hole_name(parent, sites)))
+            found.setdefault(_key(sites), Topotaxy(axes, shift, _site_name(parent, sites)))
     return tuple(found.values())
 
 
@@ -138,14 +138,14 @@ def exchange_cations(
     deficit: float = 0.0,
     seed: int = 0,
     lattice: Lattice = "keep",
-    floors: HoleFloors | None = None,
+    floors: InsertionFloors | None = None,
 ) -> tuple[Model, Exchange]:
-    """Exchange the cations of a domain for those of a product, in the holes of its anions.
+    """Exchange the cations of a domain for those of a product, on interstitial sites of its anions.
 
     keep_planes: cation planes next to the interface that stay, default 5; keep_thickness: the
     same in Å. Of the others the `fraction` chosen by `order` leaves. Cations come in to the same
-    charge, best-coordinated holes first and by lowest Coulomb energy among equals. deficit: x of
-    Cu(2-x)S, removed evenly afterwards. Where anions are displaced from their sites, each hole
+    charge, best-coordinated sites first and by lowest Coulomb energy among equals. deficit: x of
+    Cu(2-x)S, removed evenly afterwards. Where anions are displaced from their sites, each site
     follows the anions around it.
 
     Raises
@@ -153,7 +153,7 @@ def exchange_cations(
     InputError
         Unknown domain, a deficit or fraction out of range, a product of several cations.
     ImpossibleError
-        The anion sublattices do not match, or there are fewer holes than cations.
+        The anion sublattices do not match, or there are fewer sites than cations.
     """
     index = model.domain_named(domain)
     element, charge, per_unit = _cation(product)
@@ -167,38 +167,21 @@ def exchange_cations(
     atoms = _chosen(model, index, leaving, number(element), fraction, order, seed)
     if not len(atoms):
         return model, _nothing(model, index, product)
-    parent = model.domains[index]
-    ways = topotaxies(parent.crystal, product)
     rest = np.ones(len(model), dtype=bool)
     rest[atoms] = False
-    foreign = (model.charges > 0) & (model.numbers != number(element))
-    staying = int((rest & foreign & (model.domain == index)).sum())
     count = int(model.charges[atoms].sum()) // charge
-    filled = [
-        _filled(model.where(rest), index, product, way, (element, charge, count), floors, seed)
-        for way in ways
-    ]
-    best = min(
-        range(len(ways)), key=lambda i: (-filled[i].around[filled[i].taken].sum(), filled[i].energy)
+    way, found = _best_way(
+        model.where(rest), index, product, (element, charge, count), floors, seed
     )
-    found = filled[best]
     places, around = found.places[found.taken], found.around[found.taken]
     kept = _without(places, deficit / per_unit, seed)
-    described = _described(parent, product, ways[best])
-    # As the product first: the cations that come in stand on its sites.
-    changed = model.where(rest).with_domain(index, described)
-    changed = _with_cations(changed, index, (element, charge), places[kept])
-    removed = [
-        _entry("remove", symbol(z), domain, r, "exchanged")
-        for z, r in zip(model.numbers[atoms], model.positions[atoms], strict=True)
-    ]
-    added = [_entry("add", element, domain, r, "hole of the anions") for r in places[kept]]
-    changed = replace(changed, ledger=(*model.ledger, *removed, *added))
-    strain = principal_strains(described, product)
-    changed = _relabelled(changed, index, ways[best])
+    changed = _with_product(model, index, product, way, rest, (element, charge), places[kept])
+    strain = principal_strains(changed.domains[index], product)
     if lattice == "product":
-        changed = on_lattice(changed, index, oriented(product.vectors, described.vectors))
+        goal = oriented(product.vectors, changed.domains[index].vectors)
+        changed = on_lattice(changed, index, goal)
         strain = principal_strains(changed.domains[index], product)
+    foreign = (model.charges > 0) & (model.numbers != number(element)) & (model.domain == index)
     kinds, numbers = np.unique(model.numbers[atoms], return_counts=True)
     return changed, Exchange(
         domain=domain,
@@ -207,9 +190,52 @@ def exchange_cations(
         put={element: len(kept)},
         charge=changed.charge - model.charge,
         strain=strain,
-        details=_details(places[kept], around[kept], ways[best], staying, len(places) - len(kept))
+        details=_details(
+            places[kept], around[kept], way, int((rest & foreign).sum()), len(places) - len(kept)
+        )
         | {"below_random": round(_below_chance(model.where(rest), found, charge, seed), 3)},
     )
+
+
+def _best_way(
+    model: Model,
+    index: int,
+    product: Crystal,
+    cation: tuple[str, int, int],
+    floors: InsertionFloors | None,
+    seed: int,
+) -> tuple[Topotaxy, _Filling]:
+    """The way in which cations have most anions around them, then the lowest energy."""
+    ways = topotaxies(model.domains[index].crystal, product)
+    filled = [_filled(model, index, product, way, cation, floors, seed) for way in ways]
+    best = min(
+        range(len(ways)), key=lambda i: (-filled[i].around[filled[i].taken].sum(), filled[i].energy)
+    )
+    return ways[best], filled[best]
+
+
+def _with_product(
+    model: Model,
+    index: int,
+    product: Crystal,
+    way: Topotaxy,
+    rest: BoolArray,
+    cation: tuple[str, int],
+    places: FloatArray,
+) -> Model:
+    """The atoms of `rest` with the product's cations at these places; all of it in the ledger."""
+    domain = model.domains[index]
+    # As the product first: the cations that come in stand on its sites.
+    changed = model.where(rest).with_domain(index, _described(domain, product, way))
+    changed = _with_cations(changed, index, cation, places)
+    removed = [
+        _entry("remove", symbol(z), domain.name, r, "exchanged")
+        for z, r in zip(model.numbers[~rest], model.positions[~rest], strict=True)
+    ]
+    why = "interstitial site of the anions"
+    added = [_entry("add", cation[0], domain.name, r, why) for r in places]
+    changed = replace(changed, ledger=(*model.ledger, *removed, *added))
+    return _relabelled(changed, index, way)
 
 
 def kept_layer(
@@ -382,7 +408,7 @@ def _key(sites: FloatArray) -> tuple[int, ...]:
     return tuple(np.rint(sites.ravel() * 1e3).astype(int))
 
 
-def _hole_name(parent: Crystal, sites: FloatArray) -> str:
+def _site_name(parent: Crystal, sites: FloatArray) -> str:
     """``1/4 1/4 1/4, 3/4 3/4 3/4`` from the parent's first anion, one for each site."""
     from fractions import Fraction
 
@@ -446,16 +472,17 @@ def _filled(
     product: Crystal,
     way: Topotaxy,
     cation: tuple[str, int, int],
-    floors: HoleFloors | None,
+    floors: InsertionFloors | None,
     seed: int,
 ) -> _Filling:
-    """The holes that so many cations take, best-coordinated first, then by energy."""
+    """The sites that so many cations take, best-coordinated first, then by energy."""
     element, charge, count = cation
-    places, around = _holes(model, index, product, way, element, floors or HoleFloors())
+    places, around = _free_sites(model, index, product, way, element, floors or InsertionFloors())
     if len(places) < count:
         raise ImpossibleError(
-            f"{count} {element} need holes of the anions of {model.domains[index].name}, but only "
-            f"{len(places)} with two anions or more are free (holes {way.holes}). Keep "
+            f"{count} {element} need interstitial sites of the anions of "
+            f"{model.domains[index].name}, but only {len(places)} with two anions or more are free "
+            f"(at {way.sites}, counted from an anion). Keep "
             "another part of the domain, or allow a shorter contact to cations that stay."
         )
     field = charge * potential(places, model.positions, model.charges)
@@ -479,7 +506,7 @@ def _filled(
 
 
 def _below_chance(model: Model, found: _Filling, charge: int, seed: int) -> float:
-    """Coulomb energy of the holes taken, less the mean of random choices among all; eV a cation.
+    """Coulomb energy of the sites taken, less the mean of random choices among all; eV a cation.
 
     model: without the cations that come in.
     """
@@ -496,15 +523,15 @@ def _below_chance(model: Model, found: _Filling, charge: int, seed: int) -> floa
     return (energy(found.taken) - float(np.mean(chance))) / count
 
 
-def _holes(
-    model: Model, index: int, product: Crystal, way: Topotaxy, element: str, floors: HoleFloors
+def _free_sites(
+    model: Model, index: int, product: Crystal, way: Topotaxy, element: str, floors: InsertionFloors
 ) -> tuple[FloatArray, IntArray]:
-    """Free holes with two anions or more: places in Å (H, 3) and anions around them (H,)."""
+    """Free sites with two anions or more: places in Å, shape (H, 3), anions around each (H,)."""
     from scipy.spatial import cKDTree
 
     frame = _described(model.domains[index], product, way)
     anions = model.charges < 0
-    places, spread, bond = _hole_places(frame, model.positions[(model.domain == index) & anions])
+    places, spread, bond = _site_places(frame, model.positions[(model.domain == index) & anions])
     around = coordination(places, model.positions[anions], FIRST_SHELL * bond + 2 * spread)
     free = around >= 2
     like = (model.numbers == number(element)) & (model.domain == index)
@@ -515,10 +542,11 @@ def _holes(
     return places[free], around[free]
 
 
-def _hole_places(frame: Domain, anions: FloatArray) -> tuple[FloatArray, float, float]:
-    """Every hole next to an anion, moved along with the anions around it, Å, shape (H, 3).
+def _site_places(frame: Domain, anions: FloatArray) -> tuple[FloatArray, float, float]:
+    """Every interstitial site next to an anion, moved along with the anions around it.
 
-    Also the rms distance of the anions from their sites and the ideal cation-anion distance, Å.
+    Returns places in Å, shape (H, 3), the rms distance of the anions from their sites, and the
+    ideal cation-anion distance, Å.
     """
     crystal = frame.crystal
     kinds = np.flatnonzero(crystal.charges < 0)
@@ -530,13 +558,13 @@ def _hole_places(frame: Domain, anions: FloatArray) -> tuple[FloatArray, float, 
     drift, site = away[rows, kind], (cell + frame.sites[kinds])[rows, kind]
     stands = np.linalg.norm(drift, axis=1) < STANDS_ON
     bonds = crystal.bonds
-    holes, moves = [np.empty((0, 3))], [np.empty((0, 3))]
+    found, moves = [np.empty((0, 3))], [np.empty((0, 3))]
     for i, s in enumerate(kinds):
         here = stands & (kind == i)
         steps = bonds.vector[bonds.site == s]
-        holes.append((site[here][:, None] + steps).reshape(-1, 3))
+        found.append((site[here][:, None] + steps).reshape(-1, 3))
         moves.append(np.repeat(drift[here], len(steps), axis=0))
-    ideal, group = np.unique(np.rint(np.concatenate(holes) * 1e6), axis=0, return_inverse=True)
+    ideal, group = np.unique(np.rint(np.concatenate(found) * 1e6), axis=0, return_inverse=True)
     number_of = np.bincount(group.ravel())
     shift = np.stack([np.bincount(group.ravel(), m) for m in np.concatenate(moves).T], axis=-1)
     places = frame.cartesian(ideal.astype(np.float64) / 1e6) + shift / number_of[:, None]
@@ -566,10 +594,10 @@ def _with_cations(model: Model, index: int, cation: tuple[str, int], places: Flo
 def _details(
     places: FloatArray, around: IntArray, way: Topotaxy, kept: int, missing: int
 ) -> dict[str, Any]:
-    """What the holes look like; those with fewer than three anions are listed."""
+    """What the sites look like; those with fewer than three anions are listed."""
     kinds, number_of = np.unique(around, return_counts=True)
     return {
-        "holes": way.holes,
+        "interstitial_sites": way.sites,
         "anions_around": {int(k): int(n) for k, n in zip(kinds, number_of, strict=True)},
         "at_surface": np.round(places[around < 3], 3).tolist(),
         "kept": kept,

@@ -15,7 +15,7 @@ import numpy as np
 from hetbuild.analyse.continuity import LAYER, ON_SITE
 from hetbuild.arrays import FloatArray
 from hetbuild.crystal.crystal import Crystal
-from hetbuild.crystal.vicinal import Stair, stair
+from hetbuild.crystal.vicinal import StepProfile, step_profile
 from hetbuild.matching.bicrystal import Side, bicrystal
 from hetbuild.matching.search import Match
 
@@ -67,16 +67,17 @@ class Fit:
 def cation_fit(match: Match, crystals: tuple[Crystal, Crystal]) -> Fit:
     """The best continuation of cation sites over all shifts, layers and both crystals.
 
-    The second crystal is strained to the first one's cell. A layer is as thick as the plane's stair
-    is deep. Where both planes are stepped with their edges along one vector of the cell, rows of
-    cations that continue each other count as well: sites spaced differently along them cannot.
+    The second crystal is strained to the first one's cell. A layer is as thick as the step profile
+    of the plane is deep. Where both planes are stepped with their edges along one vector of the
+    cell, rows of cations that continue each other count as well: sites spaced differently along
+    them cannot.
     """
     sides = bicrystal(match, crystals)
-    stairs = [stair(s.crystal, s.plane) for s in sides]
-    found = _over_layers(sides, stairs, None)
-    edge = _common_edge(match, stairs)
+    profiles = [step_profile(s.crystal, s.plane) for s in sides]
+    found = _over_layers(sides, profiles, None)
+    edge = _common_edge(match, profiles)
     if edge is not None:
-        found.append(max(_over_layers(sides, stairs, edge), key=_order))
+        found.append(max(_over_layers(sides, profiles, edge), key=_order))
         # Rows say less than sites: they only count where they fit better.
         return max(found, key=lambda f: (round(f.score, 6), not f.rows))
     return max(found, key=_order)
@@ -86,29 +87,33 @@ def _order(fit: Fit) -> tuple[float, int]:
     return round(fit.score, 6), fit.total
 
 
-def _over_layers(sides: tuple[Side, Side], stairs: list[Stair], edge: int | None) -> list[Fit]:
+def _over_layers(
+    sides: tuple[Side, Side], profiles: list[StepProfile], edge: int | None
+) -> list[Fit]:
     return [
         fit
         for mine, other in ((1, 0), (0, 1))
-        for fit in _layers_on(sides[mine], sides[other], _depth(sides[mine], stairs[mine]), edge)
+        for fit in _layers_on(sides[mine], sides[other], _depth(sides[mine], profiles[mine]), edge)
     ]
 
 
-def _depth(side: Side, found: Stair) -> float:
-    """Of the stair of cations from its highest to its lowest row, Å."""
+def _depth(side: Side, found: StepProfile) -> float:
+    """Of the step profile of the cations from its highest to its lowest row, Å."""
     if found.step is None:
         return LAYER
     index = float(np.dot(found.terrace.vector.vector, side.plane))
     return max(LAYER, abs(index) * side.repeat)
 
 
-def _common_edge(match: Match, stairs: list[Stair]) -> int | None:
+def _common_edge(match: Match, profiles: list[StepProfile]) -> int | None:
     """Which cell vector runs along the step edges of both, if both have steps and one does."""
-    if any(s.step is None for s in stairs):
+    if any(s.step is None for s in profiles):
         return None
     for k, pair in enumerate(match.cell):
         directions = (pair.first.uvw, pair.second.uvw)
-        if not any(np.cross(d, s.edge.uvw).any() for d, s in zip(directions, stairs, strict=True)):
+        if not any(
+            np.cross(d, s.edge.uvw).any() for d, s in zip(directions, profiles, strict=True)
+        ):
             return k
     return None
 

@@ -466,11 +466,11 @@ class ReplaceSpec(_ExchangeSpec):
 
 
 class TopotacticSpec(_ExchangeSpec):
-    """Cations exchanged for others in the holes of the anion sublattice, which stays."""
+    """Cations exchanged for others on interstitial sites of the anion sublattice, which stays."""
 
     action: Literal["topotactic"] = "topotactic"
     product: str
-    """Crystal whose cation sites are the holes: a shipped name or a CIF file."""
+    """Crystal whose cation sites are filled: a shipped name or a CIF file."""
     order: OrderText = "outermost first"
     """Which ions go first where a part is exchanged."""
     keep_planes: Count | None = None

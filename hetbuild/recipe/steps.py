@@ -25,7 +25,7 @@ from hetbuild.exchanging.etch import etch
 from hetbuild.exchanging.molecules import is_molecule, replace_molecules
 from hetbuild.exchanging.same_site import product_crystal, replace_ions, same_sites
 from hetbuild.exchanging.selection import share
-from hetbuild.exchanging.topotactic import HoleFloors, exchange_cations
+from hetbuild.exchanging.topotactic import InsertionFloors, exchange_cations
 from hetbuild.library import find_structure, structures
 from hetbuild.model import Model
 from hetbuild.names import safe_name
@@ -68,7 +68,7 @@ def run_step(
                 deficit=spec.deficit,
                 seed=spec.seed,
                 lattice=spec.lattice,
-                floors=HoleFloors(kept=spec.contact),
+                floors=InsertionFloors(kept=spec.contact),
             )
             done = [report.as_dict()]
         case ChangeSpec():
