@@ -291,3 +291,29 @@ def test_one_shape_for_every_crystal(name: str) -> None:
     assert set(counts(half.numbers)) == {*counts(load(name).numbers), "Cl"}
     index = half.domains[0].plane_index((1, 1, 1), half.positions)
     assert index[half.charges < 0].max() == pytest.approx(0.5)
+
+
+def test_the_main_recipe_with_another_sulfide_and_size(tmp_path: Path) -> None:
+    """Same interface, contacts above the floors, neutral; the formulas of the recipe give way."""
+    words = "build", "--set", "domains.sulfide.crystal=PbSe", "--size", "2 nm", "--json"
+    text, said = run(*words, "-o", str(tmp_path / "out"))
+    assert "formal charge 0 is asked for instead" in said
+    report = json.loads(text)["report"]
+    assert report["charge"] == 0
+    assert set(parse_formula(report["formula"])) == {"Cs", "Pb", "Se", "Cl"}
+    floors = {"anion-anion": 3.0, "cation-anion": 2.6, "cation-cation": 3.3}
+    assert all(c["distance"] >= floors[c["kind"]] for c in report["contacts"])
+    assert report["sizes"]["sulfide"]["across"][0] == pytest.approx(1.84, abs=0.1)
+
+
+def test_a_dry_run_finds_ions_that_are_not_there() -> None:
+    swap = "balance.moves.3: there is no Se to swap in sulfide, which has Br, Pb, S"
+    given = ["build", "cspbbr3-orthorhombic-pbs", "--dry-run"]
+    assert swap in fault(*given, "--set", "balance.moves.3.element=Se")
+    wrong = fault(*given, "--set", 'domains.sulfide.facets.0.outermost="Se"')
+    assert "Se is no ion of PbS, which has Pb, S; 'cation' or 'anion' fits every crystal" in wrong
+    assert "'halide': PbS has none" in fault(*given, "--set", "domains.sulfide.cut.edge={halide=1}")
+    assert "CsPbBr3-orthorhombic" in fault(*given, "--set", "domains.perovskite.centre.site=Rb")
+    target = "balance.target.domains={sulfide=\"Pb9Se9\"}"
+    assert "Pb9Se9 has Se, which sulfide of PbS has not" in fault(*given, "--set", target)
+    assert "carve sulfide out of PbTe" in output(*given, "--set", "domains.sulfide.crystal=PbTe")

@@ -25,7 +25,9 @@ from hetbuild.errors import CheckError
 )
 @charge_option
 @click.option("--size", metavar="SIZE", help="As 8nm, of the first domain; or sulfide=8nm.")
-@click.option("--dry-run", is_flag=True, help="Validate and print the plan, build nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Validate, read the crystals and print the plan, build nothing."
+)
 @click.option("--stages", "each_stage", is_flag=True, help="Write each stage as well.")
 @as_json
 @force
@@ -48,11 +50,16 @@ def build(
 ) -> None:
     """Build the model of RECIPE, a shipped name or a TOML file (default: cspbcl3-pbs)."""
     from hetbuild.crystal.charges import parse_charges
+    from hetbuild.recipe.check import check_ions
     from hetbuild.recipe.read import read_recipe
 
     read = read_recipe(recipe, settings, trust=trust).with_charges(parse_charges(charges))
+    for line in _freed(read, settings, size):
+        click.echo(line, err=True)
+        read = read.without_formulas()
     read = read if size is None else read.with_size(size)
     if dry_run:
+        check_ions(read)
         emit(read.model_dump(mode="json"), "\n".join(_plan(read)), as_json)
         return
     _build(read, output or Path(read.name), each_stage, as_json, force, quiet, verbose)
@@ -95,6 +102,18 @@ def _build(
     emit(record, "\n".join(lines), as_json)
     if checks:
         raise CheckError("Built, but: " + "; ".join(checks))
+
+
+def _freed(recipe: Recipe, settings: tuple[str, ...], size: str | None) -> Iterator[str]:
+    """What becomes of the recipe's formulas where another crystal or size is asked for."""
+    keys = [text.partition("=")[0].strip().split(".") for text in settings]
+    other = size is not None or any(k[0] == "domains" and k[2:] == ["crystal"] for k in keys)
+    stated = any(k[0] == "composition" or k[:2] == ["balance", "target"] for k in keys)
+    if other and recipe.has_formulas and not stated:
+        yield (
+            f"hetbuild: the formulas of {recipe.name} hold for its own crystals and size; formal "
+            "charge 0 is asked for instead."
+        )
 
 
 def _charged(model: Model, recipe: Recipe) -> Iterator[str]:

@@ -608,7 +608,8 @@ class Recipe(_Spec):
         named += [s.domain for s in self.steps]
         sized = [n for n, d in self.domains.items() if d.size] if self.size is None else names
         target = self.balance.target if self.balance else None
-        if sized and target and (target.formula or any(map(_is_text, target.domains.values()))):
+        texts = any(isinstance(t, str) for t in target.domains.values()) if target else False
+        if sized and target and (target.formula or texts):
             raise ValueError(
                 "the formulas of balance.target hold for one size only: with size, say "
                 "balance.target = { charge = 0 }"
@@ -623,15 +624,37 @@ class Recipe(_Spec):
     def with_size(self, text: str) -> Recipe:
         """The recipe at another size: "6 nm" of the first domain, or "sulfide=6 nm" of one.
 
-        The composition it states, which belongs to its own size, is no longer asked for.
+        Raises
+        ------
+        InputError
+            No such domain or size, or the recipe asks for formulas, which hold for one size only.
         """
         name, sign, size = text.rpartition("=")
         if not sign:
-            return self._again({"size": size, "composition": None})
+            return self._again({"size": size})
         if name not in self.domains:
             raise InputError(f"--size {text!r}: {nearest(name, self.domains)}")
         own = self.domains[name].model_copy(update={"size": parse_size(size)})
-        return self._again({"domains": {**self.domains, name: own}, "composition": None})
+        return self._again({"domains": {**self.domains, name: own}})
+
+    @property
+    def has_formulas(self) -> bool:
+        """Whether it asks for a formula, which holds for its own crystals and sizes only."""
+        target = self.balance.target if self.balance else TargetSpec()
+        texts = any(isinstance(t, str) for t in target.domains.values())
+        return bool(self.composition or target.formula or texts)
+
+    def without_formulas(self) -> Recipe:
+        """The recipe for other crystals or sizes: formulas give way to formal charge 0."""
+        if not self.has_formulas:
+            return self
+        update: dict[str, object] = {"composition": None}
+        target = self.balance.target if self.balance else None
+        if target and (target.formula or any(isinstance(t, str) for t in target.domains.values())):
+            assert self.balance is not None
+            free = self.balance.model_copy(update={"target": TargetSpec(charge=0)})
+            update["balance"] = free
+        return self._again(update)
 
     def _again(self, update: Mapping[str, object]) -> Recipe:
         """A changed copy, validated, that knows the same folder."""
@@ -649,10 +672,6 @@ class Recipe(_Spec):
             for name, spec in self.domains.items()
         }
         return self.model_copy(update={"domains": domains})
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
 
 
 def _check_shells(recipe: Recipe, names: list[str]) -> None:
