@@ -314,6 +314,6 @@ def test_a_dry_run_finds_ions_that_are_not_there() -> None:
     assert "Se is no ion of PbS, which has Pb, S; 'cation' or 'anion' fits every crystal" in wrong
     assert "'halide': PbS has none" in fault(*given, "--set", "domains.sulfide.cut.edge={halide=1}")
     assert "CsPbBr3-orthorhombic" in fault(*given, "--set", "domains.perovskite.centre.site=Rb")
-    target = "balance.target.domains={sulfide=\"Pb9Se9\"}"
+    target = 'balance.target.domains={sulfide="Pb9Se9"}'
     assert "Pb9Se9 has Se, which sulfide of PbS has not" in fault(*given, "--set", target)
     assert "carve sulfide out of PbTe" in output(*given, "--set", "domains.sulfide.crystal=PbTe")

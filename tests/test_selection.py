@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 
 from hetbuild.arrays import IntArray
 from hetbuild.assemble.carve import Facet, carve
-from hetbuild.balancing.balance import balance, change
+from hetbuild.balancing.balance import Target, balance, change
 from hetbuild.balancing.candidates import Move, trim
 from hetbuild.elements import number
 from hetbuild.errors import ImpossibleError, InputError
@@ -254,3 +254,16 @@ def test_what_was_not_eligible_is_said() -> None:
         "64 Cs; of them 56 'surface', of these 8 'corner', of these 0 'bonds > 3'; "
         "or of them 8 'interior'"
     )
+
+
+def test_two_moves_never_take_one_ion() -> None:
+    """The loosest S may be removed or become Cl: here both moves are needed, on different ions."""
+    moves = [
+        Move("remove", "S", "dot", least_bonded_first=True),
+        Move("swap", "S", "dot", to="Cl", least_bonded_first=True),
+    ]
+    before = carve(load("PbS"), [Facet((2, 0, 0), 3)], site="S", name="dot")
+    wanted = {"Pb": (before.numbers == 82).sum(), "S": (before.numbers == 16).sum() - 4, "Cl": 2}
+    model = balance(before, moves, Target(formula={e: int(n) for e, n in wanted.items()}))
+    assert [e.action for e in model.ledger] == ["remove"] * 2 + ["swap"] * 2
+    assert len({e.position for e in model.ledger}) == 4

@@ -394,7 +394,13 @@ def _settled(moves: Sequence[Move], problem: Problem) -> tuple[IntArray, BoolArr
     forced: list[IntArray] = []
     barred = np.zeros(len(problem.found.move), dtype=bool)
     for k, number in enumerate(numbers):
-        mine = np.flatnonzero(kind == k)
+        # An ion that one move has taken is not there for another.
+        gone = problem.found.atom[np.concatenate(forced)] if forced else np.empty(0, dtype=int)
+        free = ~np.isin(problem.found.atom, gone[gone >= 0])
+        barred |= ~free & (kind == k)
+        mine = np.flatnonzero((kind == k) & free)
+        if not len(mine):
+            continue
         order = _common([moves[i].ordering for i in set(problem.found.move[mine])])
         if not number or not (order.ranks or order.tie in ("spread", "random")):
             continue
