@@ -47,6 +47,15 @@ def test_the_import_is_light() -> None:
     assert not set(HEAVY) & {m.partition(".")[0] for m in modules}
 
 
+def test_the_help_reads_no_science() -> None:
+    code = (
+        "import sys; from hetbuild.cli import cli; cli.main(['--help'], standalone_mode=False);"
+        "print(*sys.modules)"
+    )
+    modules = python(code).splitlines()[-1].split()
+    assert not (set(HEAVY) - {"click"}) & {m.partition(".")[0] for m in modules}
+
+
 def test_names_are_listed_once_and_alike_for_type_checkers() -> None:
     tree = ast.parse(Path(hb.__file__).read_text())
     typed = {

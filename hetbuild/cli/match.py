@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from hetbuild.arrays import Plane
 from hetbuild.cli.console import NUMBER, as_json, charge_option, emit, force, numbers, progress_bar
 from hetbuild.cli.models import read_bulk
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.numerals import LARGEST_INDEX
 
 if TYPE_CHECKING:
+    from hetbuild.arrays import Plane
     from hetbuild.crystal.crystal import Crystal
     from hetbuild.matching.search import Match
 

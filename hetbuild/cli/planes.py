@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from hetbuild.arrays import Plane
 from hetbuild.cli.console import INDICES, MILLER, as_json, charge_option, emit
 from hetbuild.cli.models import read_bulk
+
+if TYPE_CHECKING:
+    from hetbuild.arrays import Plane
 
 
 @click.command(context_settings=INDICES)
