@@ -19,7 +19,6 @@ import click
 
 from hetbuild import __version__
 from hetbuild.errors import HetbuildError
-from hetbuild.formats.staging import release_all
 
 VERBS = (
     "build",
@@ -95,10 +94,16 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
     finally:
-        release_all()
+        _release()
         for s, handler in before.items():
             signal.signal(s, handler)
     sys.exit(code)
+
+
+def _release() -> None:
+    """Let go of folders that files were staged in, where any were: the help stages none."""
+    if staging := sys.modules.get("hetbuild.formats.staging"):
+        staging.release_all()
 
 
 def _run() -> int:
