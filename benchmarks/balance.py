@@ -19,27 +19,25 @@ from hetbuild.recipe.read import read_recipe
 from hetbuild.recipe.run import stages
 
 MOVES = 10**7
-SIZES = {
-    "1k, published split": (2.5, 5, 7, 9),
-    "1k": (2.5, 5, 7, 9),
-    "5k": (4.5, 9, 12, 16),
-    "20k": (7.5, 15, 20, 27),
-}
+SIZES = {"CsPbCl3/PbS": None, "cube, 11 Pb": 5.5, "cube, 17 Pb": 8.5}
+"""The main model, or half the edge of a CsPbCl3 cube in planes."""
 
 
-def joined(perovskite: float, *sulfide: int):
-    """The main recipe at another size, up to joining."""
-    settings = [f"domains.perovskite.facets.0.planes={perovskite}"]
-    settings += [f"domains.sulfide.facets.{i}.planes={n}" for i, n in enumerate(sulfide)]
-    recipe = read_recipe(find_recipe("cspbcl3-pbs"), tuple(settings))
-    return next(m for stage, m in stages(recipe) if stage == "joined")
+def charged(half: float | None):
+    """The main model as merged, or a cube as carved: both lose Cs until they are neutral."""
+    if half is None:
+        recipe = read_recipe(find_recipe("cspbcl3-pbs"))
+        return next(m for stage, m in stages(recipe) if stage == "merged")
+    settings = (f"domains.perovskite.facets.0.planes={half}",)
+    recipe = read_recipe(find_recipe("cspbcl3-cube-5"), settings)
+    return next(m for _, m in stages(recipe))
 
 
 def main(anneals: int) -> None:
-    moves = [Move("add", "Cl", d, bonded_to=("Pb",)) for d in ("perovskite", "sulfide")]
-    print("particle              atoms  sites  added  hetbuild/eV   s     best anneal/eV  s each")
+    moves = [Move("remove", "Cs", "perovskite")]
+    print("particle              atoms  sites   gone  hetbuild/eV   s     best anneal/eV  s each")
     for label, size in SIZES.items():
-        model = joined(*size)
+        model = charged(size)
         started = time.perf_counter()
         problem = prepared(model, moves)
         every = np.arange(len(problem.found.move))
@@ -47,9 +45,6 @@ def main(anneals: int) -> None:
         kind = np.zeros(len(every), dtype=np.int64)
         counts = np.array([model.charge])
         weight, target = problem.weight, problem.target
-        if "split" in label:
-            kind, counts = problem.found.move, np.array([10, 32])
-            weight, target = np.eye(2, dtype=np.int64)[kind], counts
         ours = ground_state(*parts, weight, target)
         took = time.perf_counter() - started
         started = time.perf_counter()
