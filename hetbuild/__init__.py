@@ -52,6 +52,8 @@ if TYPE_CHECKING:
     from hetbuild.recipe.read import read_recipe as read_recipe
     from hetbuild.recipe.run import build as build
     from hetbuild.recipe.schema import Recipe as Recipe
+    from hetbuild.relaxing.relaxation import relax as relax
+    from hetbuild.relaxing.report import before_after as before_after
     from hetbuild.verbs import compare as compare
     from hetbuild.verbs import etch as etch
     from hetbuild.verbs import exchange as exchange
@@ -83,6 +85,7 @@ _MODULES = {
     "align": "assemble.join",
     "anchored": "assemble.join",
     "balance": "balancing.balance",
+    "before_after": "relaxing.report",
     "build": "recipe.run",
     "carve": "assemble.carve",
     "compare": "verbs",
@@ -97,6 +100,7 @@ _MODULES = {
     "read_model": "verbs",
     "read_recipe": "recipe.read",
     "recipes": "library",
+    "relax": "relaxing.relaxation",
     "report": "verbs",
     "search_registry": "assemble.join",
     "spectrum": "microscopy.fourier",

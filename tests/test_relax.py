@@ -25,12 +25,12 @@ from hetbuild.formats.files import write_all
 from hetbuild.formats.staging import claim
 from hetbuild.formats.xyz import read_xyz, write_xyz
 from hetbuild.model import Model
-from hetbuild.relax import optimise, trajectory
-from hetbuild.relax.bulk import relax_crystal
-from hetbuild.relax.calculators import Chosen, calculator
-from hetbuild.relax.optimise import Settings
-from hetbuild.relax.relaxation import held_atoms
-from hetbuild.relax.report import before_after
+from hetbuild.relaxing import optimise, trajectory
+from hetbuild.relaxing.bulk import relax_crystal
+from hetbuild.relaxing.calculators import Chosen, calculator
+from hetbuild.relaxing.optimise import Settings
+from hetbuild.relaxing.relaxation import held_atoms
+from hetbuild.relaxing.report import before_after
 
 NONE = np.empty(0, dtype=np.int64)
 IONIC = "born_mayer:BornMayer"

@@ -24,8 +24,8 @@ from hetbuild.cli.models import read_model
 from hetbuild.errors import CheckError, InputError
 
 if TYPE_CHECKING:
-    from hetbuild.relax.optimise import Frame, Settings
-    from hetbuild.relax.session import Session
+    from hetbuild.relaxing.optimise import Frame, Settings
+    from hetbuild.relaxing.session import Session
 
 
 USUAL, FINE = 0.05, 0.01
@@ -78,7 +78,7 @@ def relax(model: Path, cell: bool, **given: Any) -> None:
     Ctrl-C keeps the frame of lowest energy. Exit code 3: the force wanted was not reached.
     """  # fmt: skip
     from hetbuild.library import structures
-    from hetbuild.relax.optimise import Settings
+    from hetbuild.relaxing.optimise import Settings
 
     # What torch and the packages on it say to developers is nothing to users.
     for package in ("torch", "chgnet", "sevenn", "e3nn", "torch_geometric"):
@@ -113,8 +113,8 @@ def _crystal(
     from hetbuild.formats.cif import write_crystal_cif
     from hetbuild.formats.files import refuse_existing, write_all
     from hetbuild.library import find_structure
-    from hetbuild.relax.bulk import relax_crystal
-    from hetbuild.relax.calculators import calculator
+    from hetbuild.relaxing.bulk import relax_crystal
+    from hetbuild.relaxing.calculators import calculator
 
     for option in ("fixed_core", "only", "vacuum"):
         if given[option] is not None:
@@ -138,9 +138,9 @@ def _crystal(
 
 def _model(path: Path, options: dict[str, Any], settings: Settings, given: dict[str, Any]) -> None:
     """Relax a model, going on where an earlier run stopped."""
-    from hetbuild.relax.calculators import calculator
-    from hetbuild.relax.relaxation import held_atoms
-    from hetbuild.relax.session import Session
+    from hetbuild.relaxing.calculators import calculator
+    from hetbuild.relaxing.relaxation import held_atoms
+    from hetbuild.relaxing.session import Session
 
     model = read_model(path, given["labels"])
     only = None if given["only"] is None else given["only"][1]
@@ -203,7 +203,7 @@ def _finish(
     from hetbuild.cli.relax_text import before_after_lines
     from hetbuild.formats.files import write_all
     from hetbuild.recipe.output import model_files
-    from hetbuild.relax.report import before_after
+    from hetbuild.relaxing.report import before_after
 
     relaxed = session.relaxed(best=interrupted)
     report = inspect(relaxed)

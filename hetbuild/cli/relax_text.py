@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hetbuild.relax.bulk import RelaxedCrystal
-from hetbuild.relax.calculators import Chosen
-from hetbuild.relax.report import BeforeAfter, Coordinated, Pair
+from hetbuild.relaxing.bulk import RelaxedCrystal
+from hetbuild.relaxing.calculators import Chosen
+from hetbuild.relaxing.report import BeforeAfter, Coordinated, Pair
 
 
 def crystal_lines(found: RelaxedCrystal, chosen: Chosen) -> list[str]:

@@ -15,7 +15,7 @@ import numpy as np
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.errors import InputError
 from hetbuild.model import Model
-from hetbuild.relax.calculators import Chosen, evaluated
+from hetbuild.relaxing.calculators import Chosen, evaluated
 
 if TYPE_CHECKING:
     from ase import Atoms

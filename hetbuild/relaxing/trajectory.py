@@ -19,7 +19,7 @@ import numpy as np
 from hetbuild.arrays import IntArray
 from hetbuild.errors import InputError
 from hetbuild.model import Model
-from hetbuild.relax.optimise import Frame
+from hetbuild.relaxing.optimise import Frame
 
 KEY = "relaxation"
 """What the record of the first frame is called in its comment line."""

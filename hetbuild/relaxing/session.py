@@ -11,10 +11,10 @@ from hetbuild.errors import InputError
 from hetbuild.formats.files import refuse_existing
 from hetbuild.formats.staging import Staging, claim
 from hetbuild.model import Model
-from hetbuild.relax import optimise, trajectory
-from hetbuild.relax.calculators import Chosen
-from hetbuild.relax.optimise import Frame, Settings
-from hetbuild.relax.relaxation import provenance, relaxed
+from hetbuild.relaxing import optimise, trajectory
+from hetbuild.relaxing.calculators import Chosen
+from hetbuild.relaxing.optimise import Frame, Settings
+from hetbuild.relaxing.relaxation import provenance, relaxed
 
 
 @dataclass

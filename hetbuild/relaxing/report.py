@@ -113,6 +113,13 @@ def before_after(before: Model, after: Model, *, held: bool = False) -> BeforeAf
 
     The model as a whole may have turned or drifted: displacements are those left after the best
     superposition (Kabsch, doi 10.1107/S0567739476001873).
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> cube = hb.build("cspbcl3-cube-2")
+    >>> hb.before_after(cube, cube).worse
+    ()
     """
     positions = after.positions if held or before.cell is not None else _laid(before, after)
     moved = np.linalg.norm(positions - before.positions, axis=1)

@@ -12,8 +12,59 @@ from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.errors import InputError
 from hetbuild.geometry.depth import depth
 from hetbuild.model import Model
-from hetbuild.relax.calculators import Chosen
-from hetbuild.relax.optimise import Frame, Settings
+from hetbuild.relaxing.calculators import Chosen
+from hetbuild.relaxing.optimise import Frame, Optimizer, Settings
+
+
+def relax(
+    model: Model,
+    calculator: str = "chgnet",
+    *,
+    options: Mapping[str, Any] | None = None,
+    optimizer: Optimizer = "lbfgs",
+    fmax: float = 0.05,
+    steps: int = 500,
+    fixed_core: float | None = None,
+    only_interface: float | None = None,
+    vacuum: float | None = None,
+) -> Model:
+    """Bring a model to the minimum of a calculator's energy; labels, roles and sites stay.
+
+    calculator: chgnet, sevennet, gfn1, cp2k or ``package.module:Class`` of any ASE calculator;
+    options: its keyword options. fmax: largest force left, eV/Å. fixed_core: atoms deeper than this
+    below the surface stay, Å; only_interface: only those this near to another domain move, Å.
+    vacuum: Å around the particle in a periodic box; default: as the calculator needs.
+
+    The last of ``provenance["relaxations"]`` says whether the force was reached in so many steps.
+
+    Raises
+    ------
+    InputError
+        The calculator is not installed, lacks an element or fails; or no atom is left to move.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> cube = hb.build("cspbcl3-cube-1")
+    >>> relaxed = hb.relax(cube, "ase.calculators.morse:MorsePotential",
+    ...                    options={"r0": 2.9, "rcut1": 4.0, "rcut2": 5.0}, fmax=0.1)
+    >>> relaxed.provenance["relaxations"][-1]["converged"]
+    True
+    >>> hb.before_after(cube, relaxed).domains["perovskite"].left
+    0
+    """
+    from hetbuild.relaxing.calculators import calculator as made
+    from hetbuild.relaxing.optimise import frames
+
+    settings = Settings(optimizer, fmax, steps)
+    held = held_atoms(model, fixed_core, only_interface)
+    chosen = made(calculator, options, model=model, numbers=model.numbers, vacuum=vacuum)
+    first = last = None
+    for frame in frames(model, chosen, settings, held):
+        first, last = first or frame, frame
+    assert first is not None  # the start is always given
+    assert last is not None
+    return relaxed(model, chosen, settings, held, first, last)
 
 
 def held_atoms(

@@ -10,8 +10,8 @@ import numpy as np
 
 from hetbuild.arrays import Progress
 from hetbuild.crystal.crystal import Crystal
-from hetbuild.relax.calculators import Chosen, evaluated
-from hetbuild.relax.optimise import Settings
+from hetbuild.relaxing.calculators import Chosen, evaluated
+from hetbuild.relaxing.optimise import Settings
 
 if TYPE_CHECKING:
     from ase import Atoms
