@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TextIO
 
 import click
 
@@ -30,18 +29,12 @@ def report(model: Path, parts: str, output: Path | None, labels: Labels, force: 
     hetbuild report cspbcl3-pbs/cspbcl3-pbs.xyz
     hetbuild report cspbcl3-pbs/cspbcl3-pbs.xyz --with image -o page.html
     """
-    from hetbuild.formats.files import refuse_existing, write_all
-    from hetbuild.page.document import page
+    from hetbuild.formats.files import refuse_existing
+    from hetbuild.verbs import report as shown
 
     path = output or Path(f"{model.stem}.html")
     refuse_existing([path], force)
     chosen = [p.strip() for p in parts.split(",") if p.strip() not in ("", "none")]
     read = read_model(model, labels)
     with progress_bar("report") as progress:
-        written = page(read, parts=chosen, progress=progress)
-
-    def write(stream: TextIO) -> None:
-        stream.write(written)
-
-    write_all({path: write}, force)
-    click.echo(str(path))
+        click.echo(str(shown(read, path, parts=chosen, force=force, progress=progress)))
