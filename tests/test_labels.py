@@ -215,3 +215,37 @@ def test_uncertain_ions_are_listed_in_the_report(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "ions could be in another domain" in done.stdout
     assert "Å from CsPbCl3" in done.stdout
+
+
+def test_a_foreign_domain_is_named_after_what_it_is_exchanged_to() -> None:
+    from hetbuild.exchanging.same_site import replace_ions
+    from hetbuild.exchanging.topotactic import exchange_cations
+
+    model = final("cspbcl3-pbs")
+    positions, order = relaxed(model, 5)
+    found = model_of(model.numbers[order], positions, crystals_of(model))
+    bromide, _ = replace_ions(found, "CsPbCl3", {"Cl": "Br"}, product=load("CsPbBr3"))
+    assert [d.name for d in bromide.domains] == ["CsPbBr3", "PbS"]
+    copper, report = exchange_cations(bromide, "PbS", load("Cu2S"))
+    assert list(copper.formulas) == ["CsPbBr3", "Cu2S"]
+    # The planes are those of the sites: a relaxed model keeps as many Pb as the ideal one.
+    _, ideal = exchange_cations(model, "sulfide", load("Cu2S"))
+    assert abs(report.details["kept"] - ideal.details["kept"]) <= 1
+    own, _ = replace_ions(model, "perovskite", {"Cl": "Br"}, product=load("CsPbBr3"))
+    assert [d.name for d in own.domains] == ["perovskite", "sulfide"]
+
+
+def test_regions_do_not_depend_on_how_far_ions_moved() -> None:
+    from hetbuild.analyse.report import inspect
+
+    model = final("cspbcl3-pbs")
+    positions, order = relaxed(model, 6)
+
+    def sizes(model: Model) -> dict[str, int]:
+        return {name: sum(h.values()) for name, h in inspect(model).coordination.items()}
+
+    ideal, moved = (
+        sizes(model),
+        sizes(model_of(model.numbers[order], positions, crystals_of(model))),
+    )
+    assert all(abs(moved[name] - n) <= 4 for name, n in ideal.items())

@@ -39,8 +39,10 @@ SAMPLE = 400
 """Atoms by which they are tried."""
 FAR = 2.5
 """Å: atoms farther from their like than this count no more."""
-SHIFTED = 24
-"""Orientations tried with other shifts than that of the centres."""
+SHIFTED = 32
+"""Motions tried with other shifts."""
+ROUNDS = 2
+"""Times that shifts by lattice vectors are tried: each takes a model by up to 9 Å."""
 REFINED = 10
 """Motions refined on the atoms."""
 LARGE = 6000
@@ -79,11 +81,18 @@ def align(numbers: IntArray, x: FloatArray, others: IntArray, y: FloatArray) -> 
             return motion
     search = _Search(numbers, x, others, y)
     best = search.ranked(search.orientations())
-    best += search.ranked(search.shifted(best[:SHIFTED]))
-    best = sorted(best, key=lambda m: m[0])[: 4 * REFINED]
-    refined = [search.refined(m, search.sample) for _, m in _apart(best)[:REFINED]]
-    final = [search.refined(m, search.all) for _, m in sorted(refined, key=lambda m: m[0])[:3]]
-    return min(final, key=lambda m: m[0])[1]
+    for _ in range(ROUNDS):
+        # On a lattice first, then by its vectors: the centres of unlike models are anywhere.
+        on = sorted((search.refined(m, search.few) for _, m in best[:SHIFTED]), key=_score)
+        best = search.ranked([m for _, m in on] + search.shifted(on))
+        best = _apart(best[: 4 * SHIFTED])
+    refined = sorted((search.refined(m, search.sample) for _, m in best[:REFINED]), key=_score)
+    final = [search.refined(m, search.all) for _, m in refined[:3]]
+    return min(final, key=_score)[1]
+
+
+def _score(found: tuple[float, Motion]) -> float:
+    return found[0]
 
 
 def _apart(motions: list[tuple[float, Motion]]) -> list[tuple[float, Motion]]:

@@ -32,8 +32,15 @@ SHIFTS = 6
 ROUNDS = 20
 """Times that atoms are paired and superposed in turn, at most."""
 
+FIRM = 1.0
+"""Å: where some atoms have no counterpart, models are laid on each other by those nearer than this,
+so that what differs does not pull the rest away."""
+
 COUNTERPART = 2.0
 """Å: an atom with none of its element left within this has no counterpart in the other model."""
+
+FEWEST = 12
+"""Atoms whose places tell how a part is strained."""
 
 WORST = 5
 """Atoms listed of each part."""
@@ -81,15 +88,20 @@ class Comparison:
     """
 
     rmsd: float
-    """Root mean square distance of paired atoms, Å."""
+    """Root mean square distance of all pairs, Å."""
+    rmsd_near: float
+    """The same of atoms and their counterparts, Å: pairs within 2 Å, without what differs."""
     median: float
-    """Å."""
+    """Of all pairs, Å."""
     ninety: float
     """Distance that 90 % of the pairs do not exceed, Å."""
     by_part: Mapping[str, float]
     """Rms by domain, or by element where there are no domains, Å."""
     by_element: Mapping[str, float]
     """Rms by element, Å."""
+    expansion: Mapping[str, tuple[float, float]]
+    """By part, how much larger it is in the second model, linear and dimensionless, and the rms
+    distance of counterparts in Å that is left when its homogeneous strain is taken out."""
     largest: Mapping[str, tuple[Displaced, ...]]
     """By the same parts, the atoms that moved most, farthest first."""
     partner: IntArray
@@ -122,10 +134,12 @@ class Comparison:
         """Plain values for JSON."""
         return {
             "rmsd": self.rmsd,
+            "rmsd_near": self.rmsd_near,
             "median": self.median,
             "ninety_per_cent": self.ninety,
             "by_part": dict(self.by_part),
             "by_element": dict(self.by_element),
+            "expansion": {name: list(values) for name, values in self.expansion.items()},
             "largest": {name: [asdict(d) for d in part] for name, part in self.largest.items()},
             "missing": [asdict(u) for u in self.missing],
             "added": [asdict(u) for u in self.added],
@@ -176,10 +190,12 @@ def compare(
 
 
 def _close(a: FloatArray, placed: FloatArray, partner: IntArray) -> IntArray:
-    """Atoms by which models are superposed: all, or without those that have no counterpart."""
+    """Atoms to superpose models by: all, or the firm ones where some have no counterpart."""
     paired = np.flatnonzero(partner >= 0)
     away = np.linalg.norm(placed[partner[paired]] - a[paired], axis=1)
-    near = paired[away < COUNTERPART]
+    if len(paired) == len(a) and away.max() < COUNTERPART:
+        return paired
+    near = paired[away < FIRM]
     return near if len(near) >= 0.5 * len(paired) and len(near) > 3 else paired
 
 
@@ -281,14 +297,19 @@ def _comparison(
     elements = {symbol(int(z)): np.flatnonzero(numbers == z) for z in np.unique(numbers)}
     groups = {name: atoms for name, atoms in (parts or elements).items() if len(atoms)}
     near = pair_elements(numbers, a, others, b, COUNTERPART)
+    if parts:  # domains, each a lattice: counterparts are sought with its strain taken out
+        for _ in range(2):
+            near = pair_elements(numbers, _strained(a, b, near, groups), others, b, COUNTERPART)
     alone = np.setdiff1d(np.arange(len(b)), near[near >= 0])
     have, wanted = Counter(counts(numbers)), Counter(counts(others))
     return Comparison(
         rmsd=_rms(distance),
+        rmsd_near=_rms(distance[distance < COUNTERPART]),
         median=float(np.nanmedian(distance)),
         ninety=float(np.nanquantile(distance, 0.9)),
         by_part={name: _rms(distance[atoms]) for name, atoms in groups.items()},
         by_element={name: _rms(distance[atoms]) for name, atoms in elements.items()},
+        expansion=_expansions(a, b, near, groups),
         largest={name: _worst(numbers, distance, partner, atoms) for name, atoms in groups.items()},
         partner=partner,
         rotation=motion[0],
@@ -298,6 +319,45 @@ def _comparison(
         added=_unmatched(others, alone, where[1]),
         surplus=(dict(have - wanted), dict(wanted - have)),
     )
+
+
+def _strained(
+    a: FloatArray, b: FloatArray, near: IntArray, groups: Mapping[str, IntArray]
+) -> FloatArray:
+    """The first model with each part strained as in the second, Å, shape (N, 3)."""
+    placed = a.copy()
+    for atoms in groups.values():
+        solution = _affine(a, b, atoms[near[atoms] >= 0], near)
+        if solution is not None:
+            placed[atoms] = a[atoms] @ solution[:3] + solution[3]
+    return placed
+
+
+def _affine(a: FloatArray, b: FloatArray, atoms: IntArray, near: IntArray) -> FloatArray | None:
+    """Deformation (rows 0 to 2) and shift (row 3) that take atoms to their counterparts; (4, 3).
+
+    None where they are too few to tell, or in one plane.
+    """
+    design = np.hstack([a[atoms], np.ones((len(atoms), 1))])
+    spread = a[atoms] - a[atoms].mean(axis=0) if len(atoms) else a[atoms]
+    if len(atoms) < FEWEST or np.linalg.matrix_rank(spread, tol=1.0) < 3:
+        return None
+    return np.asarray(np.linalg.lstsq(design, b[near[atoms]], rcond=None)[0])
+
+
+def _expansions(
+    a: FloatArray, b: FloatArray, near: IntArray, groups: Mapping[str, IntArray]
+) -> dict[str, tuple[float, float]]:
+    """See `Comparison.expansion`; parts of too few atoms are left out."""
+    found = {}
+    for name, atoms in groups.items():
+        mine = atoms[near[atoms] >= 0]
+        solution = _affine(a, b, mine, near)
+        if solution is not None:
+            left = np.linalg.norm(a[mine] @ solution[:3] + solution[3] - b[near[mine]], axis=1)
+            size = float(np.cbrt(np.linalg.det(solution[:3])))
+            found[name] = size - 1.0, _rms(left)
+    return found
 
 
 def _worst(

@@ -11,14 +11,16 @@ import numpy as np
 from hetbuild.analyse.composition import Composition, composition
 from hetbuild.analyse.continuity import Continuation, continuity
 from hetbuild.analyse.interface import MeasuredInterface, measure_interface
+from hetbuild.analyse.regions import Region, regions
 from hetbuild.analyse.shells import ShellReport, shells
 from hetbuild.analyse.size import Size, sizes
 from hetbuild.arguments import expect
-from hetbuild.arrays import BoolArray
+from hetbuild.arrays import IntArray
 from hetbuild.assemble.coherent import strain_of
 from hetbuild.crystal import lattice
-from hetbuild.elements import number
-from hetbuild.geometry.bonds import COUNTED
+from hetbuild.elements import MOLECULAR, counts, number, symbol
+from hetbuild.geometry.bonds import COUNTED, cation_limits
+from hetbuild.geometry.bonds import MOLECULAR as MOLECULAR_BONDS
 from hetbuild.geometry.contacts import KINDS, Contact, closest_contacts, coordination
 from hetbuild.geometry.images import finite
 from hetbuild.geometry.point_group import point_group_symbol
@@ -45,6 +47,20 @@ class OffSite:
     """Å."""
 
 
+PLACES = {"interface": Region.INTERFACE, "facets": Region.FACET, "core": Region.CORE}
+"""Regions in the order of a report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coordination:
+    """Anions around the cations of one element."""
+
+    within: float
+    """Å up to which they are bonded, by the crystals of the model."""
+    regions: Mapping[str, Mapping[int, int]]
+    """Region (interface, facets, core) to {anions: how many cations}."""
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """Everything `hetbuild inspect` prints.
@@ -67,10 +83,12 @@ class Report:
     contacts: tuple[Contact, ...]
     """Closest contact of each kind across the interface, or inside a one-domain model."""
     coordination: Mapping[str, Mapping[int, int]]
-    """Region (interface, facets, core) to {anions within 3.6 Å: how many Pb}."""
+    """Region (interface, facets, core) to {anions within 3.6 Å: how many Pb}, as published."""
     interface: MeasuredInterface | None
     point_group: str
     """Of a particle; the space group of a periodic model."""
+    coordinations: Mapping[str, Coordination] = field(default_factory=dict)
+    """Of every cation element, by its own bond limit."""
     continuity: tuple[Continuation, ...] = ()
     """Cations of one domain on sites of the other's cation sublattice."""
     cell: tuple[float, ...] | None = None
@@ -121,6 +139,7 @@ def inspect(model: Model, *, cation: str = "Pb") -> Report:
         roles={r.label: int((model.role == r).sum()) for r in Role if (model.role == r).any()},
         contacts=_contacts(around),
         coordination=coordination_by_region(around, cation, len(model)),
+        coordinations=coordinations(around, len(model)),
         interface=interface,
         point_group=point_group_symbol(model) if model.cell is None else _space_group(model),
         continuity=_continuity(model, interface),
@@ -167,32 +186,39 @@ def _space_group(model: Model) -> str:
 
 
 def coordination_by_region(
-    model: Model, cation: str, first: int | None = None
+    model: Model, cation: str, first: int | None = None, within: float = COUNTED
 ) -> dict[str, dict[int, int]]:
-    """Histogram of anions within 3.6 Å of each cation, at the interface, on facets, in the core.
+    """Histogram of anions near each cation, at the interface, on facets, in the core.
 
-    first: count only so many atoms at the head of the model, those that are not images.
-
-    Interface: the shared layer, and cations with an anion of another domain in reach. Core: cations
-    with as many cations of their element around them as any other has. Facets: the rest.
+    cation: its element; within: Å. first: count only so many atoms at the head of the model, those
+    that are not images. The regions are those of `regions`: told by lattice sites, so that a
+    relaxed model has those of the model it was relaxed from.
     """
-    chosen = model.numbers == number(cation)
-    around = coordination(model.positions[chosen], model.positions[model.charges < 0], COUNTED)
-    own = np.flatnonzero(chosen) < (len(model) if first is None else first)
-    at_interface = _at_interface(model)[chosen]
-    inside = _is_core(model, chosen)
-    regions = {
-        "interface": at_interface,
-        "facets": ~at_interface & ~inside,
-        "core": ~at_interface & inside,
-    }
+    chosen = np.flatnonzero(model.numbers == number(cation))
+    around = coordination(model.positions[chosen], model.positions[model.charges < 0], within)
+    own = chosen < (len(model) if first is None else first)
+    region = regions(replace(model, positions=model.lattice_positions))[chosen]
     return {
         name: {
             int(n): int(c)
             for n, c in zip(*np.unique(around[here & own], return_counts=True), strict=True)
         }
-        for name, here in regions.items()
-        if (here & own).any()
+        for name, which in PLACES.items()
+        if ((here := region == which) & own).any()
+    }
+
+
+def coordinations(model: Model, first: int | None = None) -> dict[str, Coordination]:
+    """Coordination of every cation element but those of molecules, each by its own bond limit."""
+    limits: dict[str, float] = {}
+    for domain in model.domains:
+        for z, limit in cation_limits(domain.crystal).items():
+            limits[symbol(z)] = max(limit, limits.get(symbol(z), 0.0))
+    present = counts(model.numbers[model.charges > 0])
+    return {
+        e: Coordination(limits[e], coordination_by_region(model, e, first, limits[e]))
+        for e in present
+        if e in limits
     }
 
 
@@ -209,6 +235,8 @@ def _inner_contacts(model: Model) -> tuple[Contact, ...]:
     from scipy.spatial import cKDTree
 
     pairs = cKDTree(model.positions).query_pairs(6.0, output_type="ndarray")
+    molecule = _molecules(model)
+    pairs = pairs[(molecule[pairs[:, 0]] != molecule[pairs[:, 1]]) | (molecule[pairs[:, 0]] < 0)]
     distance = np.linalg.norm(np.diff(model.positions[pairs], axis=1)[:, 0], axis=1)
     anions = (model.charges[pairs] < 0).sum(axis=1)
     found = []
@@ -220,28 +248,17 @@ def _inner_contacts(model: Model) -> tuple[Contact, ...]:
     return tuple(found)
 
 
-def _at_interface(model: Model) -> BoolArray:
-    result = np.asarray(model.role == Role.SHARED)
-    for i in range(len(model.domains)):
-        mine = np.flatnonzero((model.domain == i) & (model.charges > 0))
-        foreign = model.positions[(model.domain != i) & (model.charges < 0)]
-        near = coordination(model.positions[mine], foreign, COUNTED) > 0
-        result[mine[near]] = True
-    return result
-
-
-def _is_core(model: Model, chosen: BoolArray) -> BoolArray:
-    """Cations surrounded by as many of their element as the best surrounded of their domain."""
+def _molecules(model: Model) -> IntArray:
+    """Number of the molecular ion that each atom is part of, -1 for other ions; shape (N,)."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
     from scipy.spatial import cKDTree
 
-    points, domain = model.positions[chosen], model.domain[chosen]
-    result = np.zeros(len(points), dtype=bool)
-    for i in np.unique(domain):
-        mine = np.flatnonzero(domain == i)
-        tree = cKDTree(points[mine])
-        nearest = (
-            tree.query(points[mine], k=min(2, len(mine)))[0][..., -1].min() if len(mine) > 1 else 0
-        )
-        around = tree.query_ball_point(points[mine], 1.2 * float(nearest), return_length=True)
-        result[mine] = around == around.max()
+    result = np.full(len(model), -1)
+    atoms = np.flatnonzero(np.isin(model.numbers, [number(e) for e in MOLECULAR]))
+    if len(atoms):
+        longest = max(MOLECULAR_BONDS.values())
+        i, j = cKDTree(model.positions[atoms]).query_pairs(longest, output_type="ndarray").T
+        bonds = coo_matrix((np.ones(len(i)), (i, j)), shape=(len(atoms), len(atoms)))
+        result[atoms] = connected_components(bonds, directed=False)[1]
     return result

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from hetbuild.analyse.compare import Comparison, Unmatched
 
+NOTED = 5e-4
+"""Strain that is worth a line."""
+
 LISTED = 24
 """Atoms without counterpart named in one line unless all are asked for."""
 
@@ -16,9 +19,18 @@ def comparison_lines(found: Comparison, verbose: bool = False) -> list[str]:
         f"{'rmsd':14s} {found.rmsd:.4f} Å, median {found.median:.4f} Å, 90 % within "
         f"{found.ninety:.4f} Å"
     ]
+    if found.missing:
+        lines.append(f"{'':14s} {found.rmsd_near:.4f} Å over the pairs within 2 Å")
     for name, rms in found.by_part.items():
         atoms = ", ".join(f"{d.element}{d.index + 1} {d.distance:.3f}" for d in found.largest[name])
         lines.append(f"{name:14s} {rms:.4f} Å, moved most: {atoms}")
+    for name, (size, left) in found.expansion.items():
+        if abs(size) > NOTED and set(found.by_element) != set(found.by_part):
+            word = "larger" if size > 0 else "smaller"
+            lines.append(
+                f"{'lattice':14s} {name} {100 * abs(size):.2f} % {word} in the second; "
+                f"{left:.4f} Å rms without that strain"
+            )
     if set(found.by_element) != set(found.by_part):
         text = ", ".join(f"{e} {rms:.4f}" for e, rms in found.by_element.items())
         lines.append(f"{'by element':14s} {text} Å")

@@ -41,6 +41,7 @@ def report_lines(
     for region, histogram in report.coordination.items():
         text = ", ".join(f"{count} with {n}" for n, count in histogram.items())
         lines.append(f"{'Pb ' + region:14s} {text} anions within 3.6 Å")
+    lines += list(_coordinations(report))
     lines += list(_uncertain(model))
     if report.interface is not None:
         lines += list(_interface(report.interface))
@@ -169,6 +170,16 @@ def _periodic(
             f"{100 * yy:+.2f} % across, shear {100 * xy:+.2f} %"
         )
     yield f"{'space group':14s} {report.point_group}"
+
+
+def _coordinations(report: Report) -> Iterator[str]:
+    """Of the cations other than Pb, whose published limit stands above."""
+    for element, found in report.coordinations.items():
+        if element == "Pb":
+            continue
+        for region, histogram in found.regions.items():
+            text = ", ".join(f"{count} with {n}" for n, count in histogram.items())
+            yield f"{element + ' ' + region:14s} {text} anions within {found.within:.2f} Å"
 
 
 def _uncertain(model: Model) -> Iterator[str]:

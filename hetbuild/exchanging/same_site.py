@@ -94,6 +94,7 @@ def replace_ions(
         changed = strained(changed, index, crystal, _progress(changed, index, ions))
     if done and any(taken.values()):
         changed = changed.with_domain(index, _of_crystal(changed.domains[index], crystal))
+        changed = renamed(changed, index, model.domains[index].crystal.name)
     report = Exchange(
         domain=domain,
         product=changed.domains[index].crystal.name,
@@ -232,6 +233,22 @@ def principal_strains(domain: Domain, crystal: Crystal) -> tuple[float, ...]:
     """
     stretch = np.linalg.svd(np.linalg.inv(crystal.vectors) @ domain.vectors, compute_uv=False)
     return tuple(float(round(s - 1.0, 9)) + 0.0 for s in stretch)
+
+
+def renamed(model: Model, index: int, before: str) -> Model:
+    """A domain that is called as its crystal was before, as those of foreign files are, takes the
+    name of the crystal it is of now; unless another has that name.
+    """
+    old, new = model.domains[index].name, model.domains[index].crystal.name
+    if old != before or new in [d.name for d in model.domains]:
+        return model
+    domains = list(model.domains)
+    domains[index] = replace(domains[index], name=new)
+    interface = model.interface
+    if interface is not None:
+        a, b = (new if name == old else name for name in interface.domains)
+        interface = replace(interface, domains=(a, b))
+    return replace(model, domains=tuple(domains), interface=interface)
 
 
 def _of_crystal(domain: Domain, crystal: Crystal) -> Domain:

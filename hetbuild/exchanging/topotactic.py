@@ -25,6 +25,7 @@ from hetbuild.exchanging.same_site import (
     on_lattice,
     oriented,
     principal_strains,
+    renamed,
 )
 from hetbuild.exchanging.selection import select, share
 from hetbuild.geometry.contacts import coordination
@@ -177,6 +178,7 @@ def exchange_cations(
     kept = _without(places, deficit / per_unit, seed)
     changed = _with_product(model, index, product, way, rest, (element, charge), places[kept])
     strain = principal_strains(changed.domains[index], product)
+    changed = renamed(changed, index, model.domains[index].crystal.name)
     if lattice == "product":
         goal = oriented(product.vectors, changed.domains[index].vectors)
         changed = on_lattice(changed, index, goal)
