@@ -1,0 +1,92 @@
+"""The whole chain at several sizes: time and peak memory of each step, and how they grow.
+
+python benchmarks/chain.py [planes ...]: cubes of CsPbCl3 of so many Pb along the edge, cut, joined to a
+half of themselves, balanced, exchanged, inspected, written, read and compared. Each size runs in a
+process of its own.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+EDGES = (6, 13, 27, 59)
+"""Pb along the edge: about 1,300, 12,000, 103,000 and 1,048,000 ions."""
+
+T = TypeVar("T")
+
+
+def timed(name: str, work: Callable[[], T]) -> T:
+    """Run a step and print what it took."""
+    start = time.process_time()
+    result = work()
+    took = time.process_time() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"{name}\t{took:.3f}\t{peak:.3f}", flush=True)
+    return result
+
+
+def chain(edge: int) -> None:
+    """All steps at one size."""
+    import hetbuild as hb
+
+    crystal = hb.Crystal.named("CsPbCl3")
+    centre = (0, 0, 0) if edge % 2 else (0.5, 0.5, 0.5)
+    facets = [hb.Facet((1, 0, 0), edge / 2)]
+    cube = hb.carve(crystal, facets, site="Pb", centre=centre, name="perovskite")
+    cube = timed(
+        "carve", lambda: hb.carve(crystal, facets, site="Pb", centre=centre, name="perovskite")
+    )
+    print(f"ions\t{len(cube)}\t0", flush=True)
+    timed("cut", lambda: hb.cut(cube, (-2, 1, 0), keep="above", at=-1.0))
+    move = hb.Move("remove", "Cs", "perovskite", least_bonded_first=True)
+    model = timed("balance", lambda: hb.balance(cube, [move]))
+    timed("exchange", lambda: hb.exchange(model, {"Cl": "Br"}, domain="perovskite"))
+    timed("inspect", lambda: hb.inspect(model))
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {s: Path(folder) / f"model.{s}" for s in ("xyz", "cif", "vesta")}
+        for suffix, path in paths.items():
+            timed(f"write {suffix}", lambda p=path: model.write(p))
+        timed("read xyz", lambda: hb.read_model(paths["xyz"]))
+    order = np.random.default_rng(0).permutation(len(model))
+    turned = model.to_ase()[order]
+    turned.rotate(33.0, (1, 2, 3))
+    timed("compare", lambda: hb.compare(model, turned))
+
+
+def table(edges: list[int]) -> None:
+    """Time in s and peak memory in GB of each step, a column for each size."""
+    found: list[dict[str, tuple[float, float]]] = []
+    for edge in edges:
+        command = [sys.executable, __file__, "--one", str(edge)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        rows = (line.split("\t") for line in done.stdout.splitlines())
+        found.append({name: (float(a), float(b)) for name, a, b in rows})
+        if done.returncode:
+            print(done.stderr[-400:], file=sys.stderr)
+    ions = [f["ions"][0] for f in found]
+    print("| step | " + " | ".join(f"{n:,.0f} ions" for n in ions) + " | exponent |")
+    print("|---|" + "---|" * (len(ions) + 1))
+    for name in dict.fromkeys(k for f in found for k in f if k != "ions"):
+        cells = [f"{f[name][0]:.2f} s, {f[name][1]:.2f} GB" if name in f else "-" for f in found]
+        times = [(n, f[name][0]) for n, f in zip(ions, found, strict=True) if name in f]
+        growth = "-"
+        if len(times) > 1 and times[-2][1] > 0.02:
+            (n0, t0), (n1, t1) = times[-2:]
+            growth = f"{np.log(t1 / t0) / np.log(n1 / n0):.2f}"
+        print(f"| {name} | " + " | ".join(cells) + f" | {growth} |", flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--one"]:
+        chain(int(sys.argv[2]))
+    else:
+        table([int(x) for x in sys.argv[1:]] or list(EDGES))
