@@ -1,8 +1,8 @@
 """The whole chain at several sizes: time and peak memory of each step, and how they grow.
 
-python benchmarks/chain.py [planes ...]: cubes of CsPbCl3 of so many Pb along the edge, cut, joined to a
-half of themselves, balanced, exchanged, inspected, written, read and compared. Each size runs in a
-process of its own.
+python benchmarks/chain.py [planes ...]: cubes of CsPbCl3 of so many Pb along the edge,
+cut, balanced, exchanged, inspected, written, read and compared. Each size runs in a process
+of its own.
 """
 
 from __future__ import annotations
