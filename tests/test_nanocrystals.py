@@ -6,11 +6,13 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import ROOT, load
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial import cKDTree
 
 from hetbuild.assemble.carve import Facet, carve
 from hetbuild.assemble.cut import cut
@@ -25,6 +27,8 @@ from hetbuild.elements import counts, parse_formula
 from hetbuild.errors import HetbuildError, InputError
 from hetbuild.formats.xyz import read_xyz, write_xyz
 from hetbuild.library import structures
+from hetbuild.recipe.read import read_recipe
+from hetbuild.recipe.run import build, stages
 from hetbuild.selection.language import parse_selection
 from hetbuild.selection.places import Places, chosen
 
@@ -317,3 +321,50 @@ def test_a_dry_run_finds_ions_that_are_not_there() -> None:
     target = 'balance.target.domains={sulfide="Pb9Se9"}'
     assert "Pb9Se9 has Se, which sulfide of PbS has not" in fault(*given, "--set", target)
     assert "carve sulfide out of PbTe" in output(*given, "--set", "domains.sulfide.crystal=PbTe")
+
+
+# The shipped recipes, small
+
+DOTS = ["pbs-dot", "pbse-dot", "pbte-dot", "cdse-dot", "cds-dot", "cdse-tetrahedron", "inp-dot"]
+CUBES = ["cspbbr3-mn", "cspbbr3-bi", "cspbbr-i-random", "cspbbr-i-radial", "cspbbr-i-layered"]
+SMALL: dict[str, dict[str, object]] = {
+    **{n: {"size": "2 nm"} for n in DOTS},
+    **{f"cspbbr3-platelet-{n}": {} for n in (3, 4, 5)},
+    "cdse-twin": {"domains.upper.radius": 9, "domains.lower.radius": 9},
+    **{n: {"domains.perovskite.facets.0.planes": 1.5} for n in CUBES},
+    "cspbbr3-vacancies": {},
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_shipped_nanocrystals_are_neutral_and_keep_their_bonds(name: str) -> None:
+    model = build(read_recipe(name, SMALL[name]))
+    assert model.charge == 0
+    pairs = cKDTree(model.positions).query_pairs(4.0, output_type="ndarray")
+    length = np.linalg.norm(np.diff(model.positions[pairs], axis=1)[:, 0], axis=1)
+    signs = np.sign(model.charges[pairs]).sum(axis=1)
+    shortest = min(float(d.crystal.bonds.length.min()) for d in model.domains)
+    assert length[signs == 0].min() == pytest.approx(shortest, abs=1e-3)
+    assert not len(length[signs == -2]) or length[signs == -2].min() > 3.0
+    assert not len(length[signs == 2]) or length[signs == 2].min() > 3.3
+
+
+def test_platelets_are_as_thick_as_they_say() -> None:
+    for n in (3, 4, 5):
+        model = next(iter(dict(stages(read_recipe(f"cspbbr3-platelet-{n}"))).values()))
+        lead = model.positions[model.numbers == 82]
+        assert len(np.unique(lead[:, 2].round(3))) == n
+        assert len(np.unique(lead[:, 0].round(3))) == 6
+
+
+def test_a_twin_is_a_mirror() -> None:
+    """The plane of the twin maps the cations of one half on those of the other."""
+    recipe = read_recipe("cdse-twin", SMALL["cdse-twin"])
+    joined = dict(stages(recipe))["joined"]
+    near = joined.positions[np.linalg.norm(joined.positions, axis=1) < 7]
+    numbers = joined.numbers[np.linalg.norm(joined.positions, axis=1) < 7]
+    cation = near[numbers == 48]
+    mirrored = cation * np.array([1, 1, -1])
+    assert cKDTree(cation).query(mirrored)[0].max() < 1e-6
+    shared = np.abs(cation[:, 2]) < 1e-6
+    assert shared.sum() >= 7

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from hetbuild.recipe.steps import run_step
 from hetbuild.selection.language import parse_selection
 from hetbuild.selection.order import parse_order, split
 from hetbuild.selection.places import Places, chosen, explained
+from hetbuild.selection.profile import Profile, drawn
 
 
 @cache
@@ -267,3 +269,67 @@ def test_two_moves_never_take_one_ion() -> None:
     model = balance(before, moves, Target(formula={e: int(n) for e, n in wanted.items()}))
     assert [e.action for e in model.ledger] == ["remove"] * 2 + ["swap"] * 2
     assert len({e.position for e in model.ledger}) == 4
+
+
+# Composition profiles
+
+
+@given(
+    st.sampled_from(["step", "linear", "erf"]),
+    st.floats(0, 1), st.floats(0, 1), st.floats(0, 9), st.floats(0.1, 6), st.integers(0, 99),
+)  # fmt: skip
+def test_a_profile_takes_exactly_its_sum(
+    form: Literal["step", "linear", "erf"],
+    near: float,
+    far: float,
+    at: float,
+    width: float,
+    seed: int,
+) -> None:
+    profile = Profile("depth", near, far, at, form, 0.0 if form == "step" else width)
+    places = Places.of(cube(), meant(cube(), "Br"))
+    fraction = profile.fraction(places.depth)
+    taken = drawn(profile, places, seed)
+    assert len(taken) == np.floor(fraction.sum() + 0.5)
+    assert np.array_equal(taken, drawn(profile, places, seed))
+    assert min(near, far) - 1e-9 <= fraction.min() <= fraction.max() <= max(near, far) + 1e-9
+    certain = np.flatnonzero(fraction == 1)
+    assert len(taken) < len(certain) or set(certain) <= set(taken)
+    assert not set(np.flatnonzero(fraction == 0)) & set(taken) or fraction.sum() < len(taken)
+
+
+def test_profiles_are_halfway_at_their_place() -> None:
+    for form, width in (("linear", 4.0), ("erf", 2.0)):
+        profile = Profile("depth", 0.2, 0.8, 5.0, form, width)  # type: ignore[arg-type]
+        assert profile.fraction(np.array([5.0, -99.0, 99.0])) == pytest.approx([0.5, 0.2, 0.8])
+    # One standard deviation from the middle the error function is at 0.8413 of its way.
+    diffused = Profile("depth", 0, 1, 5, "erf", 2).fraction(np.array([7.0]))
+    assert diffused == pytest.approx(0.84134, abs=1e-5)
+    assert Profile("depth", 0, 1, 5, "linear", 4).fraction(np.array([4.0])) == pytest.approx(0.25)
+
+
+def test_a_skin_of_iodide() -> None:
+    """Ions within 1 Å of the surface, and no others."""
+    step = {"domain": "cube", "ions": {"Br": "I"}, "allow_charge": True,
+            "profile": {"of": "depth", "near": 1, "far": 0, "at": 1}}  # fmt: skip
+    mixed = run_step(cube(), parse_step(ReplaceSpec, step))
+    assert set(meant(mixed, "I")) == set(meant(cube(), "Br, depth <= 1 Å"))
+    inside = {"of": "radius", "near": 1, "far": 0, "at": 6}
+    mixed = run_step(cube(), parse_step(ReplaceSpec, step | {"profile": inside}))
+    far = np.linalg.norm(cube().positions - cube().positions.mean(axis=0), axis=1)
+    assert set(meant(mixed, "I")) == set(np.flatnonzero((far < 6) & (cube().numbers == 35)))
+
+
+@pytest.mark.parametrize(
+    ("profile", "words"),
+    [
+        ({"near": 0, "far": 2}, "from one fraction in 0 to 1 to another; given 0 and 2"),
+        ({"near": 0, "far": 1, "form": "erf"}, "takes a width in Å above 0 unless it is a step"),
+        ({"near": 0, "far": 1, "width": 3}, "takes a width in Å above 0 unless it is a step"),
+        ({"near": 0, "far": 1, "of": "x"}, "'depth', 'radius' or 'interface'"),
+    ],
+)
+def test_errors_of_a_profile(profile: dict[str, object], words: str) -> None:
+    given = {"of": "depth", "at": 3} | profile
+    with pytest.raises(InputError, match=words):
+        parse_step(ReplaceSpec, {"domain": "cube", "ions": {"Br": "I"}, "profile": given})

@@ -71,8 +71,9 @@ def scaled(crystal: Crystal, shape: Shape, size: float) -> Shape:
         return replace(shape, radius=size / 2)
     first = shape.facets[0]
     repeat = repeat_of(crystal, first)
-    # Both sides move where the opposite facet is one of the form.
-    per_step = 2 * repeat * crystal.spacing(first.hkl)
+    # Two repeats where the opposite facet moves too, more where corners are opposite.
+    larger = _moved(crystal, shape, 1 + repeat / first.planes)
+    per_step = max(size_of(crystal, larger) - now, repeat * crystal.spacing(first.hkl))
     guess = round((size - now) / per_step)
     best: tuple[float, Shape] | None = None
     for steps in range(guess - STEPS, guess + STEPS + 1):

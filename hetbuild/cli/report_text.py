@@ -101,8 +101,7 @@ def _steps(model: Model, verbose: bool) -> Iterator[str]:
 
 def _done(done: Mapping[str, Any], verbose: bool) -> Iterator[str]:
     if "changed" in done:
-        what = f"{done['move']}, {done['changed']} times"
-        yield f"{'changed':14s} {what}; charge {done['charge']:+d} e"
+        yield f"{'changed':14s} {done['changed']} x {done['move']}; charge {done['charge']:+d} e"
     else:
         yield from _etched(done) if "removed" in done else _exchanged(done, verbose)
 

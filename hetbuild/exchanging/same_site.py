@@ -18,6 +18,8 @@ from hetbuild.elements import counts, number, reduced
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchanging.selection import meant_of, select, share
 from hetbuild.model import DECIMALS, Domain, LedgerEntry, Model, Role
+from hetbuild.selection.places import Places
+from hetbuild.selection.profile import Profile, drawn
 
 Lattice = Literal["keep", "product"]
 
@@ -56,6 +58,7 @@ def replace_ions(
     fraction: float = 1.0,
     order: str = "random",
     which: str = "",
+    profile: Profile | None = None,
     seed: int = 0,
     product: Crystal | None = None,
     lattice: Lattice = "keep",
@@ -67,6 +70,7 @@ def replace_ions(
     default: the parent with the new elements on its sites. lattice: keep the domain as it lies, or
     strain it about the interface to the product's constants (after Vegard for a part). which: of
     the ions only those a selection means, and the fraction is of these. order: which go first.
+    profile: fractions that change with place instead.
 
     Raises
     ------
@@ -79,7 +83,10 @@ def replace_ions(
     numbers, charges = model.numbers.copy(), model.charges.copy()
     taken, put, entries = {}, {}, []
     for old, new in ions.items():
-        atoms = exchanged_atoms(model, index, old, new, fraction, order, seed, which)
+        if profile is None:
+            atoms = exchanged_atoms(model, index, old, new, fraction, order, seed, which)
+        else:
+            atoms = _by_profile(model, index, old, which, profile, seed)
         numbers[atoms], charges[atoms] = number(new), parent.charge_of(new)
         taken[old], put[new] = len(atoms), len(atoms)
         entries += swap_entries(model.positions[atoms], f"{old}>{new}", domain)
@@ -128,6 +135,17 @@ def exchanged_atoms(
     here = meant_of(model, here, which)
     wanted = share(fraction, len(here) + already) - already
     return select(model, here, max(wanted, 0), order, seed)
+
+
+def _by_profile(
+    model: Model, index: int, old: str, which: str, profile: Profile, seed: int
+) -> IntArray:
+    """Which atoms of a domain leave by a composition profile."""
+    mine = np.flatnonzero((model.domain == index) & (model.numbers == number(old)))
+    here = meant_of(model, mine, which)
+    if not len(here):
+        raise InputError(f"{model.domains[index].name} holds no such {old} to exchange.")
+    return here[drawn(profile, Places.of(model, here), seed)]
 
 
 def swap_entries(positions: FloatArray, what: str, domain: str) -> list[LedgerEntry]:

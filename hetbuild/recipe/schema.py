@@ -33,6 +33,7 @@ from hetbuild.names import PATTERN, check_name, shown
 from hetbuild.numerals import LARGEST_INDEX, MOST_CHARGE, limited, parse_number
 from hetbuild.selection.language import parse_selection
 from hetbuild.selection.order import parse_order
+from hetbuild.selection.profile import Profile
 
 
 def _number(value: object) -> object:
@@ -127,8 +128,15 @@ def _strict(engine: type) -> None:
     )
 
 
-for _engine in (Floors, Merging, Settling, Move, Cp2kOptions):
+for _engine in (Floors, Merging, Settling, Move, Profile, Cp2kOptions):
     _strict(_engine)
+
+
+def _profile(value: object, read: Callable[[object], Profile]) -> Profile:
+    try:
+        return read(value)
+    except HetbuildError as error:
+        raise ValueError(str(error)) from None
 
 
 def _move(value: object, read: Callable[[object], Move]) -> Move:
@@ -163,6 +171,7 @@ MergeText = Annotated[
 SettleSwitch = Annotated[
     Settling | None, WrapValidator(_settle, json_schema_input_type=Settling | bool | None)
 ]
+ProfileTable = Annotated[Profile, WrapValidator(_profile, json_schema_input_type=Profile)]
 MoveText = Annotated[Move, WrapValidator(_move, json_schema_input_type=Move | str)]
 
 
@@ -461,6 +470,8 @@ class ReplaceSpec(_ExchangeSpec):
     """New ion by old one, as { Cl = "Br" }; molecules by name, as { Cs = "MA" }."""
     which: SelectionText = ""
     """Only ions this means, as "interior" or "interface within 6 Å"; the fraction is of these."""
+    profile: ProfileTable | None = None
+    """Instead of a fraction: one that changes with depth, radius or distance to the interface."""
     along: Vector | None = None
     """Lattice direction [uvw] molecules point along; default: turned at random."""
 

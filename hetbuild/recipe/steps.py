@@ -214,6 +214,10 @@ def _replaced(model: Model, spec: ReplaceSpec, beside: Path | None) -> tuple[Mod
     single = {o: n for o, n in spec.ions.items() if o not in molecular}
     if molecular and (spec.lattice == "product" or spec.product):
         raise InputError("The lattice stays with molecules: leave lattice and product out.")
+    if molecular and (spec.which or spec.profile):
+        raise InputError(
+            "Molecules are exchanged by fraction and order: leave which and profile out."
+        )
     changed = model
     if single:
         changed, report = replace_ions(
@@ -224,6 +228,7 @@ def _replaced(model: Model, spec: ReplaceSpec, beside: Path | None) -> tuple[Mod
             order=spec.order,
             seed=spec.seed,
             which=spec.which,
+            profile=spec.profile,
             product=_product(changed, spec, single, beside),
             lattice=spec.lattice,
         )
