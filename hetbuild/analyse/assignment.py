@@ -13,7 +13,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hetbuild.analyse.frames import FrameFit, least_squares, robust_weights
-from hetbuild.analyse.sites import is_filled, may_take, shell, site_keys
+from hetbuild.analyse.sites import (
+    claimed_halides,
+    is_filled,
+    may_take,
+    shell,
+    site_keys,
+)
 from hetbuild.arrays import BoolArray, FloatArray, IntArray
 from hetbuild.crystal.crystal import Crystal
 
@@ -37,6 +43,9 @@ NEIGHBOURS = 8
 """Ions around one without a site, whose domain it shares."""
 SUBSTITUTE = 0.5
 """Cost of an element on a site of another, as Cl on S at a termination."""
+CLAIMED = 8.0
+"""More than that, for a halide that a crystal has while the file holds one that none has: in a file
+of CsPbBr3 and PbS with Br and Cl, the ligands are Cl."""
 ROUNDS = 5
 """Times that sites, widths and frames are found in turn."""
 FORBIDDEN = 1e4
@@ -179,7 +188,8 @@ def _cost(
     """Minus the log-likelihood of each option. held: domain, site and cell of each ion so far."""
     width = widths[options.crystal, numbers[options.ion]]
     cost = (TAIL + 3) / 2 * np.log1p(options.away**2 / (TAIL * width**2)) + 3 * np.log(width)
-    cost += SUBSTITUTE * options.substitute + (options.site < 0)
+    claimed = claimed_halides(numbers, crystals)[options.ion]
+    cost += (SUBSTITUTE + CLAIMED * claimed) * options.substitute + (options.site < 0)
     if held is not None and len(crystals) > 1:
         cost += FILLED * (1 - _filling(positions, crystals, options, held))
     return np.asarray(cost)

@@ -39,6 +39,13 @@ def may_take(numbers: IntArray, crystals: Sequence[Crystal]) -> BoolArray:
     return np.asarray(own | isovalent | ligand)
 
 
+def claimed_halides(numbers: IntArray, crystals: Sequence[Crystal]) -> BoolArray:
+    """Halides that a crystal has, where the file holds others that none has; shape (N,)."""
+    halide = charges_of(numbers, crystals) == -1
+    own = np.isin(numbers, np.concatenate([c.numbers for c in crystals]))
+    return np.asarray(halide & own & (halide & ~own).any())
+
+
 def site_keys(site: IntArray, cell: IntArray, n: int) -> IntArray:
     """One integer for each site. site: shape (A,); cell: shape (A, 3); n: sites of the crystal."""
     x, y, z = cell.T.astype(np.int64) + 2**15
