@@ -65,14 +65,16 @@ def timed(recipe: str, folder: Path) -> tuple[float, float]:
 def kill(folder: Path, number: signal.Signals, aimed: bool, after: float) -> int | None:
     """Run a build and end it; its exit code."""
     with subprocess.Popen(
-        command(NEW), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
+        command(NEW), cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        # A shell lets what runs in its background ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:  # fmt: skip
         assert process.stdout is not None
         if aimed:
             process.stdout.readline()
         time.sleep(after)
         process.send_signal(number)
-        return process.wait(60)
+        return process.wait(900)
 
 
 def state(folder: Path, old: dict[str, str], new: dict[str, str]) -> str:
@@ -132,6 +134,11 @@ def main() -> None:
                 left = list(folder.rglob(".hetbuild-*"))
                 counts[f"SIGKILL, next run: {now}" + (" with leftovers" if left else "")] += 1
             shutil.rmtree(folder)
+            print(
+                f"{i + 1} kills",
+                *(f"{n} {line};" for line, n in sorted(counts.items())),
+                flush=True,
+            )
     for line, n in sorted(counts.items()):
         print(f"{n:5d}  {line}")
 

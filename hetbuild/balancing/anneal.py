@@ -52,7 +52,12 @@ def class_counts(weight: IntArray, target: IntArray) -> IntArray | None:
         bounds=Bounds(0, size),
         constraints=LinearConstraint(rows.T, target, target),
     )
-    return None if result.x is None else np.rint(result.x).astype(np.int64)
+    if result.x is None:
+        return None
+    # HiGHS of some SciPy versions gives its last point where there is no solution.
+    found = np.rint(result.x).astype(np.int64)
+    good = (rows.T @ found == target).all() and ((found >= 0) & (found <= size)).all()
+    return found if good else None
 
 
 def nearest_reachable(weight: IntArray, target: IntArray) -> IntArray:

@@ -43,7 +43,9 @@ def point_group_symbol(model: Model) -> str:
     domain = model.domains[0]
     basis = domain.vectors.T
     integer = np.rint(np.linalg.inv(basis) @ operations @ basis).astype(np.intc)
-    return str(spglib.get_pointgroup(integer)[0]).strip()
+    found = spglib.get_pointgroup(integer)
+    # Where atoms nearly coincide, operations found one by one need not be a group.
+    return str(found[0]).strip() if found is not None else "1"
 
 
 def subgroups(group: FloatArray) -> list[FloatArray]:
@@ -78,7 +80,10 @@ def orbits(points: FloatArray, kinds: IntArray, centre: FloatArray, group: Float
         columns.append(partner[met])
     i, j = np.concatenate(rows), np.concatenate(columns)
     links = coo_matrix((np.ones(len(i)), (i, j)), shape=(len(points), len(points)))
-    return np.asarray(connected_components(links, directed=False)[1])
+    labels = connected_components(links, directed=False)[1]
+    # Which number SciPy gives a component depends on its version: ours go by first appearance.
+    _, first, index = np.unique(labels, return_index=True, return_inverse=True)
+    return np.asarray(np.argsort(np.argsort(first))[index])
 
 
 def _cartesian(domain: Domain) -> FloatArray:
