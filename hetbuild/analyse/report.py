@@ -124,6 +124,7 @@ def inspect(model: Model, *, cation: str = "Pb") -> Report:
     """
     expect(model, Model, "What is inspected", "Build one, or read it with read_model.")
     around = finite(model, REPEATED)
+    region = _regions(around)
     around_others = shells(model)
     flat = len(model.domains) == 2 and not around_others
     interface = measure_interface(around) if flat else None
@@ -138,8 +139,8 @@ def inspect(model: Model, *, cation: str = "Pb") -> Report:
         },
         roles={r.label: int((model.role == r).sum()) for r in Role if (model.role == r).any()},
         contacts=_contacts(around),
-        coordination=coordination_by_region(around, cation, len(model)),
-        coordinations=coordinations(around, len(model)),
+        coordination=coordination_by_region(around, cation, len(model), region=region),
+        coordinations=_coordinations(around, len(model), region),
         interface=interface,
         point_group=point_group_symbol(model) if model.cell is None else _space_group(model),
         continuity=_continuity(model, interface),
@@ -186,37 +187,46 @@ def _space_group(model: Model) -> str:
 
 
 def coordination_by_region(
-    model: Model, cation: str, first: int | None = None, within: float = COUNTED
+    model: Model,
+    cation: str,
+    first: int | None = None,
+    within: float = COUNTED,
+    region: IntArray | None = None,
 ) -> dict[str, dict[int, int]]:
     """Histogram of anions near each cation, at the interface, on facets, in the core.
 
     cation: its element; within: Å. first: count only so many atoms at the head of the model, those
-    that are not images. The regions are those of `regions`: told by lattice sites, so that a
-    relaxed model has those of the model it was relaxed from.
+    that are not images. region: of each atom, shape (N,), by default as `regions` tells them from
+    the lattice sites, so that a relaxed model has those of the model it was relaxed from.
     """
     chosen = np.flatnonzero(model.numbers == number(cation))
     around = coordination(model.positions[chosen], model.positions[model.charges < 0], within)
     own = chosen < (len(model) if first is None else first)
-    region = regions(replace(model, positions=model.lattice_positions))[chosen]
+    place = (_regions(model) if region is None else region)[chosen]
     return {
         name: {
             int(n): int(c)
             for n, c in zip(*np.unique(around[here & own], return_counts=True), strict=True)
         }
         for name, which in PLACES.items()
-        if ((here := region == which) & own).any()
+        if ((here := place == which) & own).any()
     }
 
 
-def coordinations(model: Model, first: int | None = None) -> dict[str, Coordination]:
-    """Coordination of every cation element but those of molecules, each by its own bond limit."""
+def _regions(model: Model) -> IntArray:
+    """Region of each atom as if all stood on their lattice sites, shape (N,)."""
+    return regions(replace(model, positions=model.lattice_positions))
+
+
+def _coordinations(model: Model, first: int, region: IntArray) -> dict[str, Coordination]:
+    """Of every cation element but those of molecules, each by its own bond limit."""
     limits: dict[str, float] = {}
     for domain in model.domains:
         for z, limit in cation_limits(domain.crystal).items():
             limits[symbol(z)] = max(limit, limits.get(symbol(z), 0.0))
     present = counts(model.numbers[model.charges > 0])
     return {
-        e: Coordination(limits[e], coordination_by_region(model, e, first, limits[e]))
+        e: Coordination(limits[e], coordination_by_region(model, e, first, limits[e], region))
         for e in present
         if e in limits
     }
