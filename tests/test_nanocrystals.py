@@ -25,6 +25,7 @@ from hetbuild.crystal.charges import formal_charges
 from hetbuild.crystal.crystal import read_crystal
 from hetbuild.elements import counts, parse_formula
 from hetbuild.errors import HetbuildError, InputError
+from hetbuild.exchanging.molecules import read_molecule, replace_molecules
 from hetbuild.formats.xyz import read_xyz, write_xyz
 from hetbuild.library import structures
 from hetbuild.recipe.read import read_recipe
@@ -368,3 +369,63 @@ def test_a_twin_is_a_mirror() -> None:
     assert cKDTree(cation).query(mirrored)[0].max() < 1e-6
     shared = np.abs(cation[:, 2]) < 1e-6
     assert shared.sum() >= 7
+
+
+# Molecules from files
+
+FORMATE = """4
+{comment}
+C  0.000  0.000  0.000
+O  1.123  0.572  0.000
+O -1.123  0.572  0.000
+H  0.000 -1.110  0.000
+"""
+
+
+def test_molecules_from_files(tmp_path: Path) -> None:
+    """A copy of a shipped file does what its name does; an anion takes the site of a halide."""
+    cube = carve(load("CsPbBr3"), [Facet((1, 0, 0), 1.5)], site="Pb", name="cube")
+    copied = tmp_path / "copy.xyz"
+    copied.write_bytes((ROOT / "structures" / "molecules" / "MA.xyz").read_bytes())
+    named, _ = replace_molecules(cube, "cube", "Cs", "MA", fraction=0.2, seed=1)
+    read, report = replace_molecules(
+        cube, "cube", "Cs", "copy.xyz", fraction=0.2, seed=1, beside=tmp_path
+    )
+    assert np.array_equal(named.positions, read.positions)
+    assert np.array_equal(named.charges, read.charges)
+    assert report.put == {"copy": 13}
+    (tmp_path / "formate.xyz").write_text(FORMATE.format(comment="charge=-1"))
+    mixed, report = replace_molecules(
+        cube, "cube", "Br", "formate.xyz", fraction=0.05, order="outermost first", beside=tmp_path
+    )
+    assert report.put == {"formate": 5}
+    assert mixed.charge == cube.charge
+    oxygen = mixed.positions[mixed.numbers == 8]
+    assert len(oxygen) == 10
+    assert cKDTree(mixed.positions[mixed.numbers == 82]).query(oxygen)[0].min() > 2.2
+    back, _ = replace_molecules(mixed, "cube", "formate.xyz", "Br", beside=tmp_path)
+    assert back.formula == cube.formula
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (FORMATE.format(comment="formate"), "tells no charge of the molecule: write charge=1"),
+        ("1\ncharge=1\nC 0 0 0\n", "it needs two atoms"),
+        ("what", "Cannot read the molecule"),
+        (None, "Cannot read the molecule"),
+    ],
+)
+def test_errors_of_molecule_files(tmp_path: Path, text: str | None, words: str) -> None:
+    if text is not None:
+        (tmp_path / "ion.xyz").write_text(text)
+    with pytest.raises(InputError, match=words):
+        read_molecule("ion.xyz", tmp_path)
+
+
+def test_a_recipe_names_no_molecule_outside_its_folder(tmp_path: Path) -> None:
+    text = (
+        'name = "x"\n[domains.a]\ncrystal = "CsPbBr3"\nradius = 9\n[[steps]]\naction = "replace"\n'
+    )
+    path = recipe(tmp_path, text + 'domain = "a"\nions = { Cs = "../ion.xyz" }\n')
+    assert "outside the folder of the recipe" in fault("build", path)

@@ -1,9 +1,11 @@
-"""Molecular A cations: rigid ions of several atoms on the site of one."""
+"""Molecular ions: rigid ions of several atoms on the site of one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,6 +17,10 @@ from hetbuild.exchanging.selection import select, share
 from hetbuild.geometry.bonds import MOLECULAR
 from hetbuild.library import molecules
 from hetbuild.model import DECIMALS, Model
+from hetbuild.names import safe_name
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 ALIASES: Mapping[str, str] = {
     "CH3NH3": "MA",
@@ -36,6 +42,9 @@ H_FLOORS: Mapping[str, float] = {"anion": 2.0, "cation": 2.3, "H": 1.9, "heavy":
 
 HEAVY_FLOORS: Mapping[str, float] = {"anion": 2.9, "cation": 3.0, "H": 2.4, "heavy": 2.9}
 """Å a C or N keeps from others."""
+
+ANION_FLOORS: Mapping[str, float] = {"anion": 3.0, "cation": 2.2, "H": 2.0, "heavy": 2.9}
+"""Å an atom other than H of a molecular anion keeps: Pb-O of carboxylates is 2.3 to 2.7 Å."""
 
 
 OFF_SITE = 2.0
@@ -60,35 +69,65 @@ class Molecule:
 
 
 def is_molecule(name: str) -> bool:
-    """Whether a shipped molecule has this name."""
-    return ALIASES.get(name, name) in molecules()
+    """Whether a shipped molecule has this name, or it is that of an XYZ file."""
+    return ALIASES.get(name, name) in molecules() or name.endswith(".xyz")
 
 
-def read_molecule(name: str) -> Molecule:
-    """A shipped molecule by name, as MA, CH3NH3 or methylammonium.
+def read_molecule(name: str, beside: Path | None = None) -> Molecule:
+    """A shipped molecule by name, as MA, CH3NH3 or methylammonium, or one in an XYZ file.
+
+    beside: folder a file is relative to. A file tells the charge of the ion in its comment line, as
+    ``charge=-1``, or in a column formal_charge; a total charge goes to the atom, other than H, that
+    is nearest to the middle.
 
     Raises
     ------
     InputError
-        No such molecule.
+        No such molecule, or a file that cannot be read, tells no charge, or holds one atom only.
     """
     from ase.io import read
 
     shipped = molecules()
     key = ALIASES.get(name, name)
-    if key not in shipped:
-        raise InputError(f"No molecule is called {name!r}; there are {', '.join(shipped)}.")
-    atoms = read(shipped[key], format="extxyz")
+    if key not in shipped and not name.endswith(".xyz"):
+        raise InputError(
+            f"No molecule is called {name!r}; there are {', '.join(shipped)}, and files *.xyz."
+        )
+    path = shipped[key] if key in shipped else (beside or Path()) / name
+    try:
+        atoms = read(path, format="extxyz")
+    except (OSError, ValueError, KeyError, IndexError, StopIteration) as error:
+        raise InputError(f"Cannot read the molecule {path}: {error}.") from None
+    heavy = atoms.numbers > 1
+    if len(atoms) < 2 or not heavy.any():
+        raise InputError(f"{path} holds no molecule: it needs two atoms, one of them other than H.")
     positions = atoms.positions - atoms.positions.mean(axis=0)
-    heavy = positions[atoms.numbers > 1]
-    _, _, axes = np.linalg.svd(heavy - heavy.mean(axis=0))
+    _, _, axes = np.linalg.svd(positions[heavy] - positions[heavy].mean(axis=0))
     axes *= np.sign(np.linalg.det(axes))
     return Molecule(
-        key,
+        key if key in shipped else safe_name(path.stem, "molecule"),
         atoms.numbers.astype(np.int64),
         np.asarray(positions @ axes.T[:, [1, 2, 0]]),
-        np.rint(atoms.get_array("formal_charge")).astype(np.int64),
+        _charges(path, atoms, positions),
     )
+
+
+def _charges(path: Path, atoms: Atoms, positions: FloatArray) -> IntArray:
+    """Formal charges of a molecule's atoms, e, shape (n,)."""
+    if "formal_charge" in atoms.arrays:
+        return np.asarray(np.rint(atoms.get_array("formal_charge")).astype(np.int64))
+    total = atoms.info.get("charge")
+    if not isinstance(total, int | np.integer) or total == 0:
+        raise InputError(
+            f"{path} tells no charge of the molecule: write charge=1 or charge=-1 in its second "
+            "line, the comment."
+        )
+    heavy = np.flatnonzero(atoms.numbers > 1)
+    middle = positions[heavy].mean(axis=0)
+    nearest = heavy[np.linalg.norm(positions[heavy] - middle, axis=1).round(6).argmin()]
+    charges = np.zeros(len(atoms), dtype=np.int64)
+    charges[nearest] = int(total)
+    return charges
 
 
 def whole_molecules(model: Model, molecule: Molecule) -> IntArray:
@@ -122,6 +161,7 @@ def replace_molecules(
     order: str = "random",
     seed: int = 0,
     along: tuple[float, float, float] | None = None,
+    beside: Path | None = None,
 ) -> tuple[Model, Exchange]:
     """Exchange an ion for a molecule, a molecule for an ion, or one molecule for another.
 
@@ -129,7 +169,7 @@ def replace_molecules(
     their long axis along a lattice direction [uvw] of the domain, leaning where there is no room.
     Of the orientations tried the first that keeps the contact floors is taken; where none does, the
     molecule stands beside its site, at most 2 Å off, which the report counts. fraction: as for
-    single ions.
+    single ions. beside: folder that XYZ files of molecules are relative to.
 
     Raises
     ------
@@ -139,7 +179,9 @@ def replace_molecules(
         No orientation of a molecule keeps clear of its surroundings.
     """
     index = model.domain_named(domain)
-    groups, already = _groups(model, index, old), len(_groups(model, index, new))
+    leaving, coming = (read_molecule(n, beside) if is_molecule(n) else n for n in (old, new))
+    old, new = (m if isinstance(m, str) else m.name for m in (leaving, coming))
+    groups, already = _groups(model, index, leaving), len(_groups(model, index, coming))
     if not len(groups) and not already:
         raise InputError(f"{domain} holds no {old} to exchange for {new}.")
     wanted = share(fraction, len(groups) + already) - already
@@ -152,10 +194,9 @@ def replace_molecules(
     rest[groups.ravel()] = False
     left = model.where(rest)
     details: dict[str, float] = {}
-    if is_molecule(new):
-        molecule = read_molecule(new)
-        places = _placed(left, index, sites, molecule, seed, along)
-        changed = _with_groups(left, index, molecule.numbers, molecule.charges, places, role)
+    if isinstance(coming, Molecule):
+        places = _placed(left, index, sites, coming, seed, along)
+        changed = _with_groups(left, index, coming.numbers, coming.charges, places, role)
         details = _off_site(places, sites)
     else:
         charge = model.domains[index].crystal.charge_of(new)
@@ -184,10 +225,10 @@ def _off_site(places: FloatArray, sites: FloatArray) -> dict[str, float]:
     return {"beside_site": int(beside.sum()), "off_at_most": round(float(off.max()), 3)}
 
 
-def _groups(model: Model, index: int, ion: str) -> IntArray:
+def _groups(model: Model, index: int, ion: Molecule | str) -> IntArray:
     """Atoms of each ion or molecule of a kind in a domain, shape (count, atoms of one)."""
-    if is_molecule(ion):
-        groups = whole_molecules(model, read_molecule(ion))
+    if isinstance(ion, Molecule):
+        groups = whole_molecules(model, ion)
         return np.asarray(groups[(model.domain[groups] == index).all(axis=1)])
     here = (model.domain == index) & (model.numbers == number(ion))
     return np.flatnonzero(here)[:, None]
@@ -294,7 +335,7 @@ def _turns(count: int, axis: FloatArray | None, seed: int) -> FloatArray:
 
 def _kinds(numbers: IntArray, charges: IntArray) -> dict[str, BoolArray]:
     """Which atoms are H or C and N of molecules, which are single cations or anions."""
-    light = np.isin(numbers, (6, 7))
+    light = np.isin(numbers, (6, 7)) | (np.asarray(charges) == 0) & (numbers > 1)
     h = np.asarray(numbers == number("H"))
     single = ~light & ~h
     return {
@@ -311,7 +352,10 @@ def _clear(model: Model, trial: FloatArray, molecule: Molecule) -> BoolArray:
 
     free = np.ones(trial.shape[:2], dtype=bool)
     kinds = _kinds(model.numbers, model.charges)
-    for floors, atoms in ((H_FLOORS, molecule.numbers == 1), (HEAVY_FLOORS, molecule.numbers > 1)):
+    heavy = HEAVY_FLOORS if molecule.charges.sum() > 0 else ANION_FLOORS
+    for floors, atoms in ((H_FLOORS, molecule.numbers == 1), (heavy, molecule.numbers > 1)):
+        if not atoms.any():
+            continue
         for kind, mask in kinds.items():
             if mask.any():
                 near = cKDTree(model.positions[mask]).query(trial[:, :, atoms])[0]

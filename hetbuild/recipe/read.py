@@ -201,7 +201,7 @@ def keep_inside(tree: Mapping[str, Any], path: Path) -> None:
             inside = False
         if not inside:
             raise InputError(
-                f"{path} names the crystal file {shown(name)}, which is outside the folder of the "
+                f"{path} names the file {shown(name)}, which is outside the folder of the "
                 "recipe. Copy it there, name it with --set, or accept all this recipe names with "
                 "--trust."
             )
@@ -212,6 +212,10 @@ def _named_files(tree: Mapping[str, Any]) -> Iterator[str]:
     domains, steps = tree.get("domains"), tree.get("steps")
     places = [(d, "crystal") for d in domains.values()] if isinstance(domains, dict) else []
     places += [(s, "product") for s in steps] if isinstance(steps, list) else []
+    for step in steps if isinstance(steps, list) else ():
+        ions = step.get("ions") if isinstance(step, dict) else None
+        words = (*ions, *ions.values()) if isinstance(ions, dict) else ()
+        yield from (w for w in words if isinstance(w, str) and w.endswith(".xyz"))
     for place, key in places:
         name = place.get(key) if isinstance(place, dict) else None
         if isinstance(name, str) and name not in structures():

@@ -179,7 +179,8 @@ def stage_name(spec: Step) -> str:
     """What a stage that ran this step is called."""
     match spec:
         case ReplaceSpec():
-            return "-".join(f"{old}-to-{new}".lower() for old, new in spec.ions.items())
+            names = [(Path(old).stem, Path(new).stem) for old, new in spec.ions.items()]
+            return safe_name("-".join(f"{old}-to-{new}".lower() for old, new in names))
         case TopotacticSpec():
             return f"{spec.domain}-to-{safe_name(Path(spec.product).stem, 'product')}".lower()
         case ChangeSpec():
@@ -243,6 +244,7 @@ def _replaced(model: Model, spec: ReplaceSpec, beside: Path | None) -> tuple[Mod
             order=spec.order,
             seed=spec.seed,
             along=spec.along,
+            beside=beside,
         )
         done.append(report.as_dict())
     return changed, done
