@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from hetbuild.verbs import compare as compare
     from hetbuild.verbs import etch as etch
     from hetbuild.verbs import exchange as exchange
+    from hetbuild.verbs import ligands as ligands
     from hetbuild.verbs import read_model as read_model
     from hetbuild.verbs import report as report
 
@@ -95,6 +96,7 @@ _MODULES = {
     "image": "microscopy.image",
     "inspect": "analyse.report",
     "join": "assemble.join",
+    "ligands": "verbs",
     "match": "matching.search",
     "pdf": "diffraction.pdf",
     "read_model": "verbs",

@@ -32,7 +32,7 @@ DECIMALS = 8
 SAME_SITE = 0.3
 """Å within which a position is a lattice site; far below any distance between two sites."""
 
-PER_ATOM = ("numbers", "positions", "charges", "domain", "role", "site", "site_cell")
+PER_ATOM = ("numbers", "positions", "charges", "domain", "role", "site", "site_cell", "molecule")
 """Fields of Model with one row for each atom."""
 
 
@@ -205,6 +205,8 @@ class Model:
     none (an added atom, a molecule); shape (N,). Left out: none has."""
     site_cell: IntArray = field(default_factory=lambda: np.empty((0, 3), dtype=np.int16))
     """Conventional cell of that site, counted from the cell of the domain's datum, shape (N, 3)."""
+    molecule: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int32))
+    """Which ligand molecule each atom belongs to, counted from 1; 0: none; shape (N,)."""
     interface: Interface | None = None
     ledger: tuple[LedgerEntry, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -220,6 +222,8 @@ class Model:
         if n and not len(self.site):
             object.__setattr__(self, "site", own(np.full(n, -1, dtype=np.int16)))
             object.__setattr__(self, "site_cell", own(np.zeros((n, 3), dtype=np.int16)))
+        if n and not len(self.molecule):
+            object.__setattr__(self, "molecule", own(np.zeros(n, dtype=np.int32)))
         for name in PER_ATOM:
             array = getattr(self, name)
             expect(array, np.ndarray, f"Model: {name}")
@@ -291,6 +295,7 @@ class Model:
         charges: IntArray,
         domain: IntArray,
         role: IntArray,
+        molecule: IntArray | None = None,
         on_sites: bool = True,
     ) -> Model:
         """With M more atoms at the end, on the sites of their domains that are there.
@@ -307,6 +312,7 @@ class Model:
             "role": role,
             "site": site,
             "site_cell": cell,
+            "molecule": np.zeros(len(numbers), dtype=np.int32) if molecule is None else molecule,
         }
         joined: dict[str, Any] = {
             name: own(np.concatenate([old, values.astype(old.dtype)]))

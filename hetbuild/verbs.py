@@ -16,6 +16,8 @@ from hetbuild.analyse.labels import model_of
 from hetbuild.analyse.whereabouts import Whereabouts, whereabouts
 from hetbuild.arguments import expect
 from hetbuild.arrays import FloatArray, IntArray, Progress
+from hetbuild.capping.attach import NoRoom
+from hetbuild.capping.placement import CLEARANCE
 from hetbuild.crystal.crystal import Crystal, crystal_of
 from hetbuild.errors import InputError
 from hetbuild.exchanging.etch import Shared
@@ -26,7 +28,7 @@ from hetbuild.formats.xyz import read_positions, read_xyz
 from hetbuild.model import Model
 from hetbuild.page.document import page
 from hetbuild.recipe.read import parse_step
-from hetbuild.recipe.schema import EtchSpec
+from hetbuild.recipe.schema import EtchSpec, LigandsSpec
 from hetbuild.recipe.steps import exchange_spec, run_step
 
 if TYPE_CHECKING:
@@ -245,6 +247,46 @@ def etch(
     expect(model, Model, "What is etched", "Build one, or read it with read_model.")
     given = {"domain": domain, "shared": shared, "compensate": tuple(compensate)}
     spec = parse_step(EtchSpec, given | {"allow_charge": allow_charge})
+    return run_step(model, spec, progress=progress)
+
+
+def ligands(
+    model: Model,
+    add: str | Sequence[str | Mapping[str, Any]],
+    *,
+    order: str = "spread",
+    seed: int = 0,
+    clearance: float = CLEARANCE,
+    no_room: NoRoom = "refuse",
+    progress: Progress = None,
+) -> Model:
+    """Put whole molecules on the surface of a particle; its formal charge stays.
+
+    add: what and where, one after the other, as "oleate on Cl, facet {1 1 1}", "24 oleate on Cl",
+    "50% octylammonium on Cs, surface", or mappings with the keys ligand, on, count, fraction, mode,
+    chain, charge and anchors. Ligands are names, SMILES, or XYZ, MOL and SDF files. order, seed:
+    which ions go first. clearance: part of the van der Waals sum that no contact may fall under.
+    no_room: where fewer find room than asked, "refuse" or "skip". What was done is in
+    `model.provenance["steps"]`, the molecule of each atom in `model.molecule`.
+
+    Raises
+    ------
+    InputError
+        A ligand or selection that is none, a charge that does not fit the site, or no RDKit.
+    ImpossibleError
+        Fewer ions than asked for, or no room; the text says how many fit.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> cube = hb.build("cspbcl3-cube-2")
+    >>> hb.ligands(cube, ["6 methylammonium on Cs, surface", "6 formate on Cl, surface"]).formula
+    'Cs14C12H42N6Pb8O12Cl30'
+    """
+    expect(model, Model, "What takes ligands", "Build one, or read it with read_model.")
+    kinds = (add,) if isinstance(add, str) else tuple(add)
+    given = {"add": kinds, "order": order, "seed": seed, "clearance": clearance}
+    spec = parse_step(LigandsSpec, given | {"no_room": no_room, "allow_charge": True})
     return run_step(model, spec, progress=progress)
 
 

@@ -233,6 +233,8 @@ def _coordinations(model: Model, first: int, region: IntArray) -> dict[str, Coor
 
 
 def _contacts(model: Model) -> tuple[Contact, ...]:
+    """Between ions: what ligand molecules keep to is reported with them."""
+    model = model.where(model.molecule == 0)
     if len(model.domains) == 2:
         a, b = model.domain == 0, model.domain == 1
         return closest_contacts(

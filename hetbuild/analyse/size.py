@@ -22,12 +22,15 @@ class Size:
 
 
 def sizes(model: Model) -> dict[str, Size]:
-    """Size of each domain of a particle by name; none of a periodic model or an empty domain."""
+    """Size of each domain of a particle by name; none of a periodic model or an empty domain.
+
+    Without ligand molecules.
+    """
     if model.cell is not None:
         return {}
     found = {}
     for i, domain in enumerate(model.domains):
-        positions = model.positions[model.domain == i]
+        positions = model.positions[(model.domain == i) & (model.molecule == 0)]
         if not len(positions):
             continue
         fractional = domain.fractional(positions)

@@ -184,6 +184,12 @@ def join(
         role=np.concatenate([first.role, placed.role]),
         site=np.concatenate([first.site, placed.site]),
         site_cell=np.concatenate([first.site_cell, placed.site_cell]),
+        molecule=np.concatenate(
+            [
+                first.molecule,
+                placed.molecule + (placed.molecule > 0) * first.molecule.max(initial=0),
+            ]
+        ),
         domains=first.domains + placed.domains,
         interface=interface_of(first.domains[0], placed.domains[0], orientation, registry),
         ledger=first.ledger + placed.ledger,

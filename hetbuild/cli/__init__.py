@@ -26,6 +26,7 @@ VERBS = (
     "crystals",
     "exchange",
     "etch",
+    "ligands",
     "relax",
     "export",
     "dos",

@@ -102,8 +102,42 @@ def _steps(model: Model, verbose: bool) -> Iterator[str]:
 def _done(done: Mapping[str, Any], verbose: bool) -> Iterator[str]:
     if "changed" in done:
         yield f"{'changed':14s} {done['changed']} x {done['move']}; charge {done['charge']:+d} e"
+    elif "anchor" in done or "coverage" in done:
+        yield from _ligands(done, verbose)
     else:
         yield from _etched(done) if "removed" in done else _exchanged(done, verbose)
+
+
+def _ligands(done: Mapping[str, Any], verbose: bool) -> Iterator[str]:
+    if "anchor" in done:
+        modes = ", ".join(f"{n} {mode}" for mode, n in done["modes"].items()) or "none"
+        part = 100.0 * done["sites"] / done["available"]
+        yield (
+            f"{'ligand':14s} {done['placed']} {done['ligand']} by their {done['anchor']} on "
+            f"{done['sites']} of {done['available']} sites ({part:.0f} %): {modes}"
+        )
+        failed = done["no_room"]
+        if failed:
+            yield f"{'':14s} no room on {len(failed)} of the sites tried" + ":" * verbose
+        for ion, x, y, z in failed if verbose else ():
+            yield f"{'':14s} {ion} {x:9.3f} {y:9.3f} {z:9.3f}"
+        return
+    found = done["coverage"]
+    for facet in found["facets"]:
+        held = ", ".join(f"{n} {name}" for name, n in facet["ligands"].items()) or "none"
+        yield (
+            f"{'coverage':14s} {facet['density']:.2f} per nm² on {facet['form']} of "
+            f"{facet['domain']}, {facet['area']:.2f} nm²: {held}"
+        )
+    for contact in found["contacts"]:
+        yield (
+            f"{'contact':14s} {contact['kind']} {contact['elements']} {contact['distance']:.2f} Å, "
+            f"{contact['part']:.2f} of the van der Waals sum"
+        )
+    yield (
+        f"{'outer size':14s} {found['outer_size']:.2f} nm, {found['core_size']:.2f} nm without "
+        f"ligands; {found['organic_mass']:.1f} mass % organic"
+    )
 
 
 def _etched(done: Mapping[str, Any]) -> Iterator[str]:

@@ -28,6 +28,8 @@ SHIFT = "shift"
 def to_ase(model: Model, vacuum: float | None = None) -> Atoms:
     """Atoms with arrays formal_charge (e), domain, role, site and site_cell; the record in info.
 
+    Of a model with ligand molecules also `molecule`, counted from 1, 0 for the ions of the core.
+
     vacuum: Å on every side of a particle in a box; None: positions as they are, and no cell.
 
     Raises
@@ -42,6 +44,8 @@ def to_ase(model: Model, vacuum: float | None = None) -> Atoms:
     for label, (index, names) in to_names(model).items():
         atoms.set_array(label, np.array(names)[index])
     atoms.set_array("site_cell", model.site_cell.astype(int))
+    if model.molecule.any():
+        atoms.set_array("molecule", model.molecule.astype(int))
     record = to_record(model)
     if model.cell is not None:
         atoms.set_cell(model.cell)
@@ -75,6 +79,8 @@ def from_ase(atoms: Atoms) -> Model:
         }
         if "site" in names:
             columns["site_cell"] = np.asarray(atoms.get_array("site_cell")).astype(np.int16)
+        if atoms.has("molecule"):
+            columns["molecule"] = np.asarray(atoms.get_array("molecule")).astype(np.int32)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             f"Atoms with a hetbuild record, but the labels of atoms do not fit it: {error}. Write "

@@ -31,6 +31,7 @@ def to_pymatgen(model: Model) -> Molecule | Structure:
         "formal_charge": model.charges.tolist(),
         "site": model.site.tolist(),
         "site_cell": model.site_cell.tolist(),
+        "molecule": model.molecule.tolist(),
     }
     species = [symbol(z) for z in model.numbers]
     record = {KEY: to_record(model)}
@@ -73,6 +74,7 @@ def from_pymatgen(made: Molecule | Structure) -> Model:
             "write a file and name the crystals it is made of to read_model."
         )
     given = made.site_properties
+    none = np.zeros(len(made), dtype=np.int32)  # objects of earlier versions have no molecules
     try:
         names = [d["name"] for d in record["domains"]]
         atoms = {
@@ -83,6 +85,7 @@ def from_pymatgen(made: Molecule | Structure) -> Model:
             "role": np.array([Role[r.upper()] for r in given["role"]], dtype=np.int8),
             "site": np.array(given["site"], dtype=np.int16),
             "site_cell": np.array(given["site_cell"], dtype=np.int16).reshape(-1, 3),
+            "molecule": np.array(given.get("molecule", none), dtype=np.int32),
         }
     except (KeyError, ValueError, TypeError) as error:
         raise InputError(f"The hetbuild record is damaged: {error!r}.") from None

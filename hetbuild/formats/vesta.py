@@ -19,10 +19,11 @@ import numpy as np
 from hetbuild.arrays import FloatArray, IntArray, Plane
 from hetbuild.crystal import lattice
 from hetbuild.elements import A_CATIONS, number, symbol
+from hetbuild.elements import MOLECULAR as IN_MOLECULES
 from hetbuild.errors import InputError
 from hetbuild.formats.box import box, in_cell
 from hetbuild.formats.cif import labels
-from hetbuild.geometry.bonds import MOLECULAR, ionic_limit
+from hetbuild.geometry.bonds import LIGANDS, MOLECULAR, ionic_limit
 from hetbuild.geometry.view import View, view
 from hetbuild.model import Model, Role
 
@@ -122,10 +123,11 @@ def bond_limits(model: Model) -> dict[tuple[str, str], float]:
     pairs = {
         (c, a): limit
         for c, a in product(signs, signs)
-        if signs[c] > 0 > signs[a] and c not in A_CATIONS
+        if signs[c] > 0 > signs[a] and c not in (*A_CATIONS, *IN_MOLECULES)
         if (limit := ionic_limit(c, a)) is not None
     }
-    inside = {p: d for p, d in MOLECULAR.items() if set(p) <= set(signs)}
+    known = {**MOLECULAR, **(LIGANDS if model.molecule.any() else {})}
+    inside = {p: d for p, d in known.items() if set(p) <= set(signs)}
     return dict(sorted(pairs.items(), key=lambda p: (-number(p[0][0]), p[0][1]))) | inside
 
 
@@ -134,7 +136,7 @@ def _bonds(model: Model) -> Iterator[str]:
     beyond = int(any(model.periodic))
     yield "SBOND\n"
     for i, ((a, b), limit) in enumerate(bond_limits(model).items(), 1):
-        polyhedra = int((a, b) not in MOLECULAR)
+        polyhedra = int((a, b) not in MOLECULAR and (a, b) not in LIGANDS)
         yield f"{i:3d} {a:>2s} {b:>2s} 0.00000 {limit:9.5f} 0 {beyond} {polyhedra} 0 1 "
         yield "0.150 2.000 127 127 127\n"
     yield "  0 0 0 0\n"

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 PROPERTIES = "species:S:1:pos:R:3:formal_charge:I:1:domain:S:1:role:S:1:site:S:1:site_cell:I:3"
 """Columns; positions right after the symbol, so that CP2K reads the same file."""
 
+MOLECULES = ":molecule:I:1"
+"""One more column where there are ligand molecules; files without it hold none."""
+
 LEAST_VOLUME = 1.0
 """Å³ of a cell in which atoms repeat."""
 
@@ -38,7 +41,9 @@ HEADER = re.compile(rb' ?hetbuild="((?:[^"\\]|\\.)*)"')
 
 
 def write_xyz(model: Model, stream: TextIO) -> None:
-    """Extended XYZ; columns: species, position (Å), formal charge (e), domain, role, site.
+    """Extended XYZ; columns: species, position (Å), formal charge (e), domain, role, site, cell.
+
+    Where there are ligand molecules, a last column says which one each atom belongs to.
 
     Raises
     ------
@@ -50,24 +55,27 @@ def write_xyz(model: Model, stream: TextIO) -> None:
         lattice = f'Lattice="{" ".join(str(float(x)) for x in model.cell.ravel())}" '
     record = re.sub(r'["\\]', r"\\\g<0>", json.dumps(to_record(model), ensure_ascii=True))
     pbc = " ".join("T" if p else "F" for p in model.periodic)
+    molecules = bool(model.molecule.any())
     stream.write(
-        f'{len(model)}\n{lattice}Properties={PROPERTIES} hetbuild="{record}" pbc="{pbc}"\n'
+        f"{len(model)}\n{lattice}Properties={PROPERTIES}{MOLECULES * molecules} "
+        f'hetbuild="{record}" pbc="{pbc}"\n'
     )
-    widths = [columns.width_of(x) for x in _numbers(model)]
+    widths = [columns.width_of(x) for x in _numbers(model, molecules)]
     species, table = _species(model)
     for rows in columns.chunks(len(model)):
-        part = model.where(rows)
-        x, y, z, charge, a, b, c = (
-            columns.numbers(v, w) for v, w in zip(_numbers(part), widths, strict=True)
-        )
-        names = [columns.words(index, words) for index, words in to_names(part).values()]
-        text = [columns.words(species[rows], table), x, y, z, charge, *names, a, b, c]
+        part = _numbers(model.where(rows), molecules)
+        x, y, z, charge, *last = (columns.numbers(v, w) for v, w in zip(part, widths, strict=True))
+        names = [
+            columns.words(index, words) for index, words in to_names(model.where(rows)).values()
+        ]
+        text = [columns.words(species[rows], table), x, y, z, charge, *names, *last]
         stream.write(columns.joined(text))
 
 
-def _numbers(model: Model) -> list[FloatArray | IntArray]:
-    """Columns of numbers: x, y, z, charge, and the cell of the site."""
-    return [*model.positions.T, model.charges, *model.site_cell.T]
+def _numbers(model: Model, molecules: bool) -> list[FloatArray | IntArray]:
+    """Columns of numbers: x, y, z, charge, the cell of the site, and the molecule if asked for."""
+    last = [model.molecule] if molecules else []
+    return [*model.positions.T, model.charges, *model.site_cell.T, *last]
 
 
 def _species(model: Model) -> tuple[IntArray, list[str]]:
@@ -100,10 +108,11 @@ def _own(path: Path) -> Model | None:
     except (OSError, ValueError):
         return None
     found = HEADER.search(header)
-    if found is None or f"Properties={PROPERTIES} ".encode() not in header:
+    molecules = f"Properties={PROPERTIES}{MOLECULES} ".encode() in header
+    if found is None or not (molecules or f"Properties={PROPERTIES} ".encode() in header):
         return None
     text = columns.split(body, rows)
-    if text is None or len(text) != sum(WIDTHS):
+    if text is None or len(text) != sum(WIDTHS) + molecules:
         return None
     record = parsed_record(re.sub(rb"\\(.)", rb"\1", found[1]).decode("ascii", "replace"))
     try:
@@ -123,16 +132,20 @@ def _atoms(text: list[columns.Characters], record: dict[str, Any]) -> dict[str, 
         return None
     index, symbols = columns.read_words(text[0])
     names = {n: columns.read_words(c) for n, c in zip(LABELS, text[5:8], strict=True)}
+    last = {} if len(whole) == 4 else {"molecule": _narrow(whole[4], np.int32)}
     return {
         "numbers": np.array([number(e) for e in symbols], dtype=np.int16)[index],
         "positions": np.stack([x for x in numbers if x is not None], axis=1),
         "charges": _narrow(whole[0], np.int8),
-        "site_cell": np.stack([_narrow(x, np.int16) for x in whole[1:]], axis=1),
+        "site_cell": np.stack([_narrow(x, np.int16) for x in whole[1:4]], axis=1),
+        **last,
         **from_names(record, names),
     }
 
 
-def _narrow(values: IntArray | None, kind: type[np.int8] | type[np.int16]) -> IntArray:
+def _narrow(
+    values: IntArray | None, kind: type[np.int8] | type[np.int16] | type[np.int32]
+) -> IntArray:
     """The same whole numbers in a smaller type.
 
     Raises

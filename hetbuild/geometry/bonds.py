@@ -28,6 +28,17 @@ MOLECULAR: Mapping[tuple[str, str], float] = {
 }
 """Longest bonds in Å inside molecular cations."""
 
+LIGANDS: Mapping[tuple[str, str], float] = {
+    ("C", "C"): 1.70,
+    ("C", "O"): 1.60,
+    ("O", "H"): 1.20,
+    ("P", "C"): 2.00,
+    ("P", "O"): 1.80,
+    ("S", "C"): 2.00,
+    ("S", "O"): 1.70,
+}
+"""Longest bonds in Å inside other ligand molecules."""
+
 
 def pair_limit(crystal: Crystal, first: str, second: str) -> float | None:
     """Å up to which ions of two elements are bonded in a crystal; None: they never are."""

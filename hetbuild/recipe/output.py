@@ -54,8 +54,9 @@ def daughter_name(stem: str, parent: Model, model: Model) -> str:
     """What the product of an exchange is called: its crystals in the parent's name.
 
     cspbcl3-pbs becomes cspbbr3-pbs; a name without the crystal's gets the product's at its end, and
-    one whose crystals stay is an ``-exchanged`` one. stem: that of the parent's file, whatever it
-    is called; the name made of it obeys the rule for names.
+    one whose crystals stay is an ``-exchanged`` one, or with molecules on it a ``-ligands`` one.
+    stem: that of the parent's file, whatever it is called; the name made of it obeys the rule for
+    names.
     """
     stem = safe_name(stem)
     before = [d.crystal.name.lower() for d in parent.domains]
@@ -66,7 +67,10 @@ def daughter_name(stem: str, parent: Model, model: Model) -> str:
     for old, new in zip(before, after, strict=True):
         if old != new:
             name = name.replace(old, new) if old in name else f"{name}-{new}"
-    return safe_name(name if name != stem else f"{stem}-exchanged")
+    what = (
+        "ligands" if model.molecule.max(initial=0) > parent.molecule.max(initial=0) else "exchanged"
+    )
+    return safe_name(name if name != stem else f"{stem}-{what}")
 
 
 def stage_files(folder: Path, history: Sequence[tuple[str, Model]]) -> dict[Path, Writer]:

@@ -25,6 +25,8 @@ from hetbuild.assemble.merge import Merging
 from hetbuild.assemble.settle import Settling
 from hetbuild.assemble.size import parse_size
 from hetbuild.balancing.candidates import ADDED_FLOORS, Move
+from hetbuild.capping.attach import Add
+from hetbuild.capping.placement import CLEARANCE
 from hetbuild.elements import parse_formula
 from hetbuild.errors import HetbuildError, InputError, nearest
 from hetbuild.formats.cp2k import Cp2kOptions
@@ -128,7 +130,7 @@ def _strict(engine: type) -> None:
     )
 
 
-for _engine in (Floors, Merging, Settling, Move, Profile, Cp2kOptions):
+for _engine in (Floors, Merging, Settling, Move, Profile, Cp2kOptions, Add):
     _strict(_engine)
 
 
@@ -143,6 +145,14 @@ def _move(value: object, read: Callable[[object], Move]) -> Move:
     """A move as a table, or as text: "swap S to Cl in sulfide"."""
     try:
         return Move.parse(value) if isinstance(value, str) else read(value)
+    except HetbuildError as error:
+        raise ValueError(str(error)) from None
+
+
+def _add(value: object, read: Callable[[object], Add]) -> Add:
+    """A ligand as a table, or as text: "24 oleate on Cl, facet {1 1 1}"."""
+    try:
+        return Add.parse(value) if isinstance(value, str) else read(value)
     except HetbuildError as error:
         raise ValueError(str(error)) from None
 
@@ -172,6 +182,7 @@ SettleSwitch = Annotated[
     Settling | None, WrapValidator(_settle, json_schema_input_type=Settling | bool | None)
 ]
 ProfileTable = Annotated[Profile, WrapValidator(_profile, json_schema_input_type=Profile)]
+AddText = Annotated[Add, WrapValidator(_add, json_schema_input_type=Add | str)]
 MoveText = Annotated[Move, WrapValidator(_move, json_schema_input_type=Move | str)]
 
 
@@ -534,8 +545,26 @@ class ChangeSpec(_StepSpec):
         return self
 
 
+class LigandsSpec(_StepSpec):
+    """Molecules on the surface: in the place of ions of their charge, or on cations."""
+
+    action: Literal["ligands"] = "ligands"
+    domain: str = ""
+    """Only this domain; default: wherever the selections say."""
+    add: tuple[AddText, ...] = Field(min_length=1)
+    """What and where, one after the other: "oleate on Cl, facet {1 1 1}", "24 oleate on Cl",
+    "50% octylammonium on Cs, surface", or tables."""
+    order: OrderText = "spread"
+    """Which ions go first, and "spread" or "random" among equals."""
+    clearance: Number = CLEARANCE
+    """Part of the van der Waals sum that no contact may fall under, 0.3 to 1."""
+    no_room: Literal["refuse", "skip"] = "refuse"
+    """Where fewer find room than asked: refuse, or skip those that have none."""
+
+
 StepSpec = Annotated[
-    ReplaceSpec | TopotacticSpec | EtchSpec | ChangeSpec, Field(discriminator="action")
+    ReplaceSpec | TopotacticSpec | EtchSpec | ChangeSpec | LigandsSpec,
+    Field(discriminator="action"),
 ]
 
 
@@ -552,6 +581,7 @@ STEPS: Mapping[str, type[_StepSpec]] = {
     "remove": ChangeSpec,
     "swap": ChangeSpec,
     "add": ChangeSpec,
+    "ligands": LigandsSpec,
 }
 """Schema of a step by its action."""
 
@@ -616,7 +646,7 @@ class Recipe(_Spec):
         _check_join(self, names)
         named = [] if self.balance is None else [m.domain for m in self.balance.moves]
         named += [] if self.balance is None else list(self.balance.target.domains)
-        named += [s.domain for s in self.steps]
+        named += [s.domain for s in self.steps if s.domain]
         sized = [n for n, d in self.domains.items() if d.size] if self.size is None else names
         target = self.balance.target if self.balance else None
         texts = any(isinstance(t, str) for t in target.domains.values()) if target else False

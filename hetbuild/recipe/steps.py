@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 from hetbuild.arrays import IntArray, Progress
 from hetbuild.balancing.balance import Target, balance, change
 from hetbuild.balancing.candidates import Action, Move, eligible, resolved
+from hetbuild.capping.attach import attach
+from hetbuild.capping.coverage import coverage
 from hetbuild.crystal.crystal import Crystal, read_crystal
 from hetbuild.elements import (
     CHALCOGENS,
@@ -30,9 +33,9 @@ from hetbuild.library import find_structure, structures
 from hetbuild.model import Model
 from hetbuild.names import safe_name
 from hetbuild.recipe.read import parse_step
-from hetbuild.recipe.schema import ChangeSpec, EtchSpec, ReplaceSpec, TopotacticSpec
+from hetbuild.recipe.schema import ChangeSpec, EtchSpec, LigandsSpec, ReplaceSpec, TopotacticSpec
 
-Step = ReplaceSpec | TopotacticSpec | EtchSpec | ChangeSpec
+Step = ReplaceSpec | TopotacticSpec | EtchSpec | ChangeSpec | LigandsSpec
 Done = list[dict[str, Any]]
 """What a step did, as plain values."""
 
@@ -73,6 +76,8 @@ def run_step(
             done = [report.as_dict()]
         case ChangeSpec():
             changed, done = _changed(model, spec, progress)
+        case LigandsSpec():
+            changed, done = _with_ligands(model, spec, beside, progress)
         case EtchSpec():
             changed, etched = etch(model, spec.domain, shared=spec.shared)
             done = [asdict(etched)]
@@ -188,6 +193,31 @@ def stage_name(spec: Step) -> str:
             return f"{spec.domain}-{spec.action}-{ion}".lower()
         case EtchSpec():
             return f"{spec.domain}-etched"
+        case LigandsSpec():
+            return "ligands"
+
+
+def _with_ligands(
+    model: Model, spec: LigandsSpec, beside: Path | None, progress: Progress
+) -> tuple[Model, Done]:
+    changed, kinds = attach(
+        model,
+        [replace(add, on=_within(add.on, spec.domain)) for add in spec.add],
+        order=spec.order,
+        seed=spec.seed,
+        clearance=spec.clearance,
+        no_room=spec.no_room,
+        beside=beside,
+        progress=progress,
+    )
+    done = [asdict(kind) | {"placed": kind.placed} for kind in kinds]
+    return changed, [*done, {"coverage": asdict(coverage(changed))}]
+
+
+def _within(selection: str, domain: str) -> str:
+    """The same selection of one domain's ions; no domain: as it is."""
+    parts = re.split(r"\s+or\s+", selection)
+    return " or ".join(f"{part}, in {domain}" for part in parts) if domain else selection
 
 
 def _changed(model: Model, spec: ChangeSpec, progress: Progress) -> tuple[Model, Done]:

@@ -118,14 +118,15 @@ class Places:
         result = np.zeros(len(self), dtype=np.int64)
         for d in np.unique(self.domain):
             mine = self.domain == d
-            domain = self.model.positions[self.model.domain == d]
+            ions = (self.model.domain == d) & (self.model.molecule == 0)
+            domain = self.model.positions[ions]
             result[mine] = flat_faces(domain, self.positions[mine], ON_FACET)
         return result
 
     @cached_property
     def depth(self) -> FloatArray:
-        """Å below the convex hull of the particle, shape (K,)."""
-        return below_hull(self.model.positions, self.positions)
+        """Å below the convex hull of the particle without ligand molecules, shape (K,)."""
+        return below_hull(self.model.positions[self.model.molecule == 0], self.positions)
 
     @cached_property
     def interface_distance(self) -> FloatArray:
@@ -270,7 +271,8 @@ def _on_facet(hkl: Sequence[int], form: bool, places: Places) -> BoolArray:
     for i, domain in enumerate(model.domains):
         mine = places.domain == i
         planes = domain.crystal.equivalent_planes(hkl) if form else np.array([hkl])
-        outermost = (domain.fractional(model.positions[model.domain == i]) @ planes.T).max(axis=0)
+        ions = model.positions[(model.domain == i) & (model.molecule == 0)]
+        outermost = (domain.fractional(ions) @ planes.T).max(axis=0)
         index = domain.fractional(places.positions[mine]) @ planes.T
         near = min(ON_FACET / domain.crystal.spacing(hkl), 0.4)
         found[mine] = (index > outermost - near).any(axis=1)

@@ -1,0 +1,1 @@
+"""Capping: whole ligand molecules on the facets of a nanocrystal."""

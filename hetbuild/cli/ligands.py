@@ -1,0 +1,121 @@
+"""`hetbuild ligands`: molecules on the surface."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hetbuild.cli.console import (
+    MODEL,
+    NUMBER,
+    Labels,
+    as_json,
+    folder_option,
+    force,
+    label_options,
+    quiet,
+    verbose_option,
+)
+from hetbuild.cli.models import read_model
+from hetbuild.cli.step import run_and_write
+from hetbuild.errors import InputError
+
+
+@click.command()
+@click.argument("model", type=MODEL)
+@click.option(
+    "--add",
+    "adds",
+    multiple=True,
+    required=True,
+    metavar="TEXT",
+    help="As 'oleate on Cl, facet {1 1 1}' or '24 oleate on Cl'; repeatable.",
+)
+@click.option("--fraction", type=NUMBER, metavar="X", help="Of the ions of each --add [1].")
+@click.option("--count", type=click.IntRange(0), help="So many ions of each --add.")
+@click.option("--chain", type=int, metavar="N", help="N carbons in place of each alkyl chain.")
+@click.option(
+    "--mode",
+    type=click.Choice(["any", "monodentate", "chelating", "bridging"]),
+    default="any",
+    help="How they must bind [with as many bonds as there is room for].",
+)
+@click.option("--ligand-charge", type=int, metavar="E", help="Of ligands from XYZ files.")
+@click.option("--anchors", metavar="1,2", help="Atoms that bind, where no known group does.")
+@click.option("--order", default="spread", metavar="ORDER", help="Which ions go first [spread].")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of every random choice.")
+@click.option("--clearance", type=NUMBER, metavar="X", help="Part of the vdW sum kept [0.75].")
+@click.option("--skip", is_flag=True, help="Skip sites without room instead of refusing.")
+@label_options
+@folder_option
+@as_json
+@force
+@quiet
+@verbose_option
+def ligands(
+    model: Path,
+    adds: tuple[str, ...],
+    fraction: float | None,
+    count: int | None,
+    chain: int | None,
+    mode: str,
+    ligand_charge: int | None,
+    anchors: str | None,
+    order: str,
+    seed: int,
+    clearance: float | None,
+    skip: bool,
+    labels: Labels,
+    output: Path | None,
+    as_json: bool,
+    force: bool,
+    quiet: bool,
+    verbose: bool,
+) -> None:
+    """Put whole molecules on the surface of MODEL; its charge stays.
+
+    \b
+    hetbuild ligands cube.xyz --add "50% oleylammonium on Cs, surface" --add "23 oleate on Br"
+    hetbuild ligands pbs.xyz --add "oleate on Cl, facet {1 1 1}" --fraction 0.5 --chain 4
+    hetbuild ligands dot.xyz --add "20 trioctylphosphine on Cd, surface"
+
+    An ionic ligand takes the place of an ion of its charge; a neutral one is added to a cation.
+    Ligands are names, SMILES, or XYZ, MOL and SDF files.
+    """
+    from hetbuild.recipe.read import parse_step
+    from hetbuild.recipe.schema import LigandsSpec
+
+    given: dict[str, object] = {
+        "fraction": fraction,
+        "count": count,
+        "chain": chain,
+        "charge": ligand_charge,
+    }
+    if anchors is not None:
+        given["anchors"] = _indices(anchors)
+    said = {k: v for k, v in given.items() if v is not None} | {"mode": mode}
+    options = {"add": tuple(_add(text, said) for text in adds), "order": order, "seed": seed}
+    options |= {"no_room": "skip" if skip else "refuse", "allow_charge": True}
+    options |= {} if clearance is None else {"clearance": clearance}
+    spec = parse_step(LigandsSpec, options)
+    parent = read_model(model, labels)
+    run_and_write(model, parent, spec, output, as_json, force, quiet, verbose)
+
+
+def _add(text: str, said: dict[str, object]) -> dict[str, object]:
+    """What one --add says, and the options for what it leaves open."""
+    from hetbuild.capping.attach import Add
+
+    add = Add.parse(text)
+    own = {"ligand": add.ligand, "on": add.on}
+    amounts = {k: v for k, v in (("count", add.count), ("fraction", add.fraction)) if v is not None}
+    rest = {k: v for k, v in said.items() if not (amounts and k in ("count", "fraction"))}
+    return rest | own | amounts
+
+
+def _indices(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.replace(",", " ").split())
+    except ValueError:
+        raise InputError(f"--anchors {text!r}: write the numbers of atoms, as 1,2.") from None
