@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import ase
+import click
 import numpy as np
 import pytest
 from ase.build import molecule
@@ -24,6 +25,7 @@ from pymatgen.core import Composition, Lattice, Molecule, Structure
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 import hetbuild as hb
+from hetbuild.cli import VERBS, cli
 from hetbuild.frozen import FrozenDict, frozen, own
 from hetbuild.model import PER_ATOM
 
@@ -54,6 +56,16 @@ def test_the_help_reads_no_science() -> None:
     )
     modules = python(code).splitlines()[-1].split()
     assert not (set(HEAVY) - {"click"}) & {m.partition(".")[0] for m in modules}
+    assert not {f"hetbuild.cli.{verb}" for verb in VERBS} & set(modules)
+
+
+def test_every_verb_is_found_and_told_in_a_line_that_fits() -> None:
+    context = click.Context(cli)
+    found = {verb: cli.get_command(context, verb) for verb in VERBS}
+    assert {verb: command.name for verb, command in found.items() if command} == {
+        v: v for v in VERBS
+    }
+    assert max(map(len, cli.get_help(context).splitlines())) <= 80
 
 
 def test_names_are_listed_once_and_alike_for_type_checkers() -> None:
