@@ -78,25 +78,17 @@ def model_of(
         shifts = _shifts(cell, periodic)
     else:
         cell, shifts = None, np.zeros((1, 3))
-    if len(shifts) > 1 and wanted:
-        raise InputError("A periodic model takes no --formula: images would count.")
-    tiled = np.tile(numbers, len(shifts))
-    places = (shifts[:, None] + positions).reshape(-1, 3)
-    frames = [
-        fit_frame(tiled, places, c, seed_element=_exclusive(c, crystals, numbers)) for c in crystals
-    ]
-    found = assign(tiled, places, crystals, frames, wanted).first(len(numbers))
+    found = _assigned(numbers, positions, shifts, crystals, wanted)
     explained = _check_explained(numbers, crystals, found)
     host = hosts(numbers, crystals, found.domain, found.residual)
     kept = sorted(set(host))
-    domains = tuple(_domain(names[k], crystals[k], found.frames[k]) for k in kept)
     model = Model(
         numbers=numbers,
         positions=positions,
         charges=charges,
         domain=np.array([kept.index(k) for k in host], dtype=np.int8)[found.domain],
         role=_ligands(numbers, crystals, found),
-        domains=domains,
+        domains=tuple(_domain(names[k], crystals[k], found.frames[k]) for k in kept),
         site=found.site.astype(np.int16),
         site_cell=found.cell.astype(np.int16),
         provenance={"explained": explained, "ambiguous": _ambiguous(numbers, names, found, host)},
@@ -105,6 +97,24 @@ def model_of(
     )
     model = _on_host(model, np.array(host)[found.domain] != found.domain)
     return _conventionally_labelled(shared_layer(model))
+
+
+def _assigned(
+    numbers: IntArray,
+    positions: FloatArray,
+    shifts: FloatArray,
+    crystals: Sequence[Crystal],
+    wanted: Mapping[tuple[int, int], int],
+) -> Assignment:
+    """Crystal and site of each ion, seen among its images at these shifts, Å, shape (S, 3)."""
+    if len(shifts) > 1 and wanted:
+        raise InputError("A periodic model takes no --formula: images would count.")
+    tiled = np.tile(numbers, len(shifts))
+    places = (shifts[:, None] + positions).reshape(-1, 3)
+    frames = [
+        fit_frame(tiled, places, c, seed_element=_exclusive(c, crystals, numbers)) for c in crystals
+    ]
+    return assign(tiled, places, crystals, frames, wanted).first(len(numbers))
 
 
 def _on_host(model: Model, guests: BoolArray) -> Model:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import click
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from hetbuild.crystal.crystal import Crystal
     from hetbuild.matching.search import Match
 
-ORDERS = ("score", "area", "strain", "cations")
+Order = Literal["score", "area", "strain", "cations"]
+ORDERS: tuple[Order, ...] = get_args(Order)
 
 
 @click.command()
@@ -56,7 +58,7 @@ def match(
     max_index: int,
     max_strain: float,
     max_area: float,
-    sort: Literal["score", "area", "strain", "cations"],
+    sort: Order,
     rows: int,
     cations: str | None,
     registry: int | None,
@@ -82,12 +84,11 @@ def match(
 
     if recipe_row is not None and (as_json or registry is not None):
         raise InputError("--recipe prints TOML; leave --json and --registry out.")
+    row = registry if recipe_row is None else recipe_row
+    own = {"--half-turn": half_turn, "--terminations": terminations}
+    _check_row(row, [option for option, given in own.items() if given])
     if size is not None and recipe_row is None:
         raise InputError("--size is that of the particles of --recipe K; name the row.")
-    row = registry if recipe_row is None else recipe_row
-    if (terminations or half_turn) and row is None:
-        what = "--half-turn" if half_turn else "--terminations"
-        raise InputError(f"{what} goes with --registry K or --recipe K; name the row.")
     if rows < 0:
         raise InputError(f"--rows takes 0 or more; given {rows}.")
     _check_map(map_file, registry, force)
@@ -99,18 +100,31 @@ def match(
         found = search(*crystals, planes=asked, progress=progress, **limits)  # type: ignore[arg-type]
     if not found:
         raise ImpossibleError(_nothing(crystals, asked, max_index, max_strain, max_area))
+    if row is None:
+        _list(found, crystals, stepped, sort, rows, as_json)
+        return
     with progress_bar("cations") as progress:
-        if row is None:
-            shown = fits.rows(found, crystals, order=sort, most=rows, progress=progress)
-        else:
-            chosen = fits.row(found, crystals, row, order=sort, progress=progress)
-            chosen = chosen.turned() if half_turn else chosen
+        chosen = fits.row(found, crystals, row, order=sort, progress=progress)
+    chosen = chosen.turned() if half_turn else chosen
     if recipe_row is not None:
         _recipe(chosen, crystals, (_source(first), _source(second)), sizes, ends)
-        return
-    if registry is not None:
+    else:
         _registry(chosen, crystals, ends, map_file, as_json, force)
-        return
+
+
+def _list(
+    found: Sequence[Match],
+    crystals: tuple[Crystal, Crystal],
+    stepped: tuple[str | None, str | None],
+    order: Order,
+    most: int,
+    as_json: bool,
+) -> None:
+    """The table of all fits, and what the best one is like."""
+    from hetbuild.cli import match_table as fits
+
+    with progress_bar("cations") as progress:
+        shown = fits.rows(found, crystals, order=order, most=most, progress=progress)
     profiles = fits.step_profiles_of(shown[0][0], crystals, stepped)
     lines = [*fits.table(shown, len(found), crystals)]
     lines += [
@@ -168,6 +182,11 @@ def _registry(
         "minima": [m.as_dict() for m in found.minima],
     }
     emit(record, "\n".join(lines), as_json)
+
+
+def _check_row(row: int | None, options: list[str]) -> None:
+    if row is None and options:
+        raise InputError(f"{options[0]} goes with --registry K or --recipe K; name the row.")
 
 
 def _check_map(path: Path | None, registry: int | None, force: bool) -> None:

@@ -101,6 +101,18 @@ def fit_pattern(
     weight = 1.0 / (np.sqrt(np.maximum(y, FLOOR * np.abs(y).max())) if sigma is None else sigma)
     place = (2.0 * x - x[0] - x[-1]) / (x[-1] - x[0])
     base = np.polynomial.chebyshev.chebvander(place, degree)
+    return _fitted(computed, measured, weight, base, max_shift)
+
+
+def _fitted(
+    computed: tuple[FloatArray, FloatArray],
+    measured: tuple[FloatArray, FloatArray],
+    weight: FloatArray,
+    base: FloatArray,
+    max_shift: float,
+) -> PatternFit:
+    """The fit with these weights, shape (M,), and background polynomials, shape (M, degree + 1)."""
+    x, y = measured
 
     def columns(shift: float) -> FloatArray:
         return np.column_stack([np.interp(x - shift, *computed), base])

@@ -168,25 +168,42 @@ def xrd(
     mesh = angles(*two_theta, step)
     pairs = pair_histograms(model, progress=progress)
     pattern = powder_pattern(pairs, mesh, instrument=instrument, b_factors=b_factors)
+    return _read(model, pairs, pattern, two_theta[1], b_factors, shape)
+
+
+def _read(
+    model: Model,
+    pairs: PairHistograms,
+    pattern: Pattern,
+    last: float,
+    b_factors: Mapping[str, float] | None,
+    shape: Shape,
+) -> Xrd:
+    """The pattern with bulk lines up to a last angle, its maxima, and the sizes they tell."""
+    mesh, instrument = pattern.two_theta, pattern.instrument
+    source, a = instrument.radiation, instrument.polarisation
     crystals = {d.name: d.crystal for i, d in enumerate(model.domains) if (model.domain == i).any()}
     lines = {
-        name: bragg_lines(
-            c, source, up_to=two_theta[1], b_factors=b_factors, polarisation=polarisation
-        )
+        name: bragg_lines(c, source, up_to=last, b_factors=b_factors, polarisation=a)
         for name, c in crystals.items()
     }
-    peaks = {TOTAL: peaks_of(mesh, pattern.total, list(lines.values()), source.mean)}
+    # Sizes are read off one wavelength without any width of the instrument.
     pure = powder_pattern(pairs, mesh, instrument=_ideal(instrument))
-    sizes = {}
+    peaks = {TOTAL: peaks_of(mesh, pattern.total, list(lines.values()), source.mean)}
     for name, crystal in crystals.items():
         found = peaks_of(mesh, pattern.partials.of(name), [lines[name]], source.mean)
         peaks[name] = tuple(_sized(p, pure, name, lines[name], crystal, shape) for p in found)
-        own = [p.size for p in peaks[name] if p.size is not None]
-        typical = float(np.median(own)) if own else None
-        sizes[name] = Size(typical, len(own), volume_size(_ions(model, name), crystal))
+    sizes = {name: _size(model, name, crystal, peaks[name]) for name, crystal in crystals.items()}
     return Xrd(
         model.formula, pattern, FrozenDict(lines), FrozenDict(peaks), FrozenDict(sizes), pairs
     )
+
+
+def _size(model: Model, name: str, crystal: Crystal, peaks: tuple[Peak, ...]) -> Size:
+    """Of a domain, by its maxima and by its ions."""
+    own = [p.size for p in peaks if p.size is not None]
+    typical = float(np.median(own)) if own else None
+    return Size(typical, len(own), volume_size(_ions(model, name), crystal))
 
 
 def _ions(model: Model, name: str) -> int:

@@ -186,25 +186,20 @@ def replace_molecules(
         raise InputError(f"{domain} holds no {old} to exchange for {new}.")
     wanted = share(fraction, len(groups) + already) - already
     first = groups[:, 0] if len(groups) else np.empty(0, dtype=np.int64)
-    picked = np.isin(first, select(model, first, max(wanted, 0), order, seed))
-    groups = groups[picked]
+    groups = groups[np.isin(first, select(model, first, max(wanted, 0), order, seed))]
     sites = np.round(model.positions[groups].mean(axis=1), DECIMALS)
     role = model.role[groups[:, 0]] if len(groups) else np.empty(0, dtype=np.int8)
-    rest = np.ones(len(model), dtype=bool)
-    rest[groups.ravel()] = False
-    left = model.where(rest)
-    details: dict[str, float] = {}
+    left = model.where(~np.isin(np.arange(len(model)), groups))
+    crystal = model.domains[index].crystal
     if isinstance(coming, Molecule):
         places = _placed(left, index, sites, coming, seed, along)
-        changed = _with_groups(left, index, coming.numbers, coming.charges, places, role)
-        details = _off_site(places, sites)
+        kinds, charges = coming.numbers, coming.charges
     else:
-        charge = model.domains[index].crystal.charge_of(new)
-        ion = (np.array([number(new)]), np.array([charge]))
-        changed = _with_groups(left, index, *ion, sites[:, None], role)
+        places = sites[:, None]
+        kinds, charges = np.array([number(new)]), np.array([crystal.charge_of(new)])
+    changed = _with_groups(left, index, kinds, charges, places, role)
     entries = swap_entries(sites, f"{old}>{new}", domain)
     changed = replace(changed, ledger=(*model.ledger, *entries))
-    crystal = model.domains[index].crystal
     return changed, Exchange(
         domain=domain,
         product=crystal.name,
@@ -212,7 +207,7 @@ def replace_molecules(
         put={new: len(sites)},
         charge=changed.charge - model.charge,
         strain=principal_strains(model.domains[index], crystal),
-        details=details,
+        details=_off_site(places, sites),
     )
 
 

@@ -80,17 +80,14 @@ def replace_ions(
     """
     index = model.domain_named(domain)
     parent = model.domains[index].crystal
-    numbers, charges = model.numbers.copy(), model.charges.copy()
-    taken, put, entries = {}, {}, []
-    for old, new in ions.items():
-        if profile is None:
-            atoms = exchanged_atoms(model, index, old, new, fraction, order, seed, which)
-        else:
-            atoms = _by_profile(model, index, old, which, profile, seed)
-        numbers[atoms], charges[atoms] = number(new), parent.charge_of(new)
-        taken[old], put[new] = len(atoms), len(atoms)
-        entries += swap_entries(model.positions[atoms], f"{old}>{new}", domain)
-    changed = replace(model, numbers=numbers, charges=charges, ledger=(*model.ledger, *entries))
+    atoms = {
+        old: exchanged_atoms(model, index, old, new, fraction, order, seed, which)
+        if profile is None
+        else _by_profile(model, index, old, which, profile, seed)
+        for old, new in ions.items()
+    }
+    changed = _swapped(model, index, ions, atoms)
+    taken = {old: len(leaving) for old, leaving in atoms.items()}
     crystal = product_crystal(parent, ions, product)
     done = not any(_count(changed, index, old) for old in ions)
     if lattice == "product":
@@ -101,16 +98,28 @@ def replace_ions(
         changed = strained(changed, index, crystal, _progress(changed, index, ions))
     if done and any(taken.values()):
         changed = changed.with_domain(index, _of_crystal(changed.domains[index], crystal))
-        changed = renamed(changed, index, model.domains[index].crystal.name)
-    report = Exchange(
+        changed = renamed(changed, index, parent.name)
+    return changed, Exchange(
         domain=domain,
         product=changed.domains[index].crystal.name,
         taken=taken,
-        put=put,
+        put={new: taken[old] for old, new in ions.items()},
         charge=changed.charge - model.charge,
         strain=principal_strains(changed.domains[index], crystal),
     )
-    return changed, report
+
+
+def _swapped(
+    model: Model, index: int, ions: Mapping[str, str], atoms: Mapping[str, IntArray]
+) -> Model:
+    """With these atoms of each old ion become the new one, on their sites and in the ledger."""
+    domain = model.domains[index]
+    numbers, charges, entries = model.numbers.copy(), model.charges.copy(), list(model.ledger)
+    for old, new in ions.items():
+        leaving = atoms[old]
+        numbers[leaving], charges[leaving] = number(new), domain.crystal.charge_of(new)
+        entries += swap_entries(model.positions[leaving], f"{old}>{new}", domain.name)
+    return replace(model, numbers=numbers, charges=charges, ledger=tuple(entries))
 
 
 def exchanged_atoms(

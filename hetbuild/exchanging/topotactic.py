@@ -17,7 +17,7 @@ from hetbuild.balancing.anneal import ground_state
 from hetbuild.crystal.bonds import FIRST_SHELL
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import Coincidence, Direction
-from hetbuild.elements import number, symbol
+from hetbuild.elements import counts, number, symbol
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchanging.same_site import (
     Exchange,
@@ -159,43 +159,33 @@ def exchange_cations(
     index = model.domain_named(domain)
     element, charge, per_unit = _cation(product)
     if not 0.0 <= deficit <= per_unit:
-        raise InputError(
-            f"deficit {deficit:g}: {product.name} can lack 0 to {per_unit:g} {element}."
-        )
+        most = f"{per_unit:g} {element}"
+        raise InputError(f"deficit {deficit:g}: {product.name} can lack 0 to {most}.")
     leaving = _leaving(model, index, element, keep_planes, keep_thickness)
-    if not leaving.any() and not (model.numbers[model.domain == index] == number(element)).any():
-        raise InputError(f"{domain} has no cation to exchange for {element}: all of them are kept.")
     atoms = _chosen(model, index, leaving, number(element), fraction, order, seed)
     if not len(atoms):
         return model, _nothing(model, index, product)
     rest = np.ones(len(model), dtype=bool)
     rest[atoms] = False
-    count = int(model.charges[atoms].sum()) // charge
-    way, found = _best_way(
-        model.where(rest), index, product, (element, charge, count), floors, seed
-    )
-    places, around = found.places[found.taken], found.around[found.taken]
-    kept = _without(places, deficit / per_unit, seed)
-    changed = _with_product(model, index, product, way, rest, (element, charge), places[kept])
-    strain = principal_strains(changed.domains[index], product)
+    put = (element, charge, int(model.charges[atoms].sum()) // charge)
+    way, found = _best_way(model.where(rest), index, product, put, floors, seed)
+    kept = found.taken[_without(found.places[found.taken], deficit / per_unit, seed)]
+    changed = _with_product(model, index, product, way, rest, put[:2], found.places[kept])
     changed = renamed(changed, index, model.domains[index].crystal.name)
     if lattice == "product":
         goal = oriented(product.vectors, changed.domains[index].vectors)
         changed = on_lattice(changed, index, goal)
-        strain = principal_strains(changed.domains[index], product)
-    foreign = (model.charges > 0) & (model.numbers != number(element)) & (model.domain == index)
-    kinds, numbers = np.unique(model.numbers[atoms], return_counts=True)
+    stay = rest & (model.charges > 0) & (model.numbers != number(element))
+    details = _details(found, kept, way, int((stay & (model.domain == index)).sum()))
+    details["below_random"] = round(_below_chance(model.where(rest), found, charge, seed), 3)
     return changed, Exchange(
         domain=domain,
         product=product.name,
-        taken={symbol(z): int(n) for z, n in zip(kinds, numbers, strict=True)},
+        taken=counts(model.numbers[atoms]),
         put={element: len(kept)},
         charge=changed.charge - model.charge,
-        strain=strain,
-        details=_details(
-            places[kept], around[kept], way, int((rest & foreign).sum()), len(places) - len(kept)
-        )
-        | {"below_random": round(_below_chance(model.where(rest), found, charge, seed), 3)},
+        strain=principal_strains(changed.domains[index], product),
+        details=details,
     )
 
 
@@ -317,6 +307,9 @@ def _leaving(
     result = (model.domain == index) & (model.charges > 0) & (model.numbers != number(element))
     atoms = np.flatnonzero(result)
     result[atoms[kept_layer(model, index, atoms, planes, thickness)]] = False
+    if not result.any() and not (model.numbers[model.domain == index] == number(element)).any():
+        name = model.domains[index].name
+        raise InputError(f"{name} has no cation to exchange for {element}: all of them are kept.")
     return np.asarray(result)
 
 
@@ -593,17 +586,16 @@ def _with_cations(model: Model, index: int, cation: tuple[str, int], places: Flo
     )
 
 
-def _details(
-    places: FloatArray, around: IntArray, way: Topotaxy, kept: int, missing: int
-) -> dict[str, Any]:
-    """What the sites look like; those with fewer than three anions are listed."""
+def _details(found: _Filling, filled: IntArray, way: Topotaxy, kept: int) -> dict[str, Any]:
+    """What the sites filled look like; those with fewer than three anions are listed."""
+    places, around = found.places[filled], found.around[filled]
     kinds, number_of = np.unique(around, return_counts=True)
     return {
         "interstitial_sites": way.sites,
         "anions_around": {int(k): int(n) for k, n in zip(kinds, number_of, strict=True)},
         "at_surface": np.round(places[around < 3], 3).tolist(),
         "kept": kept,
-        "missing": missing,
+        "missing": len(found.taken) - len(filled),
     }
 
 

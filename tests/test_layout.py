@@ -1,0 +1,48 @@
+"""The house: how long functions are, and which modules stand outside the wings."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import hetbuild
+
+PACKAGE = Path(hetbuild.__file__).parent
+LONGEST = 60
+"""Lines of a function, signature and docstring included."""
+
+GROUND = {
+    "__init__", "arguments", "arrays", "elements", "errors", "frozen", "library",
+    "model", "names", "numerals", "verbs",
+}  # fmt: skip
+"""Modules beside the wings; a new one belongs into a wing, or here and into ARCHITECTURE.md."""
+
+
+def test_no_function_is_too_long() -> None:
+    functions = [
+        (path, node)
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    assert len(functions) > 500
+    lines = {
+        f"{path.relative_to(PACKAGE)}: {node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for path, node in functions
+    }
+    assert {name: n for name, n in lines.items() if n > LONGEST} == {}
+
+
+def test_the_ground_floor_is_listed() -> None:
+    modules = {path.stem for path in PACKAGE.glob("*.py")}
+    assert modules == GROUND
+    page = (PACKAGE.parent / "ARCHITECTURE.md").read_text()
+    wings = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    told = {name for name in wings if f"{name}/" in page}
+    told |= {name for name in modules if name.startswith("__") or name in page}
+    assert told == wings | modules
+
+
+def test_the_command_line_starts_small() -> None:
+    lines = (PACKAGE / "cli" / "__init__.py").read_text().splitlines()
+    assert len(lines) < 100
