@@ -195,6 +195,10 @@ def test_dopants_and_antisites() -> None:
     part = {"domain": "cube", "ions": {"Br": "I"}, "fraction": 0.5, "which": "facet {1 0 0}"}
     mixed = run_step(cube(), parse_step(ReplaceSpec, part | {"allow_charge": True}))
     iodide = meant(mixed, "I")
+    kind = run_step(
+        cube(), parse_step(ReplaceSpec, part | {"ions": {"halide": "I"}, "allow_charge": True})
+    )
+    assert np.array_equal(kind.numbers, mixed.numbers)
     assert len(iodide) == 27
     assert set(iodide) <= set(meant(mixed, "facet {1 0 0}"))
 

@@ -478,7 +478,8 @@ class ReplaceSpec(_ExchangeSpec):
 
     action: Literal["replace"] = "replace"
     ions: Mapping[str, str] = Field(min_length=1)
-    """New ion by old one, as { Cl = "Br" }; molecules by name, as { Cs = "MA" }."""
+    """New ion by old one, as { Cl = "Br" } or { halide = "Br" }; molecules by name, as
+    { Cs = "MA" }, or by an XYZ file that tells its charge."""
     which: SelectionText = ""
     """Only ions this means, as "interior" or "interface within 6 Å"; the fraction is of these."""
     profile: ProfileTable | None = None

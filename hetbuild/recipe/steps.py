@@ -34,6 +34,7 @@ from hetbuild.model import Model
 from hetbuild.names import safe_name
 from hetbuild.recipe.read import parse_step
 from hetbuild.recipe.schema import ChangeSpec, EtchSpec, LigandsSpec, ReplaceSpec, TopotacticSpec
+from hetbuild.selection.places import meant
 
 Step = ReplaceSpec | TopotacticSpec | EtchSpec | ChangeSpec | LigandsSpec
 Done = list[dict[str, Any]]
@@ -242,7 +243,8 @@ def _changed(model: Model, spec: ChangeSpec, progress: Progress) -> tuple[Model,
 def _replaced(model: Model, spec: ReplaceSpec, beside: Path | None) -> tuple[Model, Done]:
     done = []
     molecular = {o: n for o, n in spec.ions.items() if is_molecule(o) or is_molecule(n)}
-    single = {o: n for o, n in spec.ions.items() if o not in molecular}
+    index = model.domain_named(spec.domain)
+    single = {meant(o, model, index): n for o, n in spec.ions.items() if o not in molecular}
     if molecular and (spec.lattice == "product" or spec.product):
         raise InputError("The lattice stays with molecules: leave lattice and product out.")
     if molecular and (spec.which or spec.profile):
