@@ -281,6 +281,10 @@ def no_model(folder: Path) -> None:
     (folder / "run-model.xyz").unlink()
 
 
+def gone(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
 def swapped(folder: Path) -> None:
     path = folder / "run-cp2k.xyz"
     lines = path.read_text().splitlines()
@@ -304,6 +308,7 @@ def fewer(folder: Path) -> None:
         (two_runs, "of several runs: run, walk"),
         (nonsense, "is no PDOS file of CP2K"),
         (no_model, "Which model is .* name it with --model"),
+        (gone, "There is no .*run: name the folder"),
         (swapped, "the run is of another model, or its atoms are in another order"),
         (fewer, "has 143 atoms, the model 144: the run is of another model"),
     ],

@@ -81,6 +81,8 @@ ENDS = ("-dos.csv", "-states.csv", "-dos.json", "-dos.png")
 
 def _beside(run: Path) -> Model:
     """The model that the deck was written from."""
+    if not run.exists():
+        raise InputError(f"There is no {run}: name the folder where CP2K ran the deck.")
     folder = run if run.is_dir() else run.parent
     decks = sorted(folder.glob("*.inp"))
     names = [f"{p.stem}{end}" for p in decks for end in ("-model.xyz", ".xyz")]
