@@ -23,6 +23,7 @@ extensions = [
     "sphinx_copybutton",
     "recipe_reference",
     "gallery",
+    "public_names",
 ]
 exclude_patterns = ["extensions", "_build"]
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
