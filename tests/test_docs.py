@@ -123,3 +123,17 @@ def test_links_between_pages_lead_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
             if "://" not in target and not target.startswith("gallery/"):
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_key_of_a_recipe_is_described() -> None:
+    from hetbuild.recipe.schema import Recipe
+
+    schema = Recipe.model_json_schema()
+    tables = {"Recipe": schema, **schema["$defs"]}
+    bare = [
+        f"{name}.{key}"
+        for name, table in tables.items()
+        for key, value in table.get("properties", {}).items()
+        if len(value.get("description", "")) < 3
+    ]
+    assert not bare

@@ -41,9 +41,11 @@ class Move:
     """
 
     action: Action
+    """``add``, ``remove`` or ``swap``."""
     element: str
     """Element added, removed, or swapped away."""
     domain: str
+    """Name of the domain it acts in."""
     to: str = ""
     """Element swapped in."""
     bonded_to: tuple[str, ...] = ()

@@ -25,8 +25,11 @@ class Floors:
     """
 
     anion_anion: float = 3.0
+    """Between two anions."""
     cation_anion: float = 2.6
+    """Between a cation and an anion."""
     cation_cation: float = 3.3
+    """Between two cations."""
 
     @property
     def by_kind(self) -> dict[str, float]:

@@ -261,6 +261,7 @@ class CutSpec(_Spec):
     """One side of a lattice plane."""
 
     plane: Plane
+    """(hkl) of the conventional cell; the plane index of an ion is h x + k y + l z."""
     keep: Literal["above", "below"]
     """Which side stays: plane indices at or above `at`, or at or below it."""
     at: Number
@@ -312,7 +313,9 @@ class DomainSpec(_Spec):
     """Formal charges in e by element where they differ from those in the CIF or from the usual
     ones, of ligands and dopants too."""
     centre: Centre = Centre()
+    """Where the middle of the particle is in the crystal; planes are counted from its site."""
     facets: tuple[FacetSpec, ...] = ()
+    """What bounds the particle; together, or with `radius`, they must close."""
     radius: Number | None = None
     """Radius of a sphere in Å, alone or together with facets."""
     size: SizeText | None = None
@@ -320,7 +323,9 @@ class DomainSpec(_Spec):
     first of its facets, or the diameter of a sphere. Facets move in whole planes to the nearest
     size they reach; terminations, ligands, centre and cut stay."""
     cut: CutSpec | None = None
+    """One side of a lattice plane is kept: the side that meets the other domain."""
     trim: TrimSpec | None = None
+    """Loose ions that are removed, again and again until there are none."""
     slab: SlabSpec | None = None
     """Instead of facets, radius, cut and trim: layers of a periodic interface."""
     around: str | None = None
@@ -371,7 +376,9 @@ class RegistrySpec(_Spec):
     window_along: Number = 0.5
     """Search: largest shift along, Å."""
     window_across: Number = 0.5
+    """Search: largest shift across, Å."""
     window_gap: tuple[Number, Number] = (0.0, 2.0)
+    """Search: smallest and largest gap, Å."""
 
     @model_validator(mode="after")
     def _both(self) -> RegistrySpec:
@@ -403,7 +410,9 @@ class JoinSpec(_Spec):
     shared: str | None = None
     """Domain that owns the shared cation layer, the plane through the anchor."""
     registry: RegistrySpec = RegistrySpec()
+    """How the second domain lies against the first; left out: searched."""
     floors: Floors = Floors()
+    """Contacts across the interface that the joined model must keep, Å."""
     merge: MergeText = None
     """The domain whose ion stays where both lattices have one of the same sign: a name, or
     { keep = "sulfide", within = 1.5 }. Left out: nothing is merged."""
@@ -420,6 +429,7 @@ class TargetSpec(_Spec):
     charge: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] | None = None
     """e."""
     formula: FormulaText | None = None
+    """Formula of the whole model, as Cs126Pb337S221Cl358."""
     domains: Mapping[str, FormulaOrCharge] = Field(default_factory=dict)
     """Formula, or formal charge in e, of each domain."""
 
@@ -436,6 +446,7 @@ class BalanceSpec(_Spec):
     target: TargetSpec = TargetSpec()
     """Default: charge 0."""
     moves: tuple[MoveText, ...] = Field(min_length=1)
+    """What may be changed to reach the target, as tables or as "remove Cs in perovskite"."""
     keep_symmetry: bool = False
     """Change whole orbits of the model's point group where the counts allow it."""
     floors: Floors = ADDED_FLOORS
@@ -477,6 +488,7 @@ class ReplaceSpec(_ExchangeSpec):
     """Ions exchanged on their sites."""
 
     action: Literal["replace"] = "replace"
+    """Ions exchanged on their sites."""
     ions: Mapping[str, str] = Field(min_length=1)
     """New ion by old one, as { Cl = "Br" } or { halide = "Br" }; molecules by name, as
     { Cs = "MA" }, or by an XYZ file that tells its charge."""
@@ -492,6 +504,7 @@ class TopotacticSpec(_ExchangeSpec):
     """Cations exchanged for others on interstitial sites of the anion sublattice, which stays."""
 
     action: Literal["topotactic"] = "topotactic"
+    """Cations exchanged for those of a product; the anions stay."""
     product: str
     """Crystal whose cation sites are filled: a shipped name or a CIF file."""
     order: OrderText = "outermost first"
@@ -516,6 +529,7 @@ class EtchSpec(_StepSpec):
     """A domain dissolved."""
 
     action: Literal["etch"] = "etch"
+    """A domain dissolved."""
     shared: Literal["bonded", "keep", "drop"] = "bonded"
     """Shared cations that stay with the domain left: with three anions, all, or none."""
 
@@ -524,6 +538,7 @@ class ChangeSpec(_StepSpec):
     """Ions removed, swapped or added: vacancies, dopants, antisites, ions on vacant sites."""
 
     action: Literal["remove", "swap", "add"]
+    """What is done to the ions chosen."""
     element: str
     """Element, or cation, anion, halide, chalcogen where the domain has one of that kind."""
     to: str = ""
@@ -573,6 +588,7 @@ class OutputSpec(_Spec):
     """Files beside those every build writes."""
 
     cp2k: Cp2kOptions | None = None
+    """A CP2K deck beside the model, with these options; left out: none."""
 
 
 STEPS: Mapping[str, type[_StepSpec]] = {
@@ -612,12 +628,16 @@ class Recipe(_Spec):
     name: Name
     """Names the files it writes."""
     title: Line = ""
+    """One line that says what the model is; written into files and shown in lists."""
     references: tuple[Line, ...] = ()
+    """Papers the model follows; written into its record."""
     domains: Mapping[Name, DomainSpec] = Field(min_length=1, max_length=MOST_DOMAINS)
     """By name, in order: the first lies above the interface, a shell comes after what it is around.
     """
     join: JoinSpec | None = None
+    """How two domains meet."""
     balance: BalanceSpec | None = None
+    """How the charge, or a composition, is reached."""
     steps: tuple[StepSpec, ...] = ()
     """What is done to the balanced model, in order."""
     size: SizeText | None = None
@@ -625,6 +645,7 @@ class Recipe(_Spec):
     composition: FormulaText | None = None
     """Formula the finished model must have; a build that misses it exits with 3."""
     output: OutputSpec = OutputSpec()
+    """What is written besides, as a CP2K deck."""
     vacuum: Number = VACUUM
     """Å between the particle and its box in CIF."""
 
