@@ -427,7 +427,7 @@ class TargetSpec(_Spec):
     """What balancing reaches: a charge, a formula, or a formula or charge per domain."""
 
     charge: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] | None = None
-    """e."""
+    """Formal charge of the whole model, e."""
     formula: FormulaText | None = None
     """Formula of the whole model, as Cs126Pb337S221Cl358."""
     domains: Mapping[str, FormulaOrCharge] = Field(default_factory=dict)
