@@ -565,6 +565,7 @@ class LigandsSpec(_StepSpec):
     """Molecules on the surface: in the place of ions of their charge, or on cations."""
 
     action: Literal["ligands"] = "ligands"
+    """Molecules put on the surface."""
     domain: str = ""
     """Only this domain; default: wherever the selections say."""
     add: tuple[AddText, ...] = Field(min_length=1)
