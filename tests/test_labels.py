@@ -249,3 +249,10 @@ def test_regions_do_not_depend_on_how_far_ions_moved() -> None:
         sizes(model_of(model.numbers[order], positions, crystals_of(model))),
     )
     assert all(abs(moved[name] - n) <= 4 for name, n in ideal.items())
+
+
+def test_frames_of_the_smallest_particles_go_along_with_the_file() -> None:
+    parent = list(history("cspbcl3-cube-1").values())[-1]
+    moved = parent.positions @ Rotation.from_rotvec([0.3, 1.2, -0.4]).as_matrix().T + 15.0
+    model = labelled_like(parent, parent.numbers, moved)
+    assert np.abs(model.lattice_positions - model.positions).max() < 1e-6

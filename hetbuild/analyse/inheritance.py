@@ -116,13 +116,15 @@ def _handed_on(parent: Model, order: IntArray, positions: FloatArray) -> Model:
     """The parent's labels in the order of the file. order: parent's atom of each, shape (N,)."""
     labels = {name: getattr(parent, name)[order] for name in PER_ATOM if name != "positions"}
     model = replace(parent, **labels, positions=positions)
-    domains = list(model.domains)
-    for k, domain in enumerate(domains):
+    turned = superposed(positions, parent.positions[order])
+    domains = []
+    for k, domain in enumerate(model.domains):
         mine = np.flatnonzero((model.domain == k) & (model.site >= 0))
-        if len(mine) >= FEWEST:
-            domains[k] = by_sites(domain, model.site[mine], model.site_cell[mine], positions[mine])[
-                0
-            ]
+        if len(mine) < FEWEST:  # too few to tell a strain: the frame goes along with the particle
+            domains.append(domain.moved(*turned))
+            continue
+        here = model.site[mine], model.site_cell[mine], positions[mine]
+        domains.append(by_sites(domain, *here)[0])
     return replace(model, domains=tuple(domains))
 
 
