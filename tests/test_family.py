@@ -247,7 +247,7 @@ def test_tilted_stacking_stays_in_its_cell(vacuum: float | None) -> None:
                 "along": {"upper": [0, 1, 0], "lower": [0, 1, 0]},
                 "across": {"upper": [1, 0, -1], "lower": [1, 0, -1]},
                 "anchor": {"upper": [first, 0, 0], "lower": [0, 0, 0]},
-                "registry": {"window_along": 0, "window_across": 0, "window_gap": [0, 6]},
+                "registry": {"window": {"along": 0, "across": 0, "gap": [0, 6]}},
                 "periodic": {"strained": "lower", "vacuum": vacuum},
             },
         }

@@ -49,6 +49,26 @@ def test_extending_nothing_names_what_there_is(tmp_path: Path) -> None:
         read_recipe(tmp_path / "child.toml")
 
 
+def test_a_fault_is_told_once() -> None:
+    with pytest.raises(hb.InputError) as told:
+        read_recipe("cspbcl3-pbs", ['balance.moves=["frob Cl"]'])
+    (_, line) = str(told.value).splitlines()
+    assert line.startswith("  balance.moves.0: 'frob Cl' is no move; write")
+    with pytest.raises(hb.InputError, match=r"balance\.moves: nothing is given; give at least 1"):
+        read_recipe("cspbcl3-pbs", ["balance.moves=[]"])
+
+
+def test_the_window_of_a_recipe_is_the_engines() -> None:
+    recipe = read_recipe("interface-cspbcl3-cspb2cl5")
+    assert recipe.join is not None
+    assert recipe.join.registry.window == hb.Window(0.0, 0.0, (-1.5, 2.0))
+    recipe = read_recipe("cspbcl3-pbs", {"join.registry": {"window": {}}})
+    assert recipe.join is not None
+    assert recipe.join.registry.window == hb.Window()
+    with pytest.raises(hb.InputError, match=r"window_along: unknown key; did you mean 'window'"):
+        read_recipe("cspbcl3-pbs", {"join.registry": {"window_along": 1}})
+
+
 def periodic(steps: list[dict[str, Any]]) -> hb.Recipe:
     tree = read_recipe("interface-cspbcl3-cspb2cl5").model_dump(mode="json", exclude_none=True)
     return parse_recipe(tree | {"steps": steps})

@@ -48,7 +48,7 @@ class Orientation:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Where registry is searched: |shift| up to these along and across, gap in a range, Å.
+    """Where registry is searched: shifts from coincidence, Å, and gaps.
 
     Examples
     --------
@@ -58,8 +58,11 @@ class Window:
     """
 
     along: float = 0.5
+    """Largest shift along, either way, Å."""
     across: float = 0.5
+    """Largest shift across, either way, Å."""
     gap: tuple[float, float] = (0.0, 2.0)
+    """Smallest and largest distance from coincidence along the normal, Å."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,8 +189,7 @@ def _join(p: Proposal, names: tuple[str, str]) -> Iterator[str]:
     yield f"across = {_pair(names, [across.first.uvw, across.second.uvw])}"
     yield f"anchor = {_pair(names, anchors)}"
     yield (
-        f"registry = {{ window_along = {SLACK}, window_across = {SLACK}, "
-        f"window_gap = [{low:.2f}, {high:.2f}] }}"
+        f"registry.window = {{ along = {SLACK}, across = {SLACK}, gap = [{low:.2f}, {high:.2f}] }}"
     )
 
 

@@ -90,7 +90,7 @@ def parse_step(schema: type[_Schema], given: Mapping[str, Any]) -> _Schema:
     try:
         return TypeAdapter(schema).validate_python(given)
     except ValidationError as error:
-        faults = "; ".join(_fault(e, given).removeprefix("recipe: ") for e in error.errors())
+        faults = "; ".join(_fault(e, given).removeprefix("recipe: ") for e in _errors(error))
         raise InputError(f"Not possible: {faults}.") from None
 
 
@@ -106,7 +106,7 @@ def parse_recipe(tree: Mapping[str, Any], where: str = "recipe") -> Recipe:
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        found = error.errors()
+        found = _errors(error)
         faults = "\n".join("  " + _fault(e, tree) for e in found[:MOST_FAULTS])
         more = len(found) - MOST_FAULTS
         rest = f"\n  and {more} more faults" if more > 0 else ""
@@ -277,6 +277,18 @@ def _descend(node: Any, key: str, setting: str) -> Any:
     return node.setdefault(key, {})
 
 
+def _errors(error: ValidationError) -> list[Any]:
+    """Without what only follows: entries that are faulty are not counted, so a list seems short."""
+    found = error.errors()
+    places = [e["loc"] for e in found]
+    return [
+        e
+        for e in found
+        if e["type"] != "too_short"
+        or not any(len(p) > len(e["loc"]) and p[: len(e["loc"])] == e["loc"] for p in places)
+    ]
+
+
 def _fault(error: Mapping[str, Any], tree: Mapping[str, Any]) -> str:
     """One line: where, what is wrong, what is allowed."""
     tags = ("float", "BondedTo", "function-wrap", "[key]", *STEPS)
@@ -284,6 +296,8 @@ def _fault(error: Mapping[str, Any], tree: Mapping[str, Any]) -> str:
     where = ".".join(shown(p)[1:-1] for p in place) or "recipe"
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{where}: unknown key; {nearest(place[-1], _known_keys(place[:-1]))}"
+    if error["type"] == "too_short":
+        return f"{where}: nothing is given; give at least {error['ctx']['min_length']}"
     given = error.get("input")
     simple = isinstance(given, str | int | float) and shown(given) not in error["msg"]
     tail = f" (given {shown(given)})" if simple else ""

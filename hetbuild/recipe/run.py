@@ -18,7 +18,6 @@ from hetbuild.assemble.cut import cut
 from hetbuild.assemble.join import (
     Orientation,
     Registry,
-    Window,
     align,
     anchored,
     check_contacts,
@@ -249,7 +248,7 @@ def _periodic_stages(
         strained=which[periodic.strained],
         vacuum=periodic.vacuum,
         registry=_given_registry(spec.registry),
-        window=_window(spec.registry),
+        window=spec.registry.window,
         floors=spec.floors,
         merging=spec.merge,
         settling=spec.settle,
@@ -321,7 +320,7 @@ def _registry(spec: JoinSpec, first: Model, second: Model, floors: Floors) -> Re
     return given or search_registry(
         first,
         second,
-        _window(spec.registry),
+        spec.registry.window,
         floors,
         merging=spec.merge,
         settling=spec.settle,
@@ -332,10 +331,6 @@ def _given_registry(spec: RegistrySpec) -> Registry | None:
     if spec.shift is None or spec.gap is None:
         return None
     return Registry(*spec.shift, spec.gap)
-
-
-def _window(spec: RegistrySpec) -> Window:
-    return Window(spec.window_along, spec.window_across, spec.window_gap)
 
 
 def _finished(recipe: Recipe, model: Model, progress: Progress) -> Model:

@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from hetbuild.assemble.join import Window
 from hetbuild.assemble.merge import Merging
 from hetbuild.assemble.settle import Settling
 from hetbuild.assemble.size import parse_size
@@ -130,7 +131,7 @@ def _strict(engine: type) -> None:
     )
 
 
-for _engine in (Floors, Merging, Settling, Move, Profile, Cp2kOptions, Add):
+for _engine in (Floors, Window, Merging, Settling, Move, Profile, Cp2kOptions, Add):
     _strict(_engine)
 
 
@@ -373,12 +374,8 @@ class RegistrySpec(_Spec):
     """Along and across, Å; with `gap`. Left out: registry is searched."""
     gap: Number | None = None
     """Away from coincidence along the normal, Å."""
-    window_along: Number = 0.5
-    """Search: largest shift along, Å."""
-    window_across: Number = 0.5
-    """Search: largest shift across, Å."""
-    window_gap: tuple[Number, Number] = (0.0, 2.0)
-    """Search: smallest and largest gap, Å."""
+    window: Window = Window()
+    """Where it is searched, as { along = 0.5, across = 0.5, gap = [0, 2] }."""
 
     @model_validator(mode="after")
     def _both(self) -> RegistrySpec:
