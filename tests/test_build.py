@@ -26,9 +26,10 @@ from hetbuild.assemble.join import (
     join,
     search_registry,
 )
+from hetbuild.assemble.trim import loose_rules, trim
 from hetbuild.balancing.anneal import ground_state
 from hetbuild.balancing.balance import Target, balance, prepared
-from hetbuild.balancing.candidates import Move, candidates, loose_rules, trim
+from hetbuild.balancing.candidates import Move, candidates
 from hetbuild.elements import parse_formula
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.contacts import Floors

@@ -14,8 +14,9 @@ from scipy.spatial import cKDTree
 
 from hetbuild.arrays import IntArray
 from hetbuild.assemble.carve import Facet, carve
+from hetbuild.assemble.trim import trim
 from hetbuild.balancing.balance import Target, balance, change
-from hetbuild.balancing.candidates import Move, trim
+from hetbuild.balancing.candidates import Move
 from hetbuild.elements import number
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.point_group import point_group_symbol

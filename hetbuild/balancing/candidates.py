@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from hetbuild.arrays import BoolArray, FloatArray, IntArray, Plane
-from hetbuild.elements import number, symbol
-from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.elements import number
+from hetbuild.errors import InputError
 from hetbuild.geometry.contacts import Floors, clear_of
 from hetbuild.model import DECIMALS, LedgerEntry, Model, Role
 from hetbuild.selection.language import Selection, parse_selection
@@ -210,45 +210,6 @@ def vacancies(model: Model, domain: int, move: Move, floors: Floors) -> FloatArr
     return np.round(places[free], DECIMALS)
 
 
-def loose_rules(fewer_than: int, elements: Sequence[str] = ()) -> tuple[str, ...]:
-    """The rule for `trim` that ions of these elements, or all, need so many neighbours."""
-    if not elements:
-        return (f"bonds < {fewer_than}",)
-    return (" or ".join(f"{e}, bonds < {fewer_than}" for e in elements),)
-
-
-def trim(model: Model, domain: str, rules: Sequence[str]) -> Model:
-    """Remove the ions that rules mean, by the first rule that finds any, until none does.
-
-    rules: selections, as ``halide, bonds <= 1``; bonds count ions of opposite charge.
-
-    Raises
-    ------
-    InputError
-        A rule is no selection.
-    ImpossibleError
-        That removes the whole domain.
-    """
-    index = model.domain_named(domain)
-    parsed = [parse_selection(rule) for rule in rules]
-    while True:
-        mine = np.flatnonzero(model.domain == index)
-        places = Places.of(model, mine)
-        found = ((rule, mine[chosen(rule, places)]) for rule in parsed)
-        rule, loose = next(((r, a) for r, a in found if len(a)), (None, mine[:0]))
-        if rule is None:
-            return model
-        if len(loose) == len(mine):
-            raise ImpossibleError(f"Trimming by {str(rule)!r} would remove all of {domain}.")
-        entries = [
-            _entry("trim", "remove", symbol(z), domain, r, str(rule))
-            for z, r in zip(model.numbers[loose], model.positions[loose], strict=True)
-        ]
-        keep = np.ones(len(model), dtype=bool)
-        keep[loose] = False
-        model = replace(model.where(keep), ledger=(*model.ledger, *entries))
-
-
 def apply(model: Model, moves: Sequence[Move], found: Candidates, chosen: IntArray) -> Model:
     """Carry out the chosen candidates and enter them in the ledger."""
     picked = found.where(np.isin(np.arange(len(found.move)), chosen))
@@ -284,7 +245,7 @@ def _with_added(model: Model, moves: Sequence[Move], added: Candidates) -> Model
 def _entries(move: Move, positions: FloatArray) -> list[LedgerEntry]:
     reason = _reason(move)
     element = f"{move.element}>{move.to}" if move.action == "swap" else move.element
-    return [_entry("balance", move.action, element, move.domain, r, reason) for r in positions]
+    return [_entry(move.action, element, move.domain, r, reason) for r in positions]
 
 
 def _reason(move: Move) -> str:
@@ -306,10 +267,10 @@ def _reason(move: Move) -> str:
 
 
 def _entry(
-    step: str, action: str, element: str, domain: str, position: FloatArray, reason: str
+    action: str, element: str, domain: str, position: FloatArray, reason: str
 ) -> LedgerEntry:
     x, y, z = (float(c) for c in position)
-    return LedgerEntry(step, action, element, domain, (x, y, z), reason)
+    return LedgerEntry("balance", action, element, domain, (x, y, z), reason)
 
 
 def _charge(model: Model, move: Move, element: str = "") -> int:

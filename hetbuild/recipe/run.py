@@ -28,8 +28,8 @@ from hetbuild.assemble.merge import merge
 from hetbuild.assemble.settle import settle
 from hetbuild.assemble.shell import Layer, Shell, grow, grown_shape, strain_factor
 from hetbuild.assemble.size import Shape, scaled, size_of
+from hetbuild.assemble.trim import loose_rules, trim
 from hetbuild.balancing.balance import Target, balance
-from hetbuild.balancing.candidates import loose_rules, trim
 from hetbuild.crystal.crystal import Crystal, read_crystal
 from hetbuild.elements import parse_formula
 from hetbuild.errors import InputError
