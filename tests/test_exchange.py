@@ -18,6 +18,7 @@ from scipy.spatial import cKDTree
 
 from hetbuild.analyse.labels import model_of
 from hetbuild.analyse.report import inspect
+from hetbuild.crystal.bonds import FIRST_SHELL
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchanging.etch import etch
 from hetbuild.exchanging.molecules import read_molecule, replace_molecules, whole_molecules
@@ -220,10 +221,13 @@ def test_holes_listed_are_the_badly_coordinated_ones(main_stages: dict[str, Mode
     cu = changed.positions[changed.numbers == 29]
     anions = cKDTree(changed.positions[changed.charges < 0])
     listed = np.array(report.details["at_surface"])
-    poor = anions.query_ball_point(cu, 2.8, return_length=True) < 3
+    # A quarter of the cell's diagonal, and what still counts as bonded.
+    reach = FIRST_SHELL * np.sqrt(3) / 4 * load("PbS").cell_parameters[0]
+    assert reach == pytest.approx(2.80, abs=0.01)
+    around = anions.query_ball_point(cu, reach, return_length=True)
+    poor = around < 3
     assert {tuple(x) for x in np.round(cu[poor], 3)} == {tuple(x) for x in listed}
-    histogram = Counter(anions.query_ball_point(cu, 2.8, return_length=True).tolist())
-    assert report.details["anions_around"] == histogram
+    assert report.details["anions_around"] == Counter(around.tolist())
 
 
 def test_second_exchange_changes_nothing(copper: Model) -> None:

@@ -349,7 +349,7 @@ def test_crystal_goes_to_cif(folder: Path) -> None:
         (["cut.xyz", "--to", "cif"], 2, "cannot be read as a structure file"),
         (["binary.xyz", "--to", "cif"], 2, "cannot be read as a structure file"),
         (["record.xyz", "--to", "cif"], 2, "The hetbuild record is damaged"),
-        (["model.xyz", "--to", "cif", "-o", "model.xyz"], 2, "Use --force to overwrite"),
+        (["model.xyz", "--to", "xyz", "-o", "model.xyz"], 2, "Use --force to overwrite"),
     ],
 )
 def test_export_errors(folder: Path, words: list[str], code: int, message: str) -> None:
