@@ -19,7 +19,8 @@ from PIL import Image
 from scipy.spatial import ConvexHull, cKDTree
 
 from hetbuild.elements import symbol
-from hetbuild.formats.vesta import read_sections, read_vesta, write_vesta
+from hetbuild.formats.vesta import write_vesta
+from hetbuild.formats.vesta_file import read_sections, read_vesta
 from hetbuild.library import find_recipe
 from hetbuild.model import Model
 from hetbuild.recipe.read import read_recipe

@@ -33,6 +33,10 @@ class FrameWarning(UserWarning):
     """A trajectory ends in a frame that is not whole, which was left out."""
 
 
+class PhaseWarning(UserWarning):
+    """A VESTA file holds several phases, of which the first was taken."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Say which known word is meant, or list them all: the tail of an error text."""
     import difflib

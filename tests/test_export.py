@@ -27,7 +27,8 @@ from hetbuild.errors import InputError
 from hetbuild.formats.box import box
 from hetbuild.formats.catalogue import CP2K, FORMATS
 from hetbuild.formats.cif import write_cif, write_crystal_cif
-from hetbuild.formats.vesta import bond_limits, read_vesta, write_vesta
+from hetbuild.formats.vesta import bond_limits, write_vesta
+from hetbuild.formats.vesta_file import read_vesta
 from hetbuild.formats.xyz import write_plain_xyz, write_xyz
 from hetbuild.geometry.view import view
 from hetbuild.library import structures
@@ -196,12 +197,12 @@ def test_vesta_file_of_the_program_with_symmetry(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda s: s[: s.index("SITET")], "no STYLE section at its end"),
+        (lambda s: s[: len(s) // 3], "list of sites is not closed"),
         (lambda s: s.replace("  0 0 0 0 0 0 0\nTHERI", "THERI"), "no complete VESTA file"),
         (lambda s: s.replace("CELLP", "CELLX"), "no complete VESTA file"),
         (lambda s: s.replace(" Pb ", " Qq "), "'Qq' is no chemical element"),
         (lambda s: "12\nxyz\n" + s, "must begin with #VESTA_FORMAT_VERSION"),
-        (lambda s: "", "must begin with #VESTA_FORMAT_VERSION"),
+        (lambda s: "", "x.vesta is empty"),
     ],
 )
 def test_spoilt_vesta_files(spoil: object, message: str, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
+import ase.io
 import gemmi
 import numpy as np
 import pytest
@@ -16,12 +17,16 @@ from ase.data import covalent_radii
 from ase.data.colors import jmol_colors
 from ase.geometry import cellpar_to_cell
 from conftest import ROOT, history, load
+from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Lattice, Structure
 from vestacrystparser.parser import VestaFile, load_elements_data
 
 from hetbuild.elements import number, symbol
-from hetbuild.errors import InputError
-from hetbuild.formats.vesta import PALETTE, bond_limits, read_vesta, style, write_vesta
+from hetbuild.errors import InputError, PhaseWarning
+from hetbuild.formats import ase_plugin as plugin
+from hetbuild.formats.vesta import PALETTE, bond_limits, style, write_vesta
+from hetbuild.formats.vesta_file import read_vesta
+from hetbuild.formats.xyz import read_positions
 from hetbuild.geometry.view import view
 from hetbuild.library import structures
 from hetbuild.model import Domain, Model, Role
@@ -263,16 +268,144 @@ def test_oblique_cell(foreign: Callable[..., Path]) -> None:
     assert positions == pytest.approx(np.array([[0.1, 0.2, 0.3], [0.6, 0.7, 0.95]]) @ known)
 
 
-def test_first_of_several_phases(foreign: Callable[..., Path], tmp_path: Path) -> None:
-    path = foreign(lambda s: s)
-    first, several = read_vesta(path), VestaFile(str(path))
+@pytest.fixture
+def two_phases(foreign: Callable[..., Path], tmp_path: Path) -> Path:
+    """Lead chloride, then caesium alone, as vestacrystparser writes them."""
+    several = VestaFile(str(foreign(lambda s: s)))
     several.import_phases(VestaFile())
     several.set_current_phase(2)
     several.set_cell(9, 9, 9, 90, 90, 90)
     several.add_site("Cs", "Cs1", 0, 0, 0)
     several.save(tmp_path / "two.vesta")
-    for one, of_two in zip(first, read_vesta(tmp_path / "two.vesta"), strict=True):
+    return tmp_path / "two.vesta"
+
+
+def test_first_of_several_phases_is_taken_with_a_word(
+    foreign: Callable[..., Path], two_phases: Path
+) -> None:
+    first = read_vesta(foreign(lambda s: s))
+    with pytest.warns(PhaseWarning, match="holds 2 phases; the first is taken"):
+        found = read_vesta(two_phases)
+    for one, of_two in zip(first, found, strict=True):
         assert np.array_equal(one, of_two)
+
+
+def test_a_phase_is_chosen(two_phases: Path) -> None:
+    numbers, _, vectors = read_vesta(two_phases, 2)
+    assert list(numbers) == [55]
+    assert vectors == pytest.approx(9 * np.eye(3))
+    assert list(read_positions(two_phases, -2)[0]) == [82, 17]
+    for phase in (0, 3, -3):
+        with pytest.raises(InputError, match=f"has no phase {phase}: it holds 2"):
+            read_vesta(two_phases, phase)
+
+
+def test_ase_chooses_a_phase(two_phases: Path) -> None:
+    with pytest.warns(PhaseWarning, match="index=1"):
+        assert str(ase.io.read(two_phases).symbols) == "PbCl"
+    assert str(ase.io.read(two_phases, index=0).symbols) == "PbCl"
+    assert str(ase.io.read(two_phases, index=1).symbols) == "Cs"
+    assert [len(a) for a in ase.io.read(two_phases, index=":")] == [2, 1]
+    assert [len(a) for a in ase.io.iread(two_phases)] == [2, 1]
+    assert len(plugin.read_vesta(str(two_phases), index=1)) == 1
+    with pytest.raises(InputError, match="holds 2 phases: none has the index"):
+        ase.io.read(two_phases, index=2)
+
+
+def test_ase_writes_one_model(cube: Model, tmp_path: Path) -> None:
+    atoms = cube.to_ase()
+    with pytest.raises(InputError, match="written of one model; given 2"):
+        ase.io.write(tmp_path / "x.vesta", [atoms, atoms])
+    assert not (tmp_path / "x.vesta").exists()
+
+
+def test_without_a_style_section(foreign: Callable[..., Path]) -> None:
+    """As scripts write them: the list of sites is closed, so all of it is there."""
+    whole = read_vesta(foreign(lambda s: s))
+    short = read_vesta(foreign(lambda s: s[: s.index("THERI")]))
+    for one, other in zip(whole, short, strict=True):
+        assert np.array_equal(one, other)
+
+
+def importing(folder: Path, name: str, inline: bool = False) -> Path:
+    path = folder / "importing.vesta"
+    between = " " if inline else "\n"
+    path.write_text(
+        f"#VESTA_FORMAT_VERSION 3.3.0\n\n\nCRYSTAL\n\nTITLE\nPBS\n\n"
+        f"IMPORT_STRUCTURE{between}{name}\n\nBOUND\n 0 1 0 1 0 1\n 0 0 0 0 0\n\n"
+        "STYLE\nMODEL 0 1 0\n"
+    )
+    return path
+
+
+@pytest.mark.parametrize("inline", [False, True])
+@pytest.mark.parametrize("name", ["POSCAR", "x.vasp", "sub/x.cif", "sub\\x.cif"])
+def test_a_structure_imported_from_beside(name: str, inline: bool, tmp_path: Path) -> None:
+    crystal = load("PbS")
+    known = Structure(Lattice(crystal.vectors), crystal.numbers, np.array(crystal.fractional))
+    (tmp_path / "sub").mkdir()
+    known.to(tmp_path / name.replace("\\", "/"), fmt="cif" if "cif" in name else "poscar")
+    numbers, positions, vectors = read_vesta(importing(tmp_path, name, inline))
+    found = Structure(Lattice(vectors), numbers, positions, coords_are_cartesian=True)
+    assert StructureMatcher(primitive_cell=False).fit(found, known)
+    atoms = ase.io.read(tmp_path / "importing.vesta")
+    assert atoms.pbc.all()
+    assert atoms.cell.volume == pytest.approx(known.volume)
+
+
+def test_an_imported_molecule_has_no_cell(tmp_path: Path) -> None:
+    (tmp_path / "m.xyz").write_text("2\n\nPb 0 0 0\nS 0 0 2.9\n")
+    numbers, positions, vectors = read_vesta(importing(tmp_path, "m.xyz"))
+    assert list(numbers) == [82, 16]
+    assert positions[1, 2] == 2.9
+    assert not vectors.any()
+    assert not ase.io.read(tmp_path / "importing.vesta").pbc.any()
+
+
+PARTLY = """\
+data_x
+_cell_length_a 4
+_cell_length_b 4
+_cell_length_c 4
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_symmetry_space_group_name_H-M 'P 1'
+loop_
+_atom_site_label
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+Pb 0 0 0 0.5
+S 0.5 0.5 0.5 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("../outside.xyz", "which is not in its folder"),
+        ("..\\outside.xyz", "which is not in its folder"),
+        ("link.xyz", "which is not in its folder"),
+        ("/etc/hosts", "which is not in its folder"),
+        ("gone.vasp", "which is not there: put that file beside it"),
+        ("a\0b", "no name of a file"),
+        ("x" * 300, "no name of a file"),
+        ("importing.vesta", "a VESTA file too"),
+        ("junk.xyz", "cannot be read as a structure file"),
+        ("partly.cif", "partly occupied sites"),
+    ],
+)
+def test_what_is_not_imported(name: str, message: str, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (tmp_path / "outside.xyz").write_text("1\n\nPb 0 0 0\n")
+    (folder / "link.xyz").symlink_to(tmp_path / "outside.xyz")
+    (folder / "junk.xyz").write_text("junk")
+    (folder / "partly.cif").write_text(PARTLY)
+    with pytest.raises(InputError, match=message):
+        read_vesta(importing(folder, name))
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
@@ -292,7 +425,10 @@ def test_titles_in_the_local_encoding(foreign: Callable[..., Path], ending: str)
         (lambda s: s.replace("5.1 ", "-5.1 "), "is no cell"),
         (lambda s: s.replace("81.0 97.0 112.0", "81.0"), "line of the cell is cut short"),
         (lambda s: s.replace("CELLP\n", ""), "it has no CELLP"),
-        (lambda s: s[: s.index("SBOND")], "no STYLE section at its end"),
+        (lambda s: s[: s.index("1a 1") + 6], "list of sites is not closed"),
+        (lambda s: s[: s.index("STRUC")], "it has no STRUC"),
+        (lambda s: s.replace("1 Pb Pb1", "0 0 0 0\nTHERI\n1 Pb Pb1"), "list of sites is empty"),
+        (lambda s: "\n \n", "foreign.vesta is empty"),
         (lambda s: s[1:], "must begin with #VESTA_FORMAT_VERSION"),
     ],
 )

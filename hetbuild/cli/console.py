@@ -85,7 +85,12 @@ def label_options(command: Callable[..., None]) -> Callable[..., None]:
         command(*args, labels=Labels(crystals, formulas, like, frame), **rest)
 
     for option in (
-        click.option("--frame", type=int, metavar="N", help="Of a trajectory [last whole one]."),
+        click.option(
+            "--frame",
+            type=int,
+            metavar="N",
+            help="Of a trajectory [last whole one]; phase of VESTA.",
+        ),
         click.option("--like", type=MODEL, metavar="PARENT", help="Model of the same atoms."),
         click.option(
             "--formula",

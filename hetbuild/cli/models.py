@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hetbuild.cli.console import Labels
-from hetbuild.errors import FrameWarning, InputError
+from hetbuild.errors import FrameWarning, InputError, PhaseWarning
 
 if TYPE_CHECKING:
     from hetbuild.crystal.crystal import Crystal
@@ -61,6 +61,7 @@ def read_model(path: Path, labels: Labels | None = None, charges: tuple[str, ...
             raise InputError(f"--formula {text}: write DOMAIN=FORMULA, as perovskite=Cs20Pb8Cl36.")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", FrameWarning)
+        warnings.simplefilter("always", PhaseWarning)
         model = verbs.read_model(
             path,
             [read_bulk(crystal, charges) for _, crystal in named],

@@ -7,22 +7,19 @@ is magenta and larger, ligands are darker and compensating ions paler than their
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from pathlib import Path
 from typing import TextIO
 
-import gemmi
 import numpy as np
 
-from hetbuild.arrays import FloatArray, IntArray, Plane
+from hetbuild.arrays import FloatArray, Plane
 from hetbuild.crystal import lattice
 from hetbuild.elements import A_CATIONS, number, symbol
 from hetbuild.elements import MOLECULAR as IN_MOLECULES
-from hetbuild.errors import InputError
 from hetbuild.formats.box import box, in_cell
 from hetbuild.formats.cif import labels
+from hetbuild.formats.vesta_file import cell_vectors
 from hetbuild.geometry.bonds import LIGANDS, MOLECULAR, ionic_limit
 from hetbuild.geometry.view import View, view
 from hetbuild.model import Model, Role
@@ -43,12 +40,6 @@ PALETTE: Mapping[str, tuple[float, int]] = {
     "Pb": (1.75, 0x52535b), "Bi": (1.82, 0xd22ff7),
 }  # fmt: skip
 """Atomic radius in Å and colour of each element as VESTA 3.5.4 ships them."""
-
-SECTION = re.compile("[A-Z][A-Z0-9]{3,}")
-"""A word that begins a section."""
-
-SAME_PLACE = 0.05
-"""Å within which images of a site under symmetry are one atom: files round to 4 to 6 decimals."""
 
 MARKS: Mapping[Role, str] = {
     Role.LATTICE: "",
@@ -71,7 +62,7 @@ def write_vesta(model: Model, stream: TextIO, *, vacuum: float = 10.0) -> None:
     sites = [label + MARKS[Role(r)] for label, r in zip(labels(model), model.role, strict=True)]
     seen = view(model)
     # From the model's axes to VESTA's, which differ where a periodic model has been turned.
-    standard = np.linalg.inv(cell) @ _vectors(lattice.parameters(cell))
+    standard = np.linalg.inv(cell) @ cell_vectors(lattice.parameters(cell))
     stream.write("#VESTA_FORMAT_VERSION 3.5.4\n\n\nCRYSTAL\n\n")
     stream.write(_title(model))
     stream.write(SYMMETRY)
@@ -207,122 +198,6 @@ def _scene(axes: FloatArray) -> Iterator[str]:
 
 def _row(start: str, values: Sequence[float], form: str) -> str:
     return start + " ".join(f"{v + 0.0:{form}}" for v in values) + "\n"
-
-
-def read_vesta(path: Path) -> tuple[IntArray, FloatArray, FloatArray]:
-    """Atomic numbers (N,), positions (N, 3) and cell vectors (3, 3), Å, of the first phase.
-
-    Symmetry operations of the file are carried out; images on one place count once.
-
-    Raises
-    ------
-    InputError
-        Not a VESTA file, one cut short, or one with partly occupied sites.
-    """
-    sections = read_sections(path)
-    try:
-        vectors = _cell(sections["CELLP"][0])
-        rows = [line.split() for line in sections["STRUC"] if line.strip()]
-        sites = rows[:-1:2]
-        if not sites or set(rows[-1]) != {"0"} or any(len(s) < 8 for s in sites):
-            raise ValueError("the list of sites is not closed")
-        values = np.array([[float(x) for x in s[3:7]] for s in sites])
-        operations = _operations(sections.get("SYMOP", []))
-    except KeyError as error:
-        raise InputError(f"{path} is no complete VESTA file: it has no {error.args[0]}.") from None
-    except (ValueError, IndexError) as error:
-        raise InputError(f"{path} is no complete VESTA file: {error}.") from None
-    if not np.isfinite(values).all():
-        raise InputError(f"{path} has a site whose coordinates are not finite numbers.")
-    partly = [s[2] for s, v in zip(sites, values, strict=True) if abs(v[0] - 1.0) > 1e-3]
-    if partly:
-        raise InputError(
-            f"{path} has partly occupied sites, as {', '.join(partly[:5])}; give an ordered "
-            "structure."
-        )
-    numbers = np.array([number(s[1]) for s in sites])
-    numbers, fractional = _images(numbers, values[:, 1:], operations, vectors)
-    return numbers, fractional @ vectors, vectors
-
-
-def _vectors(parameters: Sequence[float]) -> FloatArray:
-    """Cell vectors as rows, a along x and b in the xy plane. parameters: Å and degrees."""
-    return np.asarray(gemmi.UnitCell(*parameters).orth.mat.tolist()).T
-
-
-def _cell(line: str) -> FloatArray:
-    """Vectors of a line of lengths and angles; ValueError where they are of no cell."""
-    given = [float(x) for x in line.split()[:6]]
-    if len(given) < 6:
-        raise ValueError("the line of the cell is cut short")
-    vectors = _vectors(given)
-    lengths = np.array(given[:3])
-    if not np.isfinite(vectors).all() or lengths.min() <= 0 or np.linalg.det(vectors) <= 0:
-        raise ValueError(f"{line.strip()!r} is no cell")
-    return vectors
-
-
-def read_sections(path: Path) -> dict[str, list[str]]:
-    """Lines of each section of the first phase, by name.
-
-    Raises
-    ------
-    InputError
-        Not a VESTA file, or one without its last sections.
-    """
-    try:
-        # VESTA writes a title in the local encoding; nothing else in the file is beyond ASCII.
-        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    except OSError as error:
-        raise InputError(f"Cannot read {path}: {error.strerror}.") from None
-    if not lines or not lines[0].startswith("#VESTA_FORMAT_VERSION"):
-        raise InputError(f"{path} is no VESTA file: it must begin with #VESTA_FORMAT_VERSION.")
-    found: dict[str, list[str]] = {}
-    name, section = "", list[str]()
-    for line in lines[1:]:
-        word = line.split(" ")[0]
-        # The line after TITLE is free text, and may be one word in capitals.
-        if SECTION.fullmatch(word) and not (name == "TITLE" and not section):
-            name, section = word, []
-            found.setdefault(name, section)  # of several phases, the first
-        else:
-            section.append(line)
-    if "STYLE" not in found:
-        raise InputError(f"{path} is no complete VESTA file: it has no STYLE section at its end.")
-    return found
-
-
-def _operations(lines: Sequence[str]) -> list[tuple[FloatArray, FloatArray]]:
-    """Rotations and translations of a SYMOP section; identity where there are none."""
-    rows = [[float(x) for x in line.split()] for line in lines if line.strip()]
-    found = [
-        (np.array(row[3:12]).reshape(3, 3), np.array(row[:3]))
-        for row in rows
-        if len(row) == 13 and any(row[3:12])
-    ]
-    return found or [(np.eye(3), np.zeros(3))]
-
-
-def _images(
-    numbers: IntArray,
-    fractional: FloatArray,
-    operations: Sequence[tuple[FloatArray, FloatArray]],
-    vectors: FloatArray,
-) -> tuple[IntArray, FloatArray]:
-    if len(operations) == 1:
-        return numbers, fractional
-    from scipy.spatial import cKDTree
-
-    # Twice, because -1e-17 % 1 is 1.0, outside the box.
-    images = np.concatenate([fractional @ w.T + t for w, t in operations]) % 1.0 % 1.0
-    elements = np.tile(numbers, len(operations))
-    lengths = np.linalg.norm(vectors, axis=1)
-    places = np.minimum(images * lengths, np.nextafter(lengths, 0))
-    pairs = cKDTree(places, boxsize=lengths).query_pairs(SAME_PLACE, output_type="ndarray")
-    alike = pairs[elements[pairs[:, 0]] == elements[pairs[:, 1]]]
-    first = np.ones(len(images), dtype=bool)
-    first[alike.max(axis=1)] = False
-    return elements[first], images[first]
 
 
 SYMMETRY = """\

@@ -4,35 +4,26 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
-from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import numpy as np
 
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.elements import number, symbol
-from hetbuild.errors import FrameWarning, HetbuildError, InputError
+from hetbuild.errors import HetbuildError, InputError
 from hetbuild.formats import columns
 from hetbuild.formats.ase import SHIFT, from_ase, parsed_record
+from hetbuild.formats.atoms import read_atoms
 from hetbuild.formats.labels import LABELS, from_names, to_names
-from hetbuild.formats.record import FAR, from_record, to_record
-from hetbuild.formats.trajectory import read_frame
-from hetbuild.library import is_file
+from hetbuild.formats.record import from_record, to_record
 from hetbuild.model import Model
-
-if TYPE_CHECKING:
-    from ase import Atoms
 
 PROPERTIES = "species:S:1:pos:R:3:formal_charge:I:1:domain:S:1:role:S:1:site:S:1:site_cell:I:3"
 """Columns; positions right after the symbol, so that CP2K reads the same file."""
 
 MOLECULES = ":molecule:I:1"
 """One more column where there are ligand molecules; files without it hold none."""
-
-LEAST_VOLUME = 1.0
-"""Å³ of a cell in which atoms repeat."""
 
 WIDTHS = (1, 3, 1, 1, 1, 1, 3)
 """How many columns of text each is."""
@@ -93,7 +84,7 @@ def read_xyz(path: Path) -> Model:
         The file cannot be read, is no extended XYZ, or carries no hetbuild record.
     """
     try:
-        return _own(path) or from_ase(_read(path))
+        return _own(path) or from_ase(read_atoms(path))
     except HetbuildError as error:
         raise InputError(
             f"{path}: {error}" if str(path) not in str(error) else str(error)
@@ -165,21 +156,25 @@ def read_positions(
     """Atomic numbers (N,), positions (N, 3) and cell (3, 3) in Å of any file ASE reads.
 
     The cell is None where the atoms do not repeat in three dimensions, and of VESTA files. frame:
-    of an XYZ file with several, counted from 1; default: the last whole one.
+    of an XYZ file with several, counted from 1; default: the last whole one. Of a VESTA file it is
+    the phase; default: the first.
 
     Raises
     ------
     InputError
         The file cannot be read, holds no atoms, or has no such frame.
     """
-    if frame is not None and path.suffix != ".xyz":
-        raise InputError(f"--frame {frame}: only .xyz files hold several frames, not {path}.")
+    if frame is not None and path.suffix not in {".xyz", ".vesta"}:
+        raise InputError(
+            f"--frame {frame}: only .xyz files hold several frames, and .vesta files several "
+            f"phases, not {path}."
+        )
     if path.suffix == ".vesta":
-        from hetbuild.formats.vesta import read_vesta
+        from hetbuild.formats.vesta_file import read_vesta
 
-        numbers, positions, _ = read_vesta(path)
+        numbers, positions, _ = read_vesta(path, frame)
         return numbers.astype(np.int16), positions, None
-    atoms = _read(path, frame)
+    atoms = read_atoms(path, frame)
     cell = np.array(atoms.cell) if atoms.pbc.any() and atoms.cell.rank == 3 else None
     return atoms.numbers.astype(np.int16), np.array(atoms.positions), cell
 
@@ -191,51 +186,3 @@ def write_plain_xyz(model: Model, stream: TextIO) -> None:
     for rows in columns.chunks(len(model)):
         places = (columns.reals(x) for x in model.positions[rows].T)
         stream.write(columns.joined([columns.words(species[rows], table), *places]))
-
-
-def _read(path: Path, frame: int | None = None) -> Atoms:
-    from ase.io import read
-
-    if not is_file(path):
-        raise InputError(f"There is no file {path}.")
-    text = _frame(path, frame) if path.suffix == ".xyz" else None
-    try:
-        with warnings.catch_warnings(record=True) as warned:
-            warnings.simplefilter("always")
-            atoms = read(path) if text is None else read(StringIO(text), format="extxyz")
-    except Exception as error:
-        # ASE's readers raise whatever their parser stumbles over.
-        why = " ".join(str(error).split())[:200] or "it has no format that ASE knows"
-        raise InputError(f"{path} cannot be read as a structure file: {why}") from None
-    broken = [str(w.message) for w in warned if "Wrong number" in str(w.message)]
-    if broken:  # ASE goes on without what it could not read
-        raise InputError(f"{path} is damaged: {broken[0][:200]}")
-    if isinstance(atoms, list) or not len(atoms):
-        raise InputError(f"{path} holds no atoms.")
-    return _checked(path, atoms)
-
-
-def _checked(path: Path, atoms: Atoms) -> Atoms:
-    """Atoms whose numbers are numbers: everything after relies on it."""
-    if not (np.abs(atoms.positions) < FAR).all():
-        raise InputError(f"{path} has atoms whose positions are not numbers within {FAR:g} Å.")
-    if not (np.abs(atoms.cell.array) < FAR).all():
-        raise InputError(f"{path} has a cell whose vectors are not numbers within {FAR:g} Å.")
-    if not ((atoms.numbers > 0) & (atoms.numbers < 119)).all():
-        raise InputError(f"{path} has atoms of no element.")
-    if atoms.pbc.any() and atoms.cell.rank == 3 and abs(atoms.cell.volume) < LEAST_VOLUME:
-        raise InputError(f"{path} has a cell without volume.")
-    return atoms
-
-
-def _frame(path: Path, wanted: int | None) -> str:
-    """Text of one frame; warns of a last one that is not whole."""
-    frame = read_frame(path, wanted)
-    if frame.cut:
-        warnings.warn(
-            f"{path} ends in a frame that is cut off, which is left out; frame {frame.index} of "
-            f"{frame.total} is taken.",
-            FrameWarning,
-            stacklevel=2,
-        )
-    return frame.text

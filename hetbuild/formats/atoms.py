@@ -1,0 +1,76 @@
+"""Atoms of any file that ASE reads, checked."""
+
+from __future__ import annotations
+
+import warnings
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hetbuild.errors import FrameWarning, InputError
+from hetbuild.formats.record import FAR
+from hetbuild.formats.trajectory import read_frame
+from hetbuild.library import is_file
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+LEAST_VOLUME = 1.0
+"""Å³ of a cell in which atoms repeat."""
+
+
+def read_atoms(path: Path, frame: int | None = None) -> Atoms:
+    """Atoms of any file ASE reads, whose numbers are numbers; frame: of an XYZ file.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or holds no atoms.
+    """
+    from ase.io import read
+
+    if not is_file(path):
+        raise InputError(f"There is no file {path}.")
+    text = _frame(path, frame) if path.suffix == ".xyz" else None
+    try:
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            atoms = read(path) if text is None else read(StringIO(text), format="extxyz")
+    except Exception as error:
+        # ASE's readers raise whatever their parser stumbles over.
+        why = " ".join(str(error).split())[:200] or "it has no format that ASE knows"
+        raise InputError(f"{path} cannot be read as a structure file: {why}") from None
+    broken = [str(w.message) for w in warned if "Wrong number" in str(w.message)]
+    if broken:  # ASE goes on without what it could not read
+        raise InputError(f"{path} is damaged: {broken[0][:200]}")
+    if isinstance(atoms, list) or not len(atoms):
+        raise InputError(f"{path} holds no atoms.")
+    return _checked(path, atoms)
+
+
+def _checked(path: Path, atoms: Atoms) -> Atoms:
+    """Atoms whose numbers are numbers: everything after relies on it."""
+    if not (np.abs(atoms.positions) < FAR).all():
+        raise InputError(f"{path} has atoms whose positions are not numbers within {FAR:g} Å.")
+    if not (np.abs(atoms.cell.array) < FAR).all():
+        raise InputError(f"{path} has a cell whose vectors are not numbers within {FAR:g} Å.")
+    if not ((atoms.numbers > 0) & (atoms.numbers < 119)).all():
+        raise InputError(f"{path} has atoms of no element.")
+    if atoms.pbc.any() and atoms.cell.rank == 3 and abs(atoms.cell.volume) < LEAST_VOLUME:
+        raise InputError(f"{path} has a cell without volume.")
+    return atoms
+
+
+def _frame(path: Path, wanted: int | None) -> str:
+    """Text of one frame; warns of a last one that is not whole."""
+    frame = read_frame(path, wanted)
+    if frame.cut:
+        warnings.warn(
+            f"{path} ends in a frame that is cut off, which is left out; frame {frame.index} of "
+            f"{frame.total} is taken.",
+            FrameWarning,
+            stacklevel=2,
+        )
+    return frame.text
