@@ -21,6 +21,7 @@ from hetbuild.cli.console import (
     numbers,
 )
 from hetbuild.cli.models import read_model
+from hetbuild.cli.tables import table
 from hetbuild.errors import InputError
 
 if TYPE_CHECKING:
@@ -128,22 +129,30 @@ def _angle(found: Between) -> str:
 
 
 def _zone(found: Zone) -> Iterator[str]:
+    from hetbuild.crystal.lattice import plane_label
+
     u, v, w = found.uvw
     yield f"[{u} {v} {w}] of {found.domain} towards the viewer"
     for name, (a, b, c), tilt in found.tilts:
         yield f"{name}: [{a} {b} {c}] is {tilt:.2f}° from it"
-    yield f"{'domain':14s}{'(h k l)':>12}{'d/Å':>8}{'normal/°':>10}{'off/°':>7}"
-    for p in found.planes:
-        h, k, m = p.hkl
-        label, off = f"({h} {k} {m})", round(p.off, 2) + 0.0
-        yield f"{p.domain:14s}{label:>12}{p.spacing:8.3f}{p.azimuth:10.2f}{off:7.2f}"
+    rows = [
+        (
+            p.domain,
+            plane_label(p.hkl),
+            *(f"{p.spacing:.3f}", f"{p.azimuth:.2f}", f"{round(p.off, 2) + 0.0:.2f}"),
+        )
+        for p in found.planes
+    ]
+    yield from table(rows, "<>>>>", head=("domain", "(h k l)", "d/Å", "normal/°", "off/°"))
     if not found.planes:
         yield "no planes edge on with spacings this large; try --finest"
 
 
 def _spacings(planes: tuple[Spacing, ...]) -> Iterator[str]:
-    yield f"{'domain':14s}{'(h k l)':>12}{'d/Å':>8}{'bulk/Å':>8}{'line/%':>8}"
-    for s in planes:
-        h, k, m = s.hkl
-        label = f"({h} {k} {m})"
-        yield f"{s.domain:14s}{label:>12}{s.model:8.3f}{s.bulk:8.3f}{s.intensity:8.1f}"
+    from hetbuild.crystal.lattice import plane_label
+
+    rows = [
+        (s.domain, plane_label(s.hkl), f"{s.model:.3f}", f"{s.bulk:.3f}", f"{s.intensity:.1f}")
+        for s in planes
+    ]
+    yield from table(rows, "<>>>>", head=("domain", "(h k l)", "d/Å", "bulk/Å", "line/%"))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hetbuild.cli.console import as_json, emit
+from hetbuild.cli.tables import table
 
 if TYPE_CHECKING:
     from hetbuild.crystal.crystal import Crystal
@@ -23,12 +24,8 @@ def crystals(as_json: bool) -> None:
     from hetbuild.library import structures
 
     records = [_record(read_crystal(path)) for path in structures().values()]
-    rows = [(r["name"], r["formula"], r["space_group"], free_cell(r), r["source"]) for r in records]
-    widths = [max(len(row[k]) for row in rows) for k in range(4)]
-    lines = [
-        "  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[4]])
-        for row in rows
-    ]
+    rows = [(r["name"], r["formula"], r["space_group"], free_cell(r)) for r in records]
+    lines = table(rows, "<<<<", below=[r["source"] for r in records])
     emit(records, "\n".join(lines), as_json)
 
 

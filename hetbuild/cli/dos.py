@@ -12,6 +12,7 @@ import click
 
 from hetbuild.cli.console import MODEL, NUMBER, as_json, emit, force, numbers, quiet
 from hetbuild.cli.models import read_model
+from hetbuild.cli.tables import table
 from hetbuild.errors import InputError
 
 if TYPE_CHECKING:
@@ -148,19 +149,22 @@ def _energy(value: float | None) -> str:
 def _table(frontier: tuple[Frontier, ...]) -> Iterator[str]:
     """Frontier orbitals, highest first, with their shares in per cent."""
     names = list(frontier[0].domains)
-    heads = [f"{name} ({', '.join(_regions(frontier[0], name))})" for name in names]
-    heads = [head.removesuffix(" ()") for head in heads]
-    titles = "".join(f"  {head:>18s}" for head in heads)
-    yield f"{'orbitals':10s} {'eV':>8s} {'IPR':>7s}{titles}  elements"
+    rows, below = [], []
     for f in frontier:
         label = f.label + (f" x{f.orbitals}" if f.orbitals > 1 else "")
-        line = f"{label:10s} {f.energy:+8.3f} " + ("      -" if f.ipr is None else f"{f.ipr:7.4f}")
-        for name, head in zip(names, heads, strict=True):
+        shares = []
+        for name in names:
             inside = ", ".join(f"{100 * x:.0f}" for x in _regions(f, name).values())
-            text = f"{100 * f.domains[name]:.1f} %" + (f" ({inside})" if inside else "")
-            line += f"  {text:>{max(18, len(head))}s}"
+            shares.append(f"{100 * f.domains[name]:.1f} %" + (f" ({inside})" if inside else ""))
+        rows.append((label, f"{f.energy:+.3f}", "-" if f.ipr is None else f"{f.ipr:.4f}", *shares))
         most = sorted(f.elements.items(), key=lambda e: -e[1])[:3]
-        yield line + "  " + ", ".join(f"{e} {100 * share:.0f} %" for e, share in most)
+        below.append(", ".join(f"{e} {100 * share:.0f} %" for e, share in most))
+    for name in names:
+        if regions := ", ".join(_regions(frontier[0], name)):
+            yield f"shares of {name}: in all ({regions})"
+    yield from table(
+        rows, "<>>" + ">" * len(names), head=("orbitals", "eV", "IPR", *names), below=below
+    )
 
 
 def _regions(f: Frontier, domain: str) -> dict[str, float]:

@@ -126,7 +126,7 @@ def _list(
     with progress_bar("cations") as progress:
         shown = fits.rows(found, crystals, order=order, most=most, progress=progress)
     profiles = fits.step_profiles_of(shown[0][0], crystals, stepped)
-    lines = [*fits.table(shown, len(found), crystals)]
+    lines = [*fits.match_lines(shown, len(found), crystals)]
     lines += [
         f"{c.name} {label.text}" for c, label in zip(crystals, shown[0][0].planes, strict=True)
     ]

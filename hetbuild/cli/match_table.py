@@ -8,6 +8,7 @@ from typing import Any, Literal, TextIO
 import numpy as np
 
 from hetbuild.arrays import Progress
+from hetbuild.cli.tables import table
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import Coincidence
 from hetbuild.crystal.planes import PlaneLabel
@@ -78,19 +79,15 @@ def by_geometry(matches: Sequence[Match], order: Order) -> list[Match]:
     return sorted(matches, key=keys[order])
 
 
-def table(shown: Sequence[Row], total: int, crystals: tuple[Crystal, Crystal]) -> Iterator[str]:
+def match_lines(
+    shown: Sequence[Row], total: int, crystals: tuple[Crystal, Crystal]
+) -> Iterator[str]:
     """Lines for a terminal: the matches, then the best one in words."""
     first, second = (c.name for c in crystals)
     cells = [_cells(k + 1, match, fit, crystals) for k, (match, fit) in enumerate(shown)]
-    head = (
-        "", first, second, "cell vectors, mismatch", "area/Å²", "strain/%", "shear/°",
-        "misorientation/°", "polar", "cations", "score",
-    )  # fmt: skip
-    width = [max(len(row[i]) for row in (head, *cells)) for i in range(len(head))]
-    for row in (head, *cells):
-        left = [text.ljust(w) for text, w in zip(row[:4], width[:4], strict=True)]
-        right = [text.rjust(w) for text, w in zip(row[4:], width[4:], strict=True)]
-        yield "  ".join([*left, *right]).rstrip()
+    head = ("", first, second, "area/Å²", "strain/%", "polar", "cations", "score")
+    below = [_vectors(match) for match, _ in shown]
+    yield from table(cells, "><<>>>>>", head=head, below=below)
     if total > len(shown):
         yield f"{len(shown)} of {total} matches; --rows 0 lists all."
     yield ""
@@ -126,11 +123,13 @@ def registry_lines(found: Registries, names: tuple[str, str]) -> Iterator[str]:
         for t, name in zip(found.terminations, names, strict=True)
     )
     yield f"{ends}, shifts of {names[1]}:"
-    yield f"{'along/Å':>8}  {'across/Å':>8}  {'gap/Å':>6}  {'eV/Å²':>8}  closest contacts/Å"
-    for m in found.minima:
-        contacts = ", ".join(f"{c.kind} {c.distance:.2f}" for c in m.contacts)
-        x, y = m.shift
-        yield f"{x:8.2f}  {y:8.2f}  {m.gap:6.2f}  {m.energy:8.4f}  {contacts}"
+    minima = [
+        (*(f"{x:.2f}" for x in (*m.shift, m.gap)), f"{m.energy:.4f}", contacts)
+        for m in found.minima
+        for contacts in [", ".join(f"{c.kind} {c.distance:.2f}" for c in m.contacts)]
+    ]
+    head = ("along/Å", "across/Å", "gap/Å", "eV/Å²", "closest contacts/Å")
+    yield from table(minima, ">>>><", head=head)
     if not all(m.bound for m in found.minima):
         yield (
             "The energy still falls at the widest or narrowest gap tried: rigid and uncompensated, "
@@ -141,9 +140,17 @@ def registry_lines(found: Registries, names: tuple[str, str]) -> Iterator[str]:
 def termination_lines(listed: Sequence[Termination], label: PlaneLabel, name: str) -> Iterator[str]:
     """All terminations of one side, numbered from 1."""
     yield f"{name} {label}: plane index, outermost layer, charge, dipole of the repeat behind it"
-    for k, t in enumerate(listed):
-        ions = f"{t.formula:12s} {t.charge:+d} e {t.dipole:+9.3f} e Å"
-        yield f"{k + 1:4d}  {t.index * label.scale:8.4f}  {ions}"
+    rows = [
+        (
+            f"{k:4d}",
+            f"{t.index * label.scale:.4f}",
+            t.formula,
+            f"{t.charge:+d} e",
+            f"{t.dipole:+.3f} e Å",
+        )
+        for k, t in enumerate(listed, 1)
+    ]
+    yield from table(rows, ">><>>")
 
 
 def write_map(found: Registries, stream: TextIO, title: str) -> None:
@@ -175,20 +182,23 @@ def write_map(found: Registries, stream: TextIO, title: str) -> None:
 def _cells(
     number: int, match: Match, fit: Fit, crystals: tuple[Crystal, Crystal]
 ) -> tuple[str, ...]:
-    vectors = ", ".join(f"{_parallel(p)} {100 * p.mismatch:+.2f} %" for p in match.cell)
     return (
         str(number),
         str(match.planes[0]),
         str(match.planes[1]),
-        vectors,
         f"{match.area[0]:.1f}/{match.area[1]:.1f}",
         f"{100 * match.principal[0]:+.2f} {100 * match.principal[1]:+.2f}",
-        f"{round(match.shear, 2) + 0.0:+.2f}",
-        _misorientation(match),
         POLAR[polar(match, crystals)],
         str(fit),
         f"{match.score:.0f}",
     )
+
+
+def _vectors(match: Match) -> str:
+    """The vectors of the cell with their mismatch, its shear, and how the crystals lie."""
+    vectors = ", ".join(f"{_parallel(p)} {100 * p.mismatch:+.2f} %" for p in match.cell)
+    shear = f"{round(match.shear, 2) + 0.0:+.2f}"
+    return f"{vectors}; shear {shear}°, misorientation {_misorientation(match)}°"
 
 
 def _misorientation(match: Match) -> str:

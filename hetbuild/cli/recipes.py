@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from hetbuild.cli.console import as_json, emit
+from hetbuild.cli.tables import table
 
 
 @click.command()
@@ -15,6 +16,4 @@ def recipes(as_json: bool) -> None:
     from hetbuild.recipe.read import read_recipe
 
     titles = {name: read_recipe(path).title for name, path in shipped().items()}
-    width = max(map(len, titles))
-    text = "\n".join(f"{name:{width}s}  {title}" for name, title in titles.items())
-    emit(titles, text, as_json)
+    emit(titles, "\n".join(table(titles.items(), "<<")), as_json)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hetbuild.cli.tables import table
 from hetbuild.crystal.lattice import plane_label
 from hetbuild.diffraction.fit import PatternFit
 from hetbuild.diffraction.pdf import Pdf
 from hetbuild.diffraction.peaks import Peak
 from hetbuild.diffraction.xrd import Xrd
+
+HEAD = ("2θ/°", "d/Å", "height/%", "nearest line", "off/°", "FWHM/°", "size/Å")
 
 MOST = 12
 """Maxima of G(r) listed for a curve."""
@@ -20,11 +23,9 @@ def pattern_lines(found: Xrd) -> Iterator[str]:
     for name, peaks in shown.items():
         of = f", {found.lines[name].crystal} domain" if name in found.lines else ""
         yield f"{name}{of}, {found.pattern.instrument.radiation.name}"
-        yield f"{'2θ/°':>8}{'d/Å':>8}{'height/%':>10}  {'nearest line':24}{'off/°':>7}" + (
-            f"{'FWHM/°':>9}{'size/Å':>9}" if name in found.sizes else ""
-        )
-        for peak in peaks:
-            yield _row(peak)
+        count = len(HEAD) if name in found.sizes else len(HEAD) - 2
+        rows = [_row(peak)[:count] for peak in peaks]
+        yield from table(rows, ">>><>>>"[:count], head=HEAD[:count])
         if not peaks:
             yield "  no maxima in this range"
         yield ""
@@ -36,15 +37,15 @@ def pattern_lines(found: Xrd) -> Iterator[str]:
         yield f"{name:14s} size by Scherrer {by_width}, by its ions {size.known:.1f} Å"
 
 
-def _row(peak: Peak) -> str:
-    text = f"{peak.two_theta:8.2f}{peak.spacing:8.3f}{peak.height:10.1f}  "
-    if peak.line is None:
-        return (text + "none within 1°").rstrip()
-    line = f"{peak.line.phase} {plane_label(peak.line.hkl)} {peak.line.two_theta:.2f}"
-    text += f"{line:24}{peak.two_theta - peak.line.two_theta:+7.2f}"
-    if peak.fwhm is not None and peak.size is not None:
-        text += f"{peak.fwhm:9.2f}{peak.size:9.1f}"
-    return text
+def _row(peak: Peak) -> tuple[str, ...]:
+    line, off, width, size = "none within 1°", "", "", ""
+    if peak.line is not None:
+        line = f"{peak.line.phase} {plane_label(peak.line.hkl)} {peak.line.two_theta:.2f}"
+        off = f"{peak.two_theta - peak.line.two_theta:+.2f}"
+        if peak.fwhm is not None and peak.size is not None:
+            width, size = f"{peak.fwhm:.2f}", f"{peak.size:.1f}"
+    place = (f"{peak.two_theta:.2f}", f"{peak.spacing:.3f}", f"{peak.height:.1f}")
+    return (*place, line, off, width, size)
 
 
 def pdf_lines(found: Pdf) -> Iterator[str]:

@@ -59,19 +59,6 @@ class Stacking:
         """Plain values for JSON."""
         return asdict(self)
 
-    def lines(self) -> Iterator[str]:
-        """The table `hetbuild planes` prints."""
-        yield f"{self.crystal} {self.plane}: d = {self.spacing:.4f} Å"
-        if self.lattice_plane != self.plane:
-            yield f"lattice planes: {self.lattice_plane}, d = {self.lattice_spacing:.4f} Å"
-        (u, a), (v, b) = self.net
-        shape = f"{self.net_angle:.2f}°, {self.area:.2f} Å²"
-        yield f"surface cell: {u} {a:.3f} Å, {v} {b:.3f} Å, {shape}"
-        yield f"plane index counted from site {self.datum}; contents per surface cell"
-        yield f"{'index':>9} {'height/Å':>9} {'charge':>6}  ions"
-        for layer in self.layers:
-            yield f"{layer.index:9.4f} {layer.height:9.4f} {layer.charge:+6d}  {layer.formula}"
-
 
 def stacking(crystal: Crystal, hkl: Plane, site: str | None = None) -> Stacking:
     """Layers of ions along the normal of (hkl), with their contents and charge.
