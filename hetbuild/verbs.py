@@ -17,7 +17,7 @@ from hetbuild.analyse.whereabouts import Whereabouts, whereabouts
 from hetbuild.arguments import expect
 from hetbuild.arrays import FloatArray, IntArray, Progress
 from hetbuild.capping.attach import NoRoom
-from hetbuild.capping.placement import CLEARANCE
+from hetbuild.capping.room import CLEARANCE
 from hetbuild.crystal.crystal import Crystal, crystal_of
 from hetbuild.errors import InputError
 from hetbuild.exchanging.etch import Shared

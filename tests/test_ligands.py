@@ -18,7 +18,7 @@ from hetbuild.capping.binding import bond_length
 from hetbuild.capping.coverage import coverage, kinds_of, near_donors
 from hetbuild.capping.molecule import read_ligand
 from hetbuild.capping.names import CARBOXYLATES, ROOTS, smiles_of
-from hetbuild.capping.placement import contact_radii
+from hetbuild.capping.room import contact_radii
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.formats.xyz import read_xyz
 from hetbuild.model import Model, Role
@@ -362,3 +362,80 @@ def test_all_roots_and_acids_have_the_length_of_their_names() -> None:
         18,
     ]
     assert CARBOXYLATES["palmitate"].count("C") + 1 == 16
+
+
+GROUPS = (
+    "3 oleylammonium on Cs, surface",
+    "3 oleate on Cl, surface",
+    "2 propylsulfonate on Cl, surface",
+    "2 butylthiolate on Cl, surface",
+    "2 trimethylphosphine-oxide on Cs, surface",
+)
+
+
+@pytest.mark.parametrize("ending", ["mol2", "pdb"])
+def test_rdkit_reads_the_graph_of_every_molecule_from_a_file(ending: str, tmp_path: Path) -> None:
+    from rdkit import Chem
+
+    model = hb.ligands(history("cspbcl3-cube-3")["balanced"], GROUPS)
+    path = str(model.write(tmp_path / f"covered.{ending}"))
+    if ending == "mol2":
+        graph = Chem.MolFromMol2File(path, removeHs=False, sanitize=False)
+    else:
+        graph = Chem.MolFromPDBFile(path, removeHs=False, proximityBonding=False, sanitize=False)
+    assert graph.GetNumAtoms() == len(model)
+    found: Counter[str] = Counter()
+    for part in Chem.GetMolFrags(graph, asMols=True, sanitizeFrags=False):
+        if part.GetNumAtoms() > 1:
+            Chem.SanitizeMol(part)
+            Chem.AssignStereochemistryFrom3D(part)
+            found[Chem.MolToSmiles(Chem.RemoveHs(part))] += 1
+    expected = {
+        k["smiles"]: k["molecules"][1] - k["molecules"][0] + 1 for k in model.provenance["ligands"]
+    }
+    assert found == expected
+
+
+def test_a_broken_molecule_has_no_bonds_to_write(covered: Model, tmp_path: Path) -> None:
+    broken = covered.where(np.arange(len(covered)) < len(covered) - 1)
+    with pytest.raises(InputError, match="Molecule 16 is not whole"):
+        broken.write(tmp_path / "broken.mol2")
+    assert not (tmp_path / "broken.mol2").exists()
+
+
+def test_vesta_bonds_every_pair_of_a_ligand(covered: Model) -> None:
+    """Each bond of the graphs lies within the limit of its elements, and no contact does."""
+    from hetbuild.elements import symbol
+    from hetbuild.formats.vesta import bond_limits
+    from hetbuild.geometry.bonds import molecule_bonds
+
+    limits = bond_limits(covered)
+    graph = {tuple(sorted(pair)) for pair in molecule_bonds(covered)[:, :2].tolist()}
+    drawn = set()
+    distance = cdist(covered.positions, covered.positions)
+    names = np.array([symbol(int(z)) for z in covered.numbers])
+    ligand = covered.molecule > 0
+    for (a, b), limit in limits.items():
+        close = (names == a)[:, None] & (names == b) & (distance < limit) & (distance > 0)
+        close &= ligand[:, None] & ligand
+        drawn |= {tuple(sorted(pair)) for pair in np.argwhere(close).tolist()}
+    assert drawn == graph
+
+
+def test_what_nearly_fits_is_bent_until_it_does() -> None:
+    """MMFF takes a clash out of a molecule beside fixed points, its donors in their place."""
+    from hetbuild.capping.cleaning import bent
+
+    ligand = read_ligand("octanoate")
+    start = ligand.conformers[0]
+    tail = int(np.linalg.norm(start, axis=1).argmax())
+    point = start[[tail]] + [[0.0, 0.0, 1.2]]
+    limits = np.full((len(ligand), 1), 2.4)
+    assert cdist(start, point).min() < 2.4
+    moved = bent(ligand, start, point, limits)
+    assert moved is not None
+    assert cdist(moved, point).min() >= 2.4
+    np.testing.assert_allclose(moved[ligand.donors], start[ligand.donors], atol=1e-6)
+    a, b = ligand.bonds[:, 0], ligand.bonds[:, 1]
+    before, after = (np.linalg.norm(x[a] - x[b], axis=1) for x in (start, moved))
+    np.testing.assert_allclose(after, before, atol=0.06)

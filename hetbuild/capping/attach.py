@@ -14,7 +14,8 @@ import numpy as np
 from hetbuild.arrays import FloatArray, IntArray, Progress
 from hetbuild.capping.binding import OFF, Mode
 from hetbuild.capping.molecule import Ligand, read_ligand
-from hetbuild.capping.placement import CLEARANCE, Pose, Surroundings, place
+from hetbuild.capping.placement import Pose, place
+from hetbuild.capping.room import CLEARANCE, Surroundings
 from hetbuild.elements import symbol
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchanging.selection import select, share
@@ -25,7 +26,7 @@ from hetbuild.selection.places import Places, chosen, explained
 NoRoom = Literal["refuse", "skip"]
 
 SECOND = 5.0
-"""Å that the second of two ligands may stand off the divalent ion they replace."""
+"""Å that ligands may stand off an ion that stays, or that two replace."""
 
 LISTED = 12
 """Sites without room that a text lists."""
@@ -108,6 +109,8 @@ class Attached:
     """First and last molecule of this kind; the last is smaller where there is none."""
     modes: dict[str, int]
     """Molecules by the way they are bound."""
+    bent: int
+    """Of them, those that fit only after their tails were bent."""
     no_room: tuple[tuple[str, float, float, float], ...]
     """Ion and place in Å of each site that was tried and has no room."""
 
@@ -189,7 +192,7 @@ class _State:
                 f"{asked} {add.ligand} were asked for on {add.on!r}, which means {len(sites)} ions "
                 "that are free: ask for fewer, or select more."
             )
-        start, full, failed = self._count(), 0, []
+        start, full, bent, failed = self._count(), 0, 0, []
         modes: Counter[str] = Counter()
         for site in self._ordered(sites, asked):
             if full == asked:
@@ -200,13 +203,14 @@ class _State:
                 continue
             full += 1
             modes.update(p.mode for p in poses)
+            bent += sum(p.bent for p in poses)
             self._tell(full / max(asked, 1))
         last = self._count()
         self.kinds.append(_kind(ligand, start + 1, last))
         places = tuple(self._named(site) for site in failed)
         return Attached(
             ligand.name, ligand.smiles, ligand.anchor, len(sites), asked, full,
-            (start + 1, last), dict(sorted(modes.items())), places,
+            (start + 1, last), dict(sorted(modes.items())), bent, places,
         )  # fmt: skip
 
     def _named(self, site: int) -> tuple[str, float, float, float]:
@@ -268,7 +272,7 @@ class _State:
                 self.ions,
                 mode=add.mode,
                 on_top=on_top,
-                off=SECOND if molecules > 1 else OFF,
+                off=SECOND if molecules > 1 or on_top else OFF,
                 clearance=self.clearance,
             )
             if pose is None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hetbuild.arrays import FloatArray, IntArray
-from hetbuild.capping.placement import contact_radii
+from hetbuild.capping.room import contact_radii
 from hetbuild.crystal import lattice
 from hetbuild.elements import symbol
 from hetbuild.model import Domain, Model
@@ -138,7 +138,9 @@ def _facets(model: Model) -> tuple[Facet, ...]:
     for name, molecules, donors in kinds_of(model):
         for m in molecules.tolist():
             middle = model.positions[start[m] + donors].mean(axis=0)
-            f = int((faces.planes[:, :3] @ middle + faces.planes[:, 3]).argmax())
+            height = faces.planes[:, :3] @ middle + faces.planes[:, 3]
+            own = faces.owners == model.domain[start[m]]
+            f = int(np.where(own, height, -np.inf if own.any() else height).argmax())
             counted = held.setdefault((int(faces.owners[f]), str(faces.forms[f])), {})
             counted[name] = counted.get(name, 0) + 1
     found = []

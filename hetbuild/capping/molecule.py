@@ -239,20 +239,22 @@ def _donors(graph: Mol, name: str, charge: int, anchors: tuple[int, ...]) -> tup
 
 def _positions(graph: Mol, name: str, shaped: bool) -> list[FloatArray]:
     """Shapes of a molecule in Å, the stretched one first; of a file its own alone."""
+    from rdkit import rdBase
     from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
     if shaped:
         return [np.array(graph.GetConformer().GetPositions())]
-    options: Any = rdDistGeom.ETKDGv3()
-    options.randomSeed = 1
-    found = list(rdDistGeom.EmbedMultipleConfs(graph, CONFORMERS, options))
-    if not found:
-        raise ImpossibleError(f"RDKit finds no three-dimensional shape of {name}.")
-    _stretch(graph, found[0])
-    if rdForceFieldHelpers.MMFFHasAllMoleculeParams(graph):
-        rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(graph, maxIters=100)
-    elif rdForceFieldHelpers.UFFHasAllMoleculeParams(graph):
-        rdForceFieldHelpers.UFFOptimizeMoleculeConfs(graph, maxIters=100)
+    with rdBase.BlockLogs():  # UFF's typing of N+ and P is not used, its warnings are no news
+        options: Any = rdDistGeom.ETKDGv3()
+        options.randomSeed = 1
+        found = list(rdDistGeom.EmbedMultipleConfs(graph, CONFORMERS, options))
+        if not found:
+            raise ImpossibleError(f"RDKit finds no three-dimensional shape of {name}.")
+        _stretch(graph, found[0])
+        if rdForceFieldHelpers.MMFFHasAllMoleculeParams(graph):
+            rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(graph, maxIters=100)
+        elif rdForceFieldHelpers.UFFHasAllMoleculeParams(graph):
+            rdForceFieldHelpers.UFFOptimizeMoleculeConfs(graph, maxIters=100)
     return [np.array(graph.GetConformer(k).GetPositions()) for k in found]
 
 

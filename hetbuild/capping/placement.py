@@ -2,68 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from hetbuild.arrays import BoolArray, FloatArray, IntArray
+from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.capping.binding import AROUND, MODES, OFF, Heads, Mode, heads
+from hetbuild.capping.cleaning import bent
 from hetbuild.capping.molecule import Ligand
+from hetbuild.capping.room import CLEARANCE, Room, Surroundings
 from hetbuild.model import DECIMALS
 
-CLEARANCE = 0.75
-"""Part of the van der Waals sum that a contact may not fall under."""
-
-HEAD = 0.8
-"""Part of the clearance that atoms bonded to a donor keep from the ions it binds to, two bonds
-away; the donors stand a bond away from those."""
-
 BATCH = 48
-"""Poses tested at a time."""
+"""Poses tested at first, four times as many each time that none has room."""
+
+NEARLY = 0.75
+"""Part of the limits that a pose keeps before it is bent until it keeps all of them."""
+
+BENT = 4
+"""Such poses tried."""
+
+WITHIN = 6.0
+"""Å about a pose: what may be in its way while it is bent."""
 
 STEEP = 15.0
 """Degrees: tails that lean alike are equals."""
 
 DEEPEST = 80.0
 """Degrees from the normal at most that a tail points."""
-
-
-def contact_radii(numbers: IntArray) -> FloatArray:
-    """Van der Waals radii of RDKit's table (Bondi and others) in Å, shape (N,)."""
-    from rdkit.Chem import GetPeriodicTable
-
-    table = GetPeriodicTable()
-    kinds, index = np.unique(numbers, return_inverse=True)
-    return np.array([table.GetRvdw(int(z)) for z in kinds])[index]
-
-
-@dataclass(eq=False)
-class Surroundings:
-    """The ions of a core and the ligands placed on it so far; grows as they come."""
-
-    numbers: IntArray
-    """Atomic numbers, shape (N,)."""
-    positions: FloatArray
-    """Å, shape (N, 3)."""
-    charges: IntArray
-    """Formal charges of ions in e; 0 of the atoms of ligands, shape (N,)."""
-    gone: BoolArray = field(init=False)
-    """Ions whose place a ligand took, shape (N,)."""
-
-    def __post_init__(self) -> None:
-        self.gone = np.zeros(len(self.numbers), dtype=bool)
-
-    def add(self, numbers: IntArray, positions: FloatArray) -> None:
-        """A ligand stands from now on."""
-        self.numbers = np.concatenate([self.numbers, numbers])
-        self.positions = np.concatenate([self.positions, positions])
-        self.charges = np.concatenate([self.charges, np.zeros(len(numbers), self.charges.dtype)])
-        self.gone = np.concatenate([self.gone, np.zeros(len(numbers), dtype=bool)])
-
-    def drop_last(self, count: int) -> None:
-        """The atoms added last go again."""
-        for name in ("numbers", "positions", "charges", "gone"):
-            setattr(self, name, getattr(self, name)[:-count])
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +39,9 @@ class Pose:
     positions: FloatArray
     """Å, shape (n, 3)."""
     mode: str
-    bonds: int
-    closest: float
-    """Smallest contact, as a part of the van der Waals sum."""
+    """How it is bound, of MODES."""
+    bent: bool = False
+    """It was relaxed beside the others, since no rigid pose had room."""
 
 
 def outward(site: FloatArray, ions: FloatArray) -> FloatArray:
@@ -118,17 +84,48 @@ def place(
     head, shape = _ranked(ligand, found, normal, mode, around.positions[near])
     reach = float(np.linalg.norm(ligand.conformers, axis=2).max()) + OFF + 5.0
     close = ~around.gone & (np.linalg.norm(around.positions - site, axis=1) < reach)
-    room = _Room(ligand, around, np.flatnonzero(close), sign, clearance)
-    for start in range(0, len(head), BATCH):
-        h, c = head[start : start + BATCH], shape[start : start + BATCH]
-        trial = np.einsum("kij,knj->kni", found.turns[h], ligand.conformers[c])
-        trial = np.round(trial + found.places[h][:, None], DECIMALS)
-        closest = room.closest(trial)
-        if (closest >= clearance).any():
-            k = int((closest >= clearance).argmax())
-            kind = MODES[found.modes[h[k]]]
-            return Pose(trial[k], kind, int(found.bonds[h[k]]), float(closest[k]))
-    return None
+    room = Room(ligand, around, np.flatnonzero(close), sign, clearance)
+    poses = _Poses(ligand, found, head, shape)
+    return poses.first(room) or poses.first_bent(room)
+
+
+@dataclass(frozen=True, eq=False)
+class _Poses:
+    """Poses of a ligand on one site, the best first."""
+
+    ligand: Ligand
+    heads: Heads
+    head: IntArray
+    shape: IntArray
+
+    def _positions(self, rows: slice) -> FloatArray:
+        h, c = self.head[rows], self.shape[rows]
+        turned = np.einsum("kij,knj->kni", self.heads.turns[h], self.ligand.conformers[c])
+        return np.asarray(np.round(turned + self.heads.places[h][:, None], DECIMALS))
+
+    def _mode(self, k: int) -> str:
+        return MODES[self.heads.modes[self.head[k]]]
+
+    def first(self, room: Room) -> Pose | None:
+        """The first rigid pose with room."""
+        start, size = 0, BATCH
+        while start < len(self.head):
+            trial = self._positions(slice(start, start + size))
+            clear = room.clear(trial)
+            if len(clear):
+                return Pose(trial[clear[0]], self._mode(start + int(clear[0])))
+            start, size = start + size, 4 * size
+        return None
+
+    def first_bent(self, room: Room) -> Pose | None:
+        """The first of a few poses that nearly have room and can be bent until they do."""
+        trial = self._positions(slice(None))
+        for k in room.clear(trial, NEARLY)[:BENT].tolist():
+            points, limits = room.near(trial[k], WITHIN)
+            moved = bent(self.ligand, trial[k], points, limits)
+            if moved is not None and len(room.clear(np.round(moved, DECIMALS)[None])):
+                return Pose(np.round(moved, DECIMALS), self._mode(k), bent=True)
+        return None
 
 
 def _ranked(
@@ -162,45 +159,3 @@ def _hydrogen_bonds(ligand: Ligand, found: Heads, partners: FloatArray) -> Float
         return np.zeros(len(found.places))
     at = np.einsum("fij,hj->fhi", found.turns, ligand.conformers[0][h]) + found.places[:, None]
     return np.asarray(np.rint(cKDTree(partners).query(at)[0].mean(axis=1) / 0.1))
-
-
-class _Room:
-    """Trees of what is around one site, by kind, to test poses against."""
-
-    def __init__(
-        self,
-        ligand: Ligand,
-        around: Surroundings,
-        close: IntArray,
-        sign: int,
-        clearance: float,
-    ) -> None:
-        from scipy.spatial import cKDTree
-
-        # Of the atoms: 2 a donor, 1 bonded to one, 0 any other.
-        head = np.isin(np.arange(len(ligand)), ligand.near_donors).astype(np.int64)
-        head[ligand.donors] = 2
-        own = np.unique(np.stack([ligand.numbers, head], axis=1), axis=0, return_inverse=True)
-        self.atoms = [np.flatnonzero(own[1].ravel() == k) for k in range(len(own[0]))]
-        kinds = np.stack([around.numbers[close], np.sign(around.charges[close]) == sign], axis=1)
-        table, index = np.unique(kinds, axis=0, return_inverse=True)
-        radii = contact_radii(table[:, 0])
-        self.tests = []
-        for k, (_, partner) in enumerate(table):
-            tree = cKDTree(around.positions[close[index.ravel() == k]])
-            for atoms in self.atoms:
-                if partner and head[atoms[0]] == 2:
-                    continue  # as close as a bond
-                total = float(radii[k] + contact_radii(ligand.numbers[atoms[:1]])[0])
-                total *= HEAD if partner and head[atoms[0]] else 1.0
-                self.tests.append((tree, atoms, total))
-        self.reach = 1.0 if clearance < 1.0 else clearance + 0.1
-
-    def closest(self, trial: FloatArray) -> FloatArray:
-        """Smallest contact of each pose as a part of its limit's sum, shape (K,)."""
-        result = np.full(len(trial), self.reach)
-        for tree, atoms, total in self.tests:
-            points = trial[:, atoms]
-            near = tree.query(points, distance_upper_bound=self.reach * total)[0]
-            result = np.minimum(result, near.min(axis=1) / total)
-        return result

@@ -13,7 +13,7 @@ from hetbuild.cli.models import read_model
 from hetbuild.errors import InputError
 
 FORMAT_NAMES = (
-    "vesta", "cif", "xyz", "plain-xyz", "poscar", "lammps", "gromacs", "xsf", "cp2k"
+    "vesta", "cif", "xyz", "plain-xyz", "poscar", "lammps", "gromacs", "mol2", "pdb", "xsf", "cp2k"
 )  # fmt: skip
 
 

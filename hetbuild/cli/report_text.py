@@ -111,6 +111,7 @@ def _done(done: Mapping[str, Any], verbose: bool) -> Iterator[str]:
 def _ligands(done: Mapping[str, Any], verbose: bool) -> Iterator[str]:
     if "anchor" in done:
         modes = ", ".join(f"{n} {mode}" for mode, n in done["modes"].items()) or "none"
+        modes += f"; {done['bent']} bent to fit" if done["bent"] else ""
         part = 100.0 * done["sites"] / done["available"]
         yield (
             f"{'ligand':14s} {done['placed']} {done['ligand']} by their {done['anchor']} on "

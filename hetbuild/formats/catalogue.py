@@ -15,6 +15,8 @@ from hetbuild.errors import InputError, nearest
 from hetbuild.formats.cif import write_cif
 from hetbuild.formats.cp2k import Cp2kOptions, deck
 from hetbuild.formats.files import write_all
+from hetbuild.formats.mol2 import write_mol2
+from hetbuild.formats.pdb import write_pdb
 from hetbuild.formats.vesta import write_vesta
 from hetbuild.formats.xyz import write_plain_xyz, write_xyz
 from hetbuild.geometry.depth import depth
@@ -78,6 +80,8 @@ FORMATS: Mapping[str, Format] = {
         (".data", ".lmp"),
     ),
     "gromacs": Format(".gro", "GROMACS coordinates", _by_ase("gromacs")),
+    "mol2": Format(".mol2", "ligands with their bonds", lambda m, s, _: write_mol2(m, s)),
+    "pdb": Format(".pdb", "ligands as residues", lambda m, s, _: write_pdb(m, s)),
     "xsf": Format(".xsf", "XCrySDen", _by_ase("xsf")),
 }
 """One-file formats; the deck of CP2K, several files, is `cp2k`."""

@@ -10,10 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
+from hetbuild.arrays import IntArray
 from hetbuild.crystal.bonds import FIRST_SHELL
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.elements import number
+from hetbuild.errors import InputError
 from hetbuild.geometry.electrostatics import SHANNON_RADII
+from hetbuild.model import Model
 
 IONIC = 1.2
 """Times the sum of Shannon radii, where no crystal tells a distance: Pb-Cl 3.60, Cu-S 3.13 Å."""
@@ -63,3 +68,36 @@ def ionic_limit(cation: str, anion: str) -> float | None:
     if cation not in SHANNON_RADII or anion not in SHANNON_RADII:
         return None
     return IONIC * (SHANNON_RADII[cation] + SHANNON_RADII[anion])
+
+
+def molecule_bonds(model: Model) -> IntArray:
+    """First atom, second atom and order of every bond inside ligand molecules, shape (B, 3).
+
+    From the graphs kept when the molecules were placed, not from distances.
+
+    Raises
+    ------
+    InputError
+        A molecule is not whole, or of no kind that the model knows.
+    """
+    atoms = np.flatnonzero(model.molecule > 0)
+    order = atoms[np.argsort(model.molecule[atoms], kind="stable")]
+    held, first, size = np.unique(model.molecule[order], return_index=True, return_counts=True)
+    found, known = [np.empty((0, 3), dtype=np.int64)], np.zeros(len(held), dtype=bool)
+    for kind in model.provenance.get("ligands", ()):
+        low, high = kind["molecules"]
+        numbers = np.array(kind["numbers"], dtype=np.int64)
+        mine = (held >= low) & (held <= high) & (size == len(numbers))
+        rows = order[first[mine][:, None] + np.arange(len(numbers))]
+        whole = (model.numbers[rows] == numbers).all(axis=1)
+        known[np.flatnonzero(mine)[whole]] = True
+        graph = np.array(kind["bonds"], dtype=np.int64).reshape(-1, 3)
+        ends = rows[whole][:, graph[:, :2]]
+        orders = np.broadcast_to(graph[:, 2:], (*ends.shape[:2], 1))
+        found.append(np.concatenate([ends, orders], axis=2).reshape(-1, 3))
+    if not known.all():
+        raise InputError(
+            f"Molecule {held[~known][0]} is not whole, or not of a kind this model has a graph of: "
+            "keep whole molecules (model.molecule), or export to a format without bonds."
+        )
+    return np.concatenate(found)

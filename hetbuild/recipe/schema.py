@@ -27,7 +27,7 @@ from hetbuild.assemble.settle import Settling
 from hetbuild.assemble.size import parse_size
 from hetbuild.balancing.candidates import ADDED_FLOORS, Move
 from hetbuild.capping.attach import Add
-from hetbuild.capping.placement import CLEARANCE
+from hetbuild.capping.room import CLEARANCE
 from hetbuild.elements import parse_formula
 from hetbuild.errors import HetbuildError, InputError, nearest
 from hetbuild.formats.cp2k import Cp2kOptions
