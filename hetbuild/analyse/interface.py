@@ -25,6 +25,15 @@ OUTERMOST = 4
 PARALLEL = 1.5
 """Degrees: of planes this nearly parallel that of lowest index is meant."""
 
+FLAT = 0.1
+"""Spread of sites across a plane, in cells, below which they tell no lattice."""
+
+SHEARED = 3.0
+"""Degrees by which the second pair of vectors may be off parallel, in a cell under strain."""
+
+COINCIDES = 0.05
+"""Mismatch of two vectors up to which they are a coincidence of the interface."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tilt:
@@ -162,7 +171,7 @@ def by_sites(
         The sites lie in one plane.
     """
     sites = domain.sites[site] + cell
-    if np.linalg.matrix_rank(sites - sites.mean(axis=0), tol=0.1) < 3:
+    if np.linalg.matrix_rank(sites - sites.mean(axis=0), tol=FLAT) < 3:
         raise ImpossibleError(f"The sites of {domain.name} lie in one plane: no lattice is shown.")
     vectors, origin = least_squares(sites, positions, np.ones(len(sites)))
     for _ in range(3):
@@ -224,18 +233,18 @@ def _coincidences(
 ) -> tuple[Coincidence, ...]:
     """Two in-plane coincidences, at right angles where there are such, else as near to it.
 
-    Where strain shears the cell, the second pair is parallel to 3 degrees only.
+    Where strain shears the cell, the second pair is parallel to `SHEARED` degrees only.
     """
     u, v = (_net_vectors(d, p) for d, p in zip((first, second), planes, strict=True))
     found: list[tuple[float, Coincidence]] = []
     for a, b in product(u, v):
         ca, cb = a.vector @ first.vectors, b.vector @ second.vectors
         apart = lattice.angle(ca, cb)
-        if apart < 3.0:
+        if apart < SHEARED:
             pair = lattice.coincidence(
                 (a, float(np.linalg.norm(ca))), (b, float(np.linalg.norm(cb)))
             )
-            if abs(pair.mismatch) < 0.05:
+            if abs(pair.mismatch) < COINCIDES:
                 found.append((apart, pair))
     parallel = sorted((c for apart, c in found if apart < 1.0), key=lambda c: c.lengths[0])
     if not parallel:

@@ -24,6 +24,9 @@ MOST_FACETS = 100
 ON_PLANE = 1e-6
 """Plane indices closer than this are the same plane; ions exactly at a facet are inside."""
 
+ON_FACET = 1e-4
+"""Plane indices within which an ion lies on a facet's outermost plane: positions are rounded."""
+
 BYTES_PER_ATOM = 120
 """Peak memory of carving: positions three times over and a handful of small integers."""
 
@@ -376,7 +379,7 @@ def _with_ligands(model: Model, spaces: _HalfSpaces, centre: FloatArray) -> Mode
     numbers, charges, role = model.numbers.copy(), model.charges.copy(), model.role.copy()
     offset = model.domains[0].fractional(model.positions) - centre
     for h, limit, facet in zip(spaces.hkl, spaces.limit, spaces.owner, strict=True):
-        on_plane = np.abs(offset @ h - limit) < 1e-4
+        on_plane = np.abs(offset @ h - limit) < ON_FACET
         for element, ligand, charge in _substitutions(facet, model.domains[0].crystal):
             here = on_plane & (model.numbers == number(element))
             numbers[here], charges[here], role[here] = number(ligand), charge, Role.LIGAND

@@ -26,7 +26,10 @@ FINE = 0.05
 """Å, to which the best point of the grid is refined."""
 
 ROUNDED = 1e-3
-"""Å by which a contact may miss its floor: cells and positions are rounded."""
+"""Å by which a contact may miss its floor, or an ion its plane: cells and positions are rounded."""
+
+SAME_DIRECTION = 0.01
+"""Degrees within which a lattice vector counts as along an interface axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,7 +337,7 @@ def _net_direction(domain: Domain, plane: Plane) -> Direction | None:
     combos = m[:, None] * u + n[:, None] * v
     cartesian = combos @ domain.vectors
     length = np.linalg.norm(cartesian, axis=1)
-    good = (length > 0) & (cartesian[:, 1] >= length * np.cos(np.radians(0.01)))
+    good = (length > 0) & (cartesian[:, 1] >= length * np.cos(np.radians(SAME_DIRECTION)))
     return Direction.of(combos[good][np.argmin(length[good])]) if good.any() else None
 
 
@@ -349,7 +352,7 @@ def _mark_shared(model: Model, owner: str) -> Model:
     assert model.interface is not None
     level = 0.0 if index == 0 else -model.interface.gap
     role = model.role.copy()
-    on_plane = np.abs(model.positions[:, 2] - level) < 1e-3
+    on_plane = np.abs(model.positions[:, 2] - level) < ROUNDED
     role[on_plane & (model.domain == index) & (model.charges > 0)] = Role.SHARED
     return replace(model, role=role)
 

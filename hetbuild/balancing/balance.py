@@ -35,6 +35,9 @@ from hetbuild.selection.places import explained
 MOST = 12_000
 """Places whose pair energies fit in memory: two matrices of 8 bytes a pair."""
 
+SAME_PLACE = 0.01
+"""Å within which an ion's image under a symmetry is another ion: positions are rounded."""
+
 Column = tuple[int, str]
 """What a target counts: (domain index or -1 for all, element or "charge")."""
 
@@ -481,7 +484,7 @@ def _keeps(places: FloatArray, centre: FloatArray, group: FloatArray) -> bool:
         return True
     tree = cKDTree(places)
     images = ((places - centre) @ np.swapaxes(group, 1, 2) + centre).reshape(-1, 3)
-    return bool((tree.query(images)[0] < 1e-2).all())
+    return bool((tree.query(images)[0] < SAME_PLACE).all())
 
 
 def _orbit_choice(

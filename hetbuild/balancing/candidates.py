@@ -22,6 +22,9 @@ Action = Literal["add", "remove", "swap"]
 SAME_SITE = 0.05
 """Å: vacant sites closer than this, listed from two cations, are one site."""
 
+SAME_PLANE = 1e-3
+"""Plane indices within which ions lie on one plane."""
+
 MOVE = re.compile(
     r"(?P<action>add|remove|swap) (?P<element>\w+)(?: to (?P<to>\w+))? in (?P<domain>\S+)"
     r"(?: where (?P<which>.+?))?(?: by (?P<order>.+))?"
@@ -330,4 +333,4 @@ def _on_outermost(model: Model, domain: int, form: Plane) -> BoolArray:
     d = model.domains[domain]
     mine = model.domain == domain
     index = d.fractional(model.positions) @ d.crystal.equivalent_planes(form).T
-    return np.asarray((mine[:, None] & (index > index[mine].max(axis=0) - 1e-3)).any(axis=1))
+    return np.asarray((mine[:, None] & (index > index[mine].max(axis=0) - SAME_PLANE)).any(axis=1))

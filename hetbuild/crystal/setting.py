@@ -18,6 +18,12 @@ Cell = tuple[FloatArray, FloatArray, IntArray]
 SYMPREC = 5e-3
 """Å by which sites may miss their symmetry: CIFs give 0.333 for 1/3 of a 10 Å axis."""
 
+SAME_METRIC = 1e-3
+"""Of the largest entry of a metric tensor: axes that differ by less are alike."""
+
+ON_POINT = 1e-3
+"""Cells within which a shift of origin lands on a lattice point."""
+
 CENTRING: Mapping[str, FloatArray] = {
     "P": np.eye(3),
     "A": np.array([[1, 0, 0], [0, 0.5, -0.5], [0, 0.5, 0.5]]),
@@ -152,7 +158,7 @@ def lattice_rotations(vectors: FloatArray, primitive: FloatArray) -> list[IntArr
     matrices = grid.reshape(-1, 3, 3)
     matrices = matrices[np.rint(np.linalg.det(matrices)) == 1]
     images = np.einsum("mji,jk,mkl->mil", matrices, metric, matrices)
-    kept = np.abs(images - metric).max(axis=(1, 2)) < 1e-3 * metric.max()
+    kept = np.abs(images - metric).max(axis=(1, 2)) < SAME_METRIC * metric.max()
     cells = primitive @ np.swapaxes(matrices[kept], 1, 2) @ np.linalg.inv(primitive)
     centred = np.abs(cells - np.rint(cells)).max(axis=(1, 2)) < 1e-6
     return [m.astype(np.int64) for m in matrices[kept][centred]]
@@ -176,7 +182,7 @@ def _origin_shifts(
     change = np.einsum("mij,sj->smi", np.eye(3) - images, shifts)
     residual = translations @ axes.T - translations[index]
     cells = (change + residual) @ np.linalg.inv(primitive)
-    shifts = shifts[(np.abs(cells - np.rint(cells)) < 1e-3).all(axis=(1, 2))]
+    shifts = shifts[(np.abs(cells - np.rint(cells)) < ON_POINT).all(axis=(1, 2))]
     polar = rotations.mean(axis=0)
     if np.abs(polar).max() < 1e-9:
         return np.asarray(shifts)

@@ -18,6 +18,10 @@ DEGREE = 3
 """Of the polynomial background, unless told."""
 
 MAX_DEGREE = 12
+"""A polynomial that can follow peaks is no background."""
+
+LARGEST_SHIFT = 5.0
+"""Degrees 2 theta; more is another pattern, not a scale that is off."""
 
 FLOOR = 0.01
 """Part of the highest intensity below which a point counts no more than one that high: counting
@@ -162,8 +166,9 @@ def _best_shift(residual: Callable[[float], FloatArray], max_shift: float) -> fl
 def _check(points: int, degree: int, max_shift: float) -> None:
     if not 0 <= degree <= MAX_DEGREE:
         raise InputError(f"The background's degree must be 0 to {MAX_DEGREE}; given {degree}.")
-    if not 0.0 <= max_shift <= 5.0:
-        raise InputError(f"The shift allowed must be 0 to 5 degrees; given {max_shift:g}.")
+    if not 0.0 <= max_shift <= LARGEST_SHIFT:
+        most = f"0 to {LARGEST_SHIFT:g} degrees"
+        raise InputError(f"The shift allowed must be {most}; given {max_shift:g}.")
     if points < 2 * (degree + 3):
         raise InputError(
             f"{points} points do not decide {degree + 3} parameters: give at least "

@@ -19,6 +19,9 @@ STEP = 0.02
 TAIL = 30.0
 """Full widths at half maximum after which a profile is cut; 2 % of a Lorentzian lie beyond."""
 
+LARGEST_FWHM = 5.0
+"""Degrees 2 theta; no diffractometer is that wide."""
+
 MOST_POINTS = 200_000
 """A finer pattern than this is a slip of the pen."""
 
@@ -37,8 +40,9 @@ class Instrument:
     """Lorentzian part of its profile, 0 to 1; the rest is Gaussian."""
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.fwhm <= 5.0:
-            raise InputError(f"The instrument's width must be 0 to 5 degrees; given {self.fwhm:g}.")
+        if not 0.0 <= self.fwhm <= LARGEST_FWHM:
+            most = f"0 to {LARGEST_FWHM:g} degrees"
+            raise InputError(f"The instrument's width must be {most}; given {self.fwhm:g}.")
         if not 0.0 <= self.eta <= 1.0:
             raise InputError(f"The Lorentzian part must be 0 to 1; given {self.eta:g}.")
         if not 0.0 <= self.polarisation <= 1.0:

@@ -14,6 +14,9 @@ from hetbuild.diffraction.bragg import BraggLines
 PROMINENCE = 0.04
 """Of the highest maximum: the ripples between the lines of a finite particle stay below this."""
 
+WEAK = 0.1
+"""Of a line's strength: weaker ones beside it do not spoil its width."""
+
 LINE_FLOOR = 2.0
 """% of the strongest line of its phase a line must have to name a maximum."""
 
@@ -118,7 +121,7 @@ def overlapped(lines: BraggLines, line: Line, width: float) -> bool:
     """
     own = int(np.argmin(np.abs(lines.two_theta - line.two_theta)))
     near = np.abs(lines.two_theta - lines.two_theta[own]) < width
-    return bool((near & (lines.intensity > 0.1 * lines.intensity[own])).sum() > 1)
+    return bool((near & (lines.intensity > WEAK * lines.intensity[own])).sum() > 1)
 
 
 def _climb(curve: FloatArray, start: int) -> int:

@@ -20,6 +20,9 @@ HEAVIEST = 92
 LARGEST_S = 2.0
 """1/Å; the form factors of International Tables C, 6.1.1.4, are fitted up to this sin(theta)/λ."""
 
+WAVELENGTHS = (0.1, 3.0)
+"""Å; X-rays of powder diffraction, from hard beams of synchrotrons to a Cr anode."""
+
 
 @dataclass(frozen=True, slots=True)
 class Radiation:
@@ -72,7 +75,7 @@ def radiation(text: str) -> Radiation:
             f"No radiation {text!r}: give a wavelength in Å, an anode, or an anode with 1 for its "
             f"Kα1 alone, as Cu1; {nearest(text, K_ALPHA)}"
         ) from None
-    if not 0.1 <= wavelength <= 3.0:
+    if not WAVELENGTHS[0] <= wavelength <= WAVELENGTHS[1]:
         raise InputError(f"A wavelength lies between 0.1 and 3 Å; given {text}.")
     return Radiation(f"{wavelength:g} Å", ((wavelength, 1.0),))
 

@@ -26,6 +26,9 @@ Lattice = Literal["keep", "product"]
 SAME_PLACE = 0.6
 """Å by which a site may lie elsewhere in a product crystal and still be the parent's site."""
 
+FACING = 1.0
+"""Å beyond the shortest distance between domains up to which an ion is at their contact."""
+
 
 @dataclass(frozen=True)
 class Exchange:
@@ -316,5 +319,5 @@ def _fixed_point(model: Model, index: int) -> FloatArray:
     if len(model.domains) < 2 or mine.all():
         return np.asarray(model.positions[mine].mean(axis=0))
     away = cKDTree(model.positions[~mine]).query(model.positions[mine])[0]
-    near = away < away.min() + 1.0
+    near = away < away.min() + FACING
     return np.asarray(model.positions[mine][near].mean(axis=0))

@@ -36,6 +36,9 @@ from hetbuild.selection.order import spread_evenly
 KEPT_PLANES = 5
 """Planes left at an interface: the PbS monolayer of the published CsPbCl3/Cu2S model."""
 
+SAME_PLANE = 0.5
+"""Plane indices within which cations of a relaxed model count as one plane."""
+
 TOPOLOGY = 0.05
 """Relative misfit of neighbour shells above which two anion sublattices are not the same."""
 
@@ -255,7 +258,7 @@ def kept_layer(
     if thickness is not None:
         limit = thickness / _spacing(domain, hkl) + 1e-6
     else:
-        limit = (KEPT_PLANES if planes is None else planes) - 0.5
+        limit = (KEPT_PLANES if planes is None else planes) - SAME_PLANE
     height = domain.plane_index(hkl, model.lattice_positions[atoms]) * (1 if index == 1 else -1)
     return np.array(height > _outermost(height) - limit, dtype=np.bool_)
 
@@ -286,7 +289,7 @@ def _outermost(height: FloatArray) -> float:
         return 0.0
     ranked = np.sort(height)[::-1]
     third = ranked[min(2, len(ranked) - 1)]
-    return float(ranked[np.abs(ranked - third) < 0.5].mean())
+    return float(ranked[np.abs(ranked - third) < SAME_PLANE].mean())
 
 
 def _cation(product: Crystal) -> tuple[str, int, float]:

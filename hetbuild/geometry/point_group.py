@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 TOLERANCE = 0.02
 """Å by which an image may miss its atom."""
 
+SAME_OPERATION = 1e-3
+"""Largest difference of entries of one rotation matrix found in two lattices."""
+
 SAMPLE = 200
 """Atoms tried first of a large model."""
 
@@ -93,7 +96,7 @@ def _cartesian(domain: Domain) -> FloatArray:
 
 def _common(first: FloatArray, second: FloatArray) -> FloatArray:
     apart = np.abs(first[:, None] - second[None]).max(axis=(2, 3))
-    return np.asarray(first[(apart < 1e-3).any(axis=1)])
+    return np.asarray(first[(apart < SAME_OPERATION).any(axis=1)])
 
 
 def _kept(
