@@ -94,7 +94,7 @@ def test_other_vacancies_are_named() -> None:
     assert {u.element for u in (*found.missing, *found.added)} == {"Cs"}
     assert {u.group for u in found.missing} <= {"interface", "facet", "edge", "corner", "inside"}
     assert all(u.site.startswith("Cs1 (") for u in found.missing)
-    assert found.rmsd_near < 1e-6
+    assert found.rmsd < 1e-6
 
 
 def test_other_compositions_are_compared_as_far_as_they_go() -> None:
@@ -103,7 +103,7 @@ def test_other_compositions_are_compared_as_far_as_they_go() -> None:
     kept = height < np.quantile(height, 0.9)
     turn = Rotation.from_euler("xyz", [20, 50, -70], degrees=True).as_matrix()
     found = hb.compare(model, model.where(kept).moved(turn, np.zeros(3)))
-    assert found.rmsd_near < 1e-6
+    assert found.rmsd < 1e-6
     assert {u.index for u in found.missing} == set(np.flatnonzero(~kept).tolist())
     assert not found.added
     assert sum(found.surplus[0].values()) == (~kept).sum()

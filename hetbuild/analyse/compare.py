@@ -88,13 +88,14 @@ class Comparison:
     """
 
     rmsd: float
-    """Root mean square distance of all pairs, Å."""
-    rmsd_near: float
-    """The same of atoms and their counterparts, Å: pairs within 2 Å, without what differs."""
+    """Root mean square distance of atoms and their counterparts, those within 2 Å, Å. Atoms without
+    one did not move there: they are listed in `missing` and `added`."""
+    rmsd_all: float
+    """The same of all atoms paired one to one, whatever their distance, Å."""
     median: float
-    """Of all pairs, Å."""
+    """Of atoms and their counterparts, Å."""
     ninety: float
-    """Distance that 90 % of the pairs do not exceed, Å."""
+    """Distance that 90 % of these do not exceed, Å."""
     by_part: Mapping[str, float]
     """Rms by domain, or by element where there are no domains, Å."""
     by_element: Mapping[str, float]
@@ -105,7 +106,8 @@ class Comparison:
     largest: Mapping[str, tuple[Displaced, ...]]
     """By the same parts, the atoms that moved most, farthest first."""
     partner: IntArray
-    """Atom of the second model for each of the first, -1 where none is left, shape (N,)."""
+    """Atom of the second model for each of the first, all paired one to one as far as they go, -1
+    where none is left, shape (N,)."""
     rotation: FloatArray
     """x_first = rotation @ x_second + shift; shape (3, 3)."""
     shift: FloatArray
@@ -134,7 +136,7 @@ class Comparison:
         """Plain values for JSON."""
         return {
             "rmsd": self.rmsd,
-            "rmsd_near": self.rmsd_near,
+            "rmsd_all": self.rmsd_all,
             "median": self.median,
             "ninety_per_cent": self.ninety,
             "by_part": dict(self.by_part),
@@ -300,22 +302,27 @@ def _comparison(
     if parts:  # domains, each a lattice: counterparts are sought with its strain taken out
         for _ in range(2):
             near = pair_elements(numbers, _strained(a, b, near, groups), others, b, COUNTERPART)
+    lost = np.flatnonzero(near < 0)
     alone = np.setdiff1d(np.arange(len(b)), near[near >= 0])
+    if not (near >= 0).any():  # nothing stands where it stood: all that can be given is all pairs
+        near = partner
+    apart, met = np.full(len(a), np.nan), near >= 0
+    apart[met] = np.linalg.norm(b[near[met]] - a[met], axis=1)
     have, wanted = Counter(counts(numbers)), Counter(counts(others))
     return Comparison(
-        rmsd=_rms(distance),
-        rmsd_near=_rms(distance[distance < COUNTERPART]),
-        median=float(np.nanmedian(distance)),
-        ninety=float(np.nanquantile(distance, 0.9)),
-        by_part={name: _rms(distance[atoms]) for name, atoms in groups.items()},
-        by_element={name: _rms(distance[atoms]) for name, atoms in elements.items()},
+        rmsd=_rms(apart),
+        rmsd_all=_rms(distance),
+        median=float(np.nanmedian(apart)),
+        ninety=float(np.nanquantile(apart, 0.9)),
+        by_part={name: _rms(apart[atoms]) for name, atoms in groups.items()},
+        by_element={name: _rms(apart[atoms]) for name, atoms in elements.items()},
         expansion=_expansions(a, b, near, groups),
-        largest={name: _worst(numbers, distance, partner, atoms) for name, atoms in groups.items()},
+        largest={name: _worst(numbers, apart, near, atoms) for name, atoms in groups.items()},
         partner=partner,
         rotation=motion[0],
         shift=motion[1],
         displacement=displacement,
-        missing=_unmatched(numbers, np.flatnonzero(near < 0), where[0]),
+        missing=_unmatched(numbers, lost, where[0]),
         added=_unmatched(others, alone, where[1]),
         surplus=(dict(have - wanted), dict(wanted - have)),
     )

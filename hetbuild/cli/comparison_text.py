@@ -20,7 +20,8 @@ def comparison_lines(found: Comparison, verbose: bool = False) -> list[str]:
         f"{found.ninety:.4f} Å"
     ]
     if found.missing:
-        lines.append(f"{'':14s} {found.rmsd_near:.4f} Å over the pairs within 2 Å")
+        lines[0] += ", of atoms with a counterpart"
+        lines.append(f"{'':14s} {found.rmsd_all:.4f} Å if the others are paired as well")
     for name, rms in found.by_part.items():
         atoms = ", ".join(f"{d.element}{d.index + 1} {d.distance:.3f}" for d in found.largest[name])
         lines.append(f"{name:14s} {rms:.4f} Å, moved most: {atoms}")
