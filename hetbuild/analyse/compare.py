@@ -29,6 +29,9 @@ SAMPLE = 250
 SHIFTS = 6
 """Shifts of a periodic model that are refined."""
 
+ROUNDS = 30
+"""Of matching and shifting; pairs are the same again after a few."""
+
 ROUNDS = 20
 """Times that atoms are paired and superposed in turn, at most."""
 
@@ -229,25 +232,41 @@ def compare_periodic(
     rough = [_shift_score(numbers, a, second[0], b + t, cell, sample) for t in trials]
     best = None
     for k in np.argsort(rough, kind="stable")[:SHIFTS]:
-        shift, partner = trials[k], np.full(len(a), -1)
-        for _ in range(30):
-            apart = _apart(a, b + shift, cell)
-            matched = _assigned(numbers, second[0], (apart**2).sum(axis=2))
-            moved = apart[np.arange(len(a)), matched] @ np.linalg.inv(cell)
-            shift = shift + moved.mean(axis=0)
-            if np.array_equal(matched, partner):
-                break
-            partner = matched
-        apart_by = (moved - moved.mean(axis=0)) @ cell
-        distance = np.linalg.norm(apart_by, axis=1)
-        if best is None or _rms(distance) < _rms(best[0]) - 1e-9:
-            best = (distance, partner, shift, apart_by)
+        found = _shifted(numbers, a, second[0], b, trials[k], cell)
+        rms = _rms(np.linalg.norm(found[2], axis=1))
+        if best is None or rms < best[0] - 1e-9:
+            best = (rms, *found)
     assert best is not None  # there is always an atom to start from
+    _, partner, shift, apart = best
     u, _, vt = np.linalg.svd(np.linalg.solve(cells[1], cell))
     placed = np.empty_like(first[1])
-    placed[best[1]] = first[1] - best[3]
-    motion = (u @ vt).T, best[2] @ cell
-    return _comparison(numbers, second[0], (first[1], placed), best[1], motion, parts, where)
+    placed[partner] = first[1] - apart
+    motion = (u @ vt).T, shift @ cell
+    return _comparison(numbers, second[0], (first[1], placed), partner, motion, parts, where)
+
+
+def _shifted(
+    numbers: IntArray,
+    a: FloatArray,
+    others: IntArray,
+    b: FloatArray,
+    shift: FloatArray,
+    cell: FloatArray,
+) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Partners in b of each of a, the shift that brings them closest, and how far they are apart.
+
+    a, b: fractions of the cell; apart: Å, shape (N, 3).
+    """
+    partner = np.full(len(a), -1)
+    for _ in range(ROUNDS):
+        apart = _apart(a, b + shift, cell)
+        matched = _assigned(numbers, others, (apart**2).sum(axis=2))
+        moved = apart[np.arange(len(a)), matched] @ np.linalg.inv(cell)
+        shift = shift + moved.mean(axis=0)
+        if np.array_equal(matched, partner):
+            break
+        partner = matched
+    return partner, shift, (moved - moved.mean(axis=0)) @ cell
 
 
 def _apart(a: FloatArray, b: FloatArray, cell: FloatArray) -> FloatArray:

@@ -22,12 +22,7 @@ def report_lines(
     lines += ["", f"{'formula':14s} {report.formula}", f"{'charge':14s} {report.charge:+d} e"]
     lines += [f"{name:14s} {text}" for name, text in report.formulas.items()]
     lines += list(_compositions(report))
-    for name, size in report.sizes.items():
-        across = " x ".join(f"{x:.2f}" for x in size.across)
-        lines.append(
-            f"{'size':14s} {name} {across} nm across (1 0 0), (0 1 0), (0 0 1); "
-            f"longest {size.longest:.2f} nm"
-        )
+    lines += list(_sizes(report))
     lines += [f"{'roles':14s} " + ", ".join(f"{n} {role}" for role, n in report.roles.items())]
     if report.off_site is not None:
         off = report.off_site
@@ -43,19 +38,7 @@ def report_lines(
         lines.append(f"{'Pb ' + region:14s} {text} anions within 3.6 Å")
     lines += list(_coordinations(report))
     lines += list(_uncertain(model))
-    if report.interface is not None:
-        lines += list(_interface(report.interface))
-    elif report.shells:
-        for name, shell in report.shells.items():
-            strain = " ".join(f"{100 * s:+.2f}" for s in shell.strain)
-            lines.append(
-                f"{'shell':14s} {name} around {', '.join(shell.encloses)}; strain at the core "
-                f"{strain} % of {model.domains[model.domain_named(name)].crystal.name}"
-            )
-    elif len(model.domains) == 2:
-        lines.append(
-            f"{'interface':14s} not measured: the ions of a domain do not show its lattice"
-        )
+    lines += list(_contact(model, report))
     lines += list(_continuity(report))
     if report.cell is None:
         lines.append(f"{'point group':14s} {report.point_group}")
@@ -64,6 +47,30 @@ def report_lines(
             _periodic(report, report.cell, {d.name: d.crystal.name for d in model.domains})
         )
     return lines if history else lines[1:]
+
+
+def _sizes(report: Report) -> Iterator[str]:
+    for name, size in report.sizes.items():
+        across = " x ".join(f"{x:.2f}" for x in size.across)
+        yield (
+            f"{'size':14s} {name} {across} nm across (1 0 0), (0 1 0), (0 0 1); "
+            f"longest {size.longest:.2f} nm"
+        )
+
+
+def _contact(model: Model, report: Report) -> Iterator[str]:
+    """How the domains meet: by an interface, or as shells."""
+    if report.interface is not None:
+        yield from _interface(report.interface)
+        return
+    for name, shell in report.shells.items():
+        strain = " ".join(f"{100 * s:+.2f}" for s in shell.strain)
+        yield (
+            f"{'shell':14s} {name} around {', '.join(shell.encloses)}; strain at the core "
+            f"{strain} % of {model.domains[model.domain_named(name)].crystal.name}"
+        )
+    if not report.shells and len(model.domains) == 2:
+        yield f"{'interface':14s} not measured: the ions of a domain do not show its lattice"
 
 
 def _compositions(report: Report) -> Iterator[str]:

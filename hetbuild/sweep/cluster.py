@@ -52,14 +52,7 @@ def client(
     }
     with dask.config.set(settings):
         if scheduler is not None:
-            try:
-                connected = Client(scheduler, timeout=WAIT)
-            except (OSError, ValueError, TimeoutError) as error:
-                raise ImpossibleError(
-                    f"No dask scheduler answers at {scheduler!r}: {error or 'no answer'}. Start "
-                    "one with `dask scheduler`, or leave --scheduler out."
-                ) from None
-            with connected:
+            with _connected(scheduler) as connected:
                 yield connected
             return
         cluster = (
@@ -74,6 +67,19 @@ def client(
         )
         with cluster, Client(cluster) as connected:
             yield connected
+
+
+def _connected(scheduler: str) -> Any:
+    """A client of a scheduler that runs somewhere."""
+    from distributed import Client
+
+    try:
+        return Client(scheduler, timeout=WAIT)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise ImpossibleError(
+            f"No dask scheduler answers at {scheduler!r}: {error or 'no answer'}. Start "
+            "one with `dask scheduler`, or leave --scheduler out."
+        ) from None
 
 
 def _slurm(options: Mapping[str, Any]) -> Any:
