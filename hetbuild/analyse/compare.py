@@ -29,8 +29,8 @@ SAMPLE = 250
 SHIFTS = 6
 """Shifts of a periodic model that are refined."""
 
-ROUNDS = 30
-"""Of matching and shifting; pairs are the same again after a few."""
+SHIFT_ROUNDS = 30
+"""Of matching and shifting a periodic model; pairs are the same again after a few."""
 
 ROUNDS = 20
 """Times that atoms are paired and superposed in turn, at most."""
@@ -258,7 +258,7 @@ def _shifted(
     a, b: fractions of the cell; apart: Å, shape (N, 3).
     """
     partner = np.full(len(a), -1)
-    for _ in range(ROUNDS):
+    for _ in range(SHIFT_ROUNDS):
         apart = _apart(a, b + shift, cell)
         matched = _assigned(numbers, others, (apart**2).sum(axis=2))
         moved = apart[np.arange(len(a)), matched] @ np.linalg.inv(cell)
