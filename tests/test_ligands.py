@@ -220,6 +220,33 @@ def test_counts_are_exact_whatever_the_order(count: int, seed: int, order: str) 
     assert len(model) == len(cube) + count * 3
 
 
+def test_symmetric_takes_whole_orbits(main_model: Model) -> None:
+    """Of the Cl on the faces of a cube: its full point group is left."""
+    from hetbuild.geometry.point_group import point_group_symbol
+
+    whole = hb.carve("CsPbCl3", [hb.Facet((1, 0, 0), 1.5)], site="Pb")
+    group = point_group_symbol(whole)
+    add = "24 formate on Cl, surface, facet {1 0 0}"
+    model = hb.ligands(whole, add, order="symmetric")
+    assert model.charge == whole.charge
+    assert point_group_symbol(model.where(model.molecule == 0)) == group == "m-3m"
+    other = hb.ligands(whole, add, order="random")
+    assert point_group_symbol(other.where(other.molecule == 0)) != group
+    with pytest.raises(InputError, match="one element in one domain"):
+        hb.ligands(main_model, "3 formate on anion, surface", order="symmetric")
+
+
+def test_lowest_energy_takes_what_balancing_takes(cube: Model) -> None:
+    from hetbuild.balancing.balance import change
+    from hetbuild.balancing.candidates import Move
+
+    order = "least bonded first, lowest energy"
+    model = hb.ligands(cube, "4 formate on Cl, surface", order=order)
+    removed = change(cube, Move("remove", "Cl", "perovskite", which="surface", order=order), 4)
+    left = model.positions[model.molecule == 0]
+    assert cdist(left, removed.positions).min(axis=1).max() < 1e-6
+
+
 def test_a_divalent_ion_gives_way_to_two(main_model: Model) -> None:
     """Two acetates for one S, one phosphonate for one S: the charge stays either way."""
     model, (two,) = attach(main_model, [Add.parse("3 acetate on S, surface, in sulfide")])

@@ -12,6 +12,8 @@ from typing import Any, Literal
 import numpy as np
 
 from hetbuild.arrays import FloatArray, IntArray, Progress
+from hetbuild.balancing.balance import change
+from hetbuild.balancing.candidates import Move
 from hetbuild.capping.binding import OFF, Mode
 from hetbuild.capping.molecule import Ligand, read_ligand
 from hetbuild.capping.placement import Pose, place
@@ -21,12 +23,16 @@ from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchanging.selection import select, share
 from hetbuild.model import LedgerEntry, Model, Role
 from hetbuild.selection.language import parse_selection
+from hetbuild.selection.order import parse_order
 from hetbuild.selection.places import Places, chosen, explained
 
 NoRoom = Literal["refuse", "skip"]
 
 SECOND = 5.0
 """Å that ligands may stand off an ion that stays, or that two replace."""
+
+STANDS = 0.1
+"""Å within which an ion is still there."""
 
 LISTED = 12
 """Sites without room that a text lists."""
@@ -194,7 +200,7 @@ class _State:
             )
         start, full, bent, failed = self._count(), 0, 0, []
         modes: Counter[str] = Counter()
-        for site in self._ordered(sites, asked):
+        for site in self._ordered(add, sites, asked):
             if full == asked:
                 break
             poses = self._put(add, ligand, int(site))
@@ -252,11 +258,38 @@ class _State:
             )
         return sites
 
-    def _ordered(self, sites: IntArray, count: int) -> IntArray:
+    def _ordered(self, add: Add, sites: IntArray, count: int) -> IntArray:
         """The sites an order takes first, then the others in case some have no room."""
-        first = select(self.model, sites, count, self.order, self.seed)
+        tie = parse_order(self.order, tie="spread", seed=self.seed).tie
+        if tie in ("symmetric", "lowest energy"):
+            first = self._balanced(add, sites, count)
+        else:
+            first = select(self.model, sites, count, self.order or "spread", self.seed)
         rest = np.setdiff1d(sites, first)
         return np.concatenate([first, np.random.default_rng(self.seed).permutation(rest)])
+
+    def _balanced(self, add: Add, sites: IntArray, count: int) -> IntArray:
+        """Ions in whole orbits of the point group, or that cost the least energy to take out.
+
+        Their choice is that of the balancing for ions that leave: ligands bring the charge back.
+        """
+        z, d = np.unique(self.model.numbers[sites]), np.unique(self.model.domain[sites])
+        if len(z) > 1 or len(d) > 1:
+            raise InputError(
+                f"{add.ligand} on {add.on!r}: order {self.order!r} takes the ions of one element "
+                "in one domain; name both in the selection, or order by 'spread' or 'random'."
+            )
+        from scipy.spatial import cKDTree
+
+        left = np.flatnonzero(~self.taken & (self.model.molecule == 0))
+        core = self.model.where(np.isin(np.arange(len(self.model)), left))
+        name = self.model.domains[int(d[0])].name
+        move = Move(
+            "remove", symbol(int(z[0])), name, which=add.on, order=self.order, seed=self.seed
+        )
+        stay = change(core, move, count)
+        distance, _ = cKDTree(stay.positions).query(core.positions)
+        return np.asarray(left[distance > STANDS])
 
     def _put(self, add: Add, ligand: Ligand, site: int) -> list[Pose] | None:
         """Molecules in the place of one ion, or on it; None, and nothing changed: no room."""

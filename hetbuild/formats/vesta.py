@@ -86,7 +86,10 @@ def _title(model: Model) -> str:
     name = recipe.get("title") or recipe.get("name") or "hetbuild model"
     asked = [step["asked"] for step in model.provenance.get("steps", ())]
     # The recipe's title is that of the parent.
-    name += "".join(f", then {step['action']} step in {step['domain']}" for step in asked)
+    name += "".join(
+        f", then {step['action']}" + (f" step in {step['domain']}" if step["domain"] else "")
+        for step in asked
+    )
     cited = [f"Cite: {reference}" for reference in recipe.get("references", ())]
     roles = "Colours: shared layer magenta, ligands dark, compensating ions pale"
     whole = BETWEEN.join([f"{name}: {model.formula}", *cited, roles])

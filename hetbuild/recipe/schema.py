@@ -569,7 +569,8 @@ class LigandsSpec(_StepSpec):
     """What and where, one after the other: "oleate on Cl, facet {1 1 1}", "24 oleate on Cl",
     "50% octylammonium on Cs, surface", or tables."""
     order: OrderText = "spread"
-    """Which ions go first, and "spread" or "random" among equals."""
+    """Which ions go first, and what decides among equals: "spread", "random", "symmetric" (whole
+    orbits of the point group) or "lowest energy" (the ions that cost least to take out)."""
     clearance: Number = CLEARANCE
     """Part of the van der Waals sum that no contact may fall under, 0.3 to 1."""
     no_room: Literal["refuse", "skip"] = "refuse"
