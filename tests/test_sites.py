@@ -71,3 +71,13 @@ def test_sites_do_not_depend_on_where_displaced_ions_went(main_model: Model) -> 
     daughter, _ = replace_ions(moved, "perovskite", {"Cl": "Br"})
     ideal, _ = replace_ions(main_model, "perovskite", {"Cl": "Br"})
     assert np.array_equal(daughter.site, ideal.site)
+
+
+@pytest.mark.parametrize("recipe", ["interface-cspbcl3-pb4s3cl2", "interface-cspbcl3-cs2pbcl4"])
+def test_lattices_of_periodic_interfaces_are_measured_as_built(recipe: str) -> None:
+    from hetbuild.analyse.report import inspect
+
+    report = inspect(_final(recipe))
+    assert report.interface is not None
+    assert max(report.interface.spread) < 0.2  # settling moves a few ions
+    assert report.interface.misalignment < 0.5

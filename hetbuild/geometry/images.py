@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hetbuild.arrays import FloatArray, IntArray
-from hetbuild.model import PER_ATOM, Model
+from hetbuild.model import PER_ATOM, SAME_SITE, Model
 
 
 def images(model: Model, vectors: FloatArray, reach: float) -> Model:
@@ -38,14 +38,19 @@ def images(model: Model, vectors: FloatArray, reach: float) -> Model:
 
 
 def _image_sites(model: Model, shifts: FloatArray) -> tuple[IntArray, IntArray]:
-    """Site and cell of each atom of each image: that of the original, shifted with it."""
+    """Site and cell of each atom of each image: that of the original, shifted with it.
+
+    Atoms may be wrapped into the cell far from the site they were made on. Along the stacking of a
+    superlattice an image need not fall on the lattice of its domain: then it has no site.
+    """
     sites, cells = np.tile(model.site, (len(shifts), 1)), np.tile(model.site_cell, (len(shifts), 1))
     cells = cells.reshape(len(shifts), -1, 3)
+    places = model.lattice_positions
     for i, domain in enumerate(model.domains):
         mine = np.flatnonzero((model.domain == i) & (model.site >= 0))
-        ideal = domain.site_positions(model.site[mine], model.site_cell[mine])
         for k, shift in enumerate(shifts):
-            sites[k, mine], cells[k, mine], _ = domain.nearest_sites(ideal + shift)
+            site, cells[k, mine], off = domain.nearest_sites(places[mine] + shift)
+            sites[k, mine] = np.where(off < SAME_SITE, site, -1)
     return sites.reshape(-1), cells.reshape(-1, 3)
 
 
