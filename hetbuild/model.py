@@ -29,6 +29,14 @@ DECIMALS = 8
 """Positions are kept to 1e-8 Å, the precision of extended XYZ, so that files lose nothing."""
 
 
+def kept_digits(positions: FloatArray) -> FloatArray:
+    """Positions to the 1e-8 Å that are kept.
+
+    Means of kept positions end in a 5 beyond: the tenth decimal says so, not the last bits.
+    """
+    return np.asarray(np.round(np.round(positions, DECIMALS + 2), DECIMALS))
+
+
 SAME_SITE = 0.3
 """Å within which a position is a lattice site; far below any distance between two sites."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 LARGEST = 1e6
 """No length in Å, plane index, energy in Ry or strain in % that means anything is larger."""
@@ -46,4 +48,19 @@ def limited(value: float) -> float:
     """
     if not -LARGEST <= value <= LARGEST:  # nor is NaN
         raise ValueError(f"no number between -{LARGEST:,.0f} and {LARGEST:,.0f}")
+    return value
+
+
+def rounded(value: Any, decimals: int) -> Any:
+    """Plain values with every real number in them rounded, zero without a sign.
+
+    Digits beyond those that mean anything depend on how the processor adds up, and files should
+    not.
+    """
+    if isinstance(value, float):
+        return round(value, decimals) + 0.0
+    if isinstance(value, Mapping):
+        return {key: rounded(v, decimals) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(v, decimals) for v in value]
     return value

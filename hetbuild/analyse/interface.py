@@ -246,17 +246,22 @@ def _coincidences(
             )
             if abs(pair.mismatch) < COINCIDES:
                 found.append((apart, pair))
-    parallel = sorted((c for apart, c in found if apart < 1.0), key=lambda c: c.lengths[0])
+    # Rounded, so that of equal lengths the first counts whatever their last digits are.
+    parallel = sorted(
+        (c for apart, c in found if apart < 1.0), key=lambda c: round(c.lengths[0], 6)
+    )
     if not parallel:
         return ()
     start = parallel[0].first.vector @ first.vectors
 
     def off_square(pair: Coincidence) -> float:
-        return abs(lattice.angle(pair.first.vector @ first.vectors, start) - 90.0)
+        return round(abs(lattice.angle(pair.first.vector @ first.vectors, start) - 90.0), 6)
 
     def best(pairs: list[Coincidence]) -> list[Coincidence]:
         usable = [c for c in pairs if off_square(c) < 60.0]
-        return sorted(usable, key=lambda c: (max(1.0, round(off_square(c))), c.lengths[0]))[:1]
+        return sorted(
+            usable, key=lambda c: (max(1.0, round(off_square(c))), round(c.lengths[0], 6))
+        )[:1]
 
     return tuple(parallel[:1] + (best(parallel) or best([c for _, c in found])))
 

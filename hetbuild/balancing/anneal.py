@@ -153,7 +153,8 @@ def _annealed(
     """Heat-bath exchanges: one chosen site is emptied, and a free one of its class drawn."""
     replicas, n = state.shape
     rows = np.arange(replicas)
-    fields = field + state @ coupling
+    # Not by BLAS, whose order of summing depends on the processor and would decide between equals.
+    fields = field + np.array([coupling[x].sum(axis=0) for x in state])
     movable = np.isin(kind, [k for k in np.unique(kind) if _partly(state[0], kind == k)])
     chosen = np.array([np.flatnonzero(x & movable) for x in state])
     steps = min(12_000, 120 * chosen.shape[1] + 40 * n)

@@ -496,9 +496,11 @@ def _orbit_choice(
     progress: Progress,
 ) -> IntArray:
     """Orbit indices of lowest energy. members: orbit of each free candidate, shape (F,)."""
-    n = int(members.max()) + 1
-    one_hot = np.zeros((n, len(free)))
-    one_hot[members, np.arange(len(free))] = 1.0
+    from scipy.sparse import csr_array
+
+    n, f = int(members.max()) + 1, len(free)
+    # Sparse products sum in one order, as BLAS does not.
+    one_hot = csr_array((np.ones(f), (members, np.arange(f))), shape=(n, f))
     pair = one_hot @ problem.pair(free) @ one_hot.T
     clash = (one_hot @ problem.conflict(free) @ one_hot.T) > 0
     alone = ~np.diag(clash)

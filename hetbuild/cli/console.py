@@ -15,7 +15,7 @@ import click
 
 from hetbuild.errors import InputError
 from hetbuild.names import shown
-from hetbuild.numerals import LARGEST_INDEX, parse_number
+from hetbuild.numerals import LARGEST_INDEX, parse_number, rounded
 
 # Negative Miller indices are arguments, not options.
 INDICES = {"ignore_unknown_options": True}
@@ -133,8 +133,10 @@ def progress_bar(label: str) -> Iterator[Callable[[float], None] | None]:
 
 
 def emit(record: Any, text: str, as_json: bool) -> None:
-    """The product on stdout: one JSON document, or text."""
-    click.echo(json.dumps(record, indent=2, ensure_ascii=False) if as_json else text)
+    """The product on stdout: one JSON document, numbers to 8 decimals, or text."""
+    if as_json:
+        text = json.dumps(rounded(record, 8), indent=2, ensure_ascii=False)
+    click.echo(text)
 
 
 def numbers(text: str, count: int, what: str) -> list[float]:

@@ -16,7 +16,7 @@ from hetbuild.exchanging.same_site import Exchange, principal_strains, swap_entr
 from hetbuild.exchanging.selection import select, share
 from hetbuild.geometry.bonds import MOLECULAR
 from hetbuild.library import molecules
-from hetbuild.model import DECIMALS, Model
+from hetbuild.model import DECIMALS, Model, kept_digits
 from hetbuild.names import safe_name
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def replace_molecules(
     wanted = share(fraction, len(groups) + already) - already
     first = groups[:, 0] if len(groups) else np.empty(0, dtype=np.int64)
     groups = groups[np.isin(first, select(model, first, max(wanted, 0), order, seed))]
-    sites = np.round(model.positions[groups].mean(axis=1), DECIMALS)
+    sites = kept_digits(model.positions[groups].mean(axis=1))
     role = model.role[groups[:, 0]] if len(groups) else np.empty(0, dtype=np.int8)
     left = model.where(~np.isin(np.arange(len(model)), groups))
     crystal = model.domains[index].crystal

@@ -30,7 +30,7 @@ from hetbuild.exchanging.same_site import (
 from hetbuild.exchanging.selection import select, share
 from hetbuild.geometry.contacts import coordination
 from hetbuild.geometry.electrostatics import pair_coulomb, potential
-from hetbuild.model import DECIMALS, Domain, Interface, LedgerEntry, Model, Role
+from hetbuild.model import Domain, Interface, LedgerEntry, Model, Role, kept_digits
 from hetbuild.selection.order import spread_evenly
 
 KEPT_PLANES = 5
@@ -568,7 +568,7 @@ def _site_places(frame: Domain, anions: FloatArray) -> tuple[FloatArray, float, 
     places = frame.cartesian(ideal.astype(np.float64) / 1e6) + shift / number_of[:, None]
     lengths = np.linalg.norm(bonds.vector @ frame.vectors, axis=1)
     spread = float(np.sqrt((drift[stands] ** 2).sum(axis=1).mean())) if stands.any() else 0.0
-    return np.round(places, DECIMALS), spread, float(lengths.min())
+    return kept_digits(places), spread, float(lengths.min())
 
 
 def _without(places: FloatArray, missing: float, seed: int) -> IntArray:

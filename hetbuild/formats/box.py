@@ -32,5 +32,5 @@ def box(model: Model, vacuum: float) -> tuple[FloatArray, FloatArray]:
 
 
 def in_cell(positions: FloatArray, cell: FloatArray) -> FloatArray:
-    """Fractional coordinates in [0, 1), shape (N, 3)."""
-    return np.asarray(np.round(positions @ np.linalg.inv(cell), 12) % 1.0, dtype=np.float64)
+    """Fractional coordinates in [0, 1) to 10 decimals, shape (N, 3)."""
+    return np.asarray(np.round(positions @ np.linalg.inv(cell), 10) % 1.0, dtype=np.float64)

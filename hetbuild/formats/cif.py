@@ -39,7 +39,7 @@ def write_cif(model: Model, stream: TextIO, *, vacuum: float = 10.0) -> None:
     sites = block.init_loop("_atom_site_", list(SITE))
     fractional = in_cell(model.positions + shift, cell)
     for label, z, f in zip(named, model.numbers, fractional, strict=True):
-        sites.add_row([label, symbol(z), "1.0", *(f"{x:.12f}" for x in f)])
+        sites.add_row([label, symbol(z), "1.0", *(f"{x:.10f}" for x in f)])
     own = block.init_loop("_hetbuild_site_", ["label", *OWN])
     names = [gemmi.cif.quote(d.name) for d in model.domains]
     for label, d, r, q in zip(named, model.domain, model.role, model.charges, strict=True):

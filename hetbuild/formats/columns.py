@@ -34,7 +34,7 @@ def width_of(values: FloatArray | IntArray) -> int:
     ends = (values.min(initial=0), values.max(initial=0))
     if np.issubdtype(values.dtype, np.integer):
         return max(len(str(int(x))) for x in ends)
-    return max(len(f"{float(x):.{DECIMALS}f}") for x in ends)
+    return max(len(f"{round(float(x), DECIMALS) + 0.0:.{DECIMALS}f}") for x in ends)
 
 
 def numbers(values: FloatArray | IntArray, width: int) -> Characters:

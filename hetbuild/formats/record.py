@@ -18,7 +18,7 @@ from hetbuild.elements import number
 from hetbuild.errors import InputError
 from hetbuild.model import Domain, Interface, LedgerEntry, Model
 from hetbuild.names import check_name, shown
-from hetbuild.numerals import MOST_CHARGE
+from hetbuild.numerals import MOST_CHARGE, rounded
 
 VERSION = 1
 
@@ -29,17 +29,30 @@ FAR = 1e6
 """Å: no model reaches so far, and positions beyond are not exact to the 1e-8 Å of its files."""
 
 
+DECIMALS = 10
+"""Of numbers in a record: frames place a particle of 100 cells to the 1e-8 Å of its positions."""
+
+
 def to_record(model: Model) -> dict[str, Any]:
     """Domains with their crystals and frames, interface, ledger, provenance."""
-    return {
+    own = {
         "version": VERSION,
         "domains": [_domain(d) for d in model.domains],
         "interface": None if model.interface is None else _interface(model.interface),
         "ledger": [list(asdict(e).values()) for e in model.ledger],
-        "provenance": dict(model.provenance),
+        "provenance": _told(model.provenance),
         "cell": None if model.cell is None else model.cell.tolist(),
         "periodic": model.periodic,
     }
+    return {k: v if k == "provenance" else rounded(v, DECIMALS) for k, v in own.items()}
+
+
+def _told(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Provenance with what steps measured rounded; what was asked stays as it was given."""
+    if "steps" not in provenance:
+        return dict(provenance)
+    steps = [s | {"done": rounded(s["done"], DECIMALS)} for s in provenance["steps"]]
+    return {**provenance, "steps": steps}
 
 
 def from_record(record: Mapping[str, Any], atoms: Mapping[str, Any]) -> Model:

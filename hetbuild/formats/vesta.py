@@ -200,7 +200,7 @@ def _scene(axes: FloatArray) -> Iterator[str]:
 
 
 def _row(start: str, values: Sequence[float], form: str) -> str:
-    return start + " ".join(f"{v + 0.0:{form}}" for v in values) + "\n"
+    return start + " ".join(f"{round(v, 6) + 0.0:{form}}" for v in values) + "\n"
 
 
 SYMMETRY = """\

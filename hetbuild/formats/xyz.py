@@ -16,8 +16,9 @@ from hetbuild.formats import columns
 from hetbuild.formats.ase import SHIFT, from_ase, parsed_record
 from hetbuild.formats.atoms import read_atoms
 from hetbuild.formats.labels import LABELS, from_names, to_names
-from hetbuild.formats.record import from_record, to_record
+from hetbuild.formats.record import DECIMALS, from_record, to_record
 from hetbuild.model import Model
+from hetbuild.numerals import rounded
 
 PROPERTIES = "species:S:1:pos:R:3:formal_charge:I:1:domain:S:1:role:S:1:site:S:1:site_cell:I:3"
 """Columns; positions right after the symbol, so that CP2K reads the same file."""
@@ -43,7 +44,7 @@ def write_xyz(model: Model, stream: TextIO) -> None:
     """
     lattice = ""
     if model.cell is not None:
-        lattice = f'Lattice="{" ".join(str(float(x)) for x in model.cell.ravel())}" '
+        lattice = f'Lattice="{" ".join(map(str, rounded(model.cell.ravel().tolist(), DECIMALS)))}" '
     record = re.sub(r'["\\]', r"\\\g<0>", json.dumps(to_record(model), ensure_ascii=True))
     pbc = " ".join("T" if p else "F" for p in model.periodic)
     molecules = bool(model.molecule.any())

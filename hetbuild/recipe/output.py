@@ -12,10 +12,13 @@ from hetbuild.analyse.report import Report
 from hetbuild.formats import slurm
 from hetbuild.formats.catalogue import Writer, cp2k_files
 from hetbuild.formats.cif import write_cif
+from hetbuild.formats.columns import DECIMALS
+from hetbuild.formats.record import to_record
 from hetbuild.formats.vesta import write_vesta
 from hetbuild.formats.xyz import write_plain_xyz, write_xyz
 from hetbuild.model import Model
 from hetbuild.names import safe_name
+from hetbuild.numerals import rounded
 from hetbuild.recipe.schema import VACUUM, OutputSpec
 
 
@@ -86,7 +89,8 @@ def _call(write: Callable[[Model, TextIO], None], model: Model, stream: TextIO) 
 
 
 def _write_record(model: Model, report: Report, stream: TextIO) -> None:
-    record = {"report": report.as_dict(), "ledger": _ledger(model), "provenance": model.provenance}
+    measured = {"report": report.as_dict(), "ledger": _ledger(model)}
+    record = rounded(measured, DECIMALS) | {"provenance": to_record(model)["provenance"]}
     json.dump(record, stream, indent=2, ensure_ascii=False)
     stream.write("\n")
 

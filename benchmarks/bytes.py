@@ -1,0 +1,136 @@
+"""The same bytes whatever the machine: `python benchmarks/bytes.py [RECIPE ...]`.
+
+Builds recipes (default: all shipped ones), exchanges and etches where there is something to, and
+exports, once for each setting of the surroundings that should not matter: the kernels OpenBLAS
+takes for its processor, its threads, Python's hash seed, locale and time zone. The md5 of every
+file, and of what is printed, must be that of the first setting.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+FIRST = {
+    "OPENBLAS_CORETYPE": "Haswell", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
+    "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", "TZ": "UTC",
+}  # fmt: skip
+"""Whatever the caller's environment sets, these are set anew."""
+
+OTHERS: dict[str, dict[str, str]] = {
+    "Prescott": {"OPENBLAS_CORETYPE": "Prescott"},
+    "SkylakeX": {"OPENBLAS_CORETYPE": "SkylakeX"},
+    "2 threads": {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"},
+    "hash seed 1": {"PYTHONHASHSEED": "1"},
+    "LC_ALL=C, Asia/Kathmandu": {"LC_ALL": "C", "TZ": "Asia/Kathmandu"},
+}
+
+AFTER = {
+    "cspbcl3-pbs": [
+        ["exchange", "--cl-to-br"],
+        ["exchange", "--cl-to-br", "--fraction", "0.5"],
+        ["exchange", "--pb-to-cu"],
+        ["etch", "--remove", "perovskite"],
+        ["etch", "--remove", "sulfide"],
+    ]
+}
+"""What is done with the model of a recipe."""
+
+FORMATS = ("plain-xyz", "poscar", "lammps", "gromacs", "xsf", "cp2k")
+
+
+def work(recipes: list[str]) -> None:
+    """Build everything in this process, in the working folder."""
+    for name in recipes:
+        run("build", name, "--stages", "--json", "-o", name)
+        model = f"{name}/{name}.xyz"
+        run("inspect", model, "--json")
+        for kind in FORMATS:
+            run("export", model, "--to", kind, "-o", place(name, kind))
+        for k, (verb, *words) in enumerate(AFTER.get(name, ())):
+            run(verb, model, *words, "-o", f"{name}-{k}-{verb}")
+
+
+def place(name: str, kind: str) -> str:
+    from hetbuild.formats.catalogue import FORMATS as KNOWN
+
+    return f"{name}/deck" if kind == "cp2k" else f"{name}/exported{KNOWN[kind].ending}"
+
+
+def run(*words: str) -> None:
+    """A command, with what it prints in a file of its own; one that fails is told and compared."""
+    from click.testing import CliRunner
+
+    from hetbuild.cli import cli
+
+    result = CliRunner().invoke(cli, list(words))
+    said = Path("said") / f"{'-'.join(words).replace('/', '_')}.txt"
+    said.parent.mkdir(exist_ok=True)
+    said.write_text(f"{result.exit_code}\n{result.stdout}\n{result.stderr}", encoding="utf-8")
+    if result.exit_code:
+        print(f"exit {result.exit_code}: {' '.join(words)}: {result.stderr.strip()[:300]}")
+
+
+def digests(folder: Path, recipes: list[str], settings: dict[str, str]) -> dict[str, str]:
+    """md5 of every file that the recipes give under these settings."""
+    folder.mkdir()
+    code = [sys.executable, str(Path(__file__).resolve()), "--work", *recipes]
+    subprocess.run(code, cwd=folder, env=os.environ | FIRST | settings, check=True)
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return {str(p.relative_to(folder)): hashlib.md5(p.read_bytes()).hexdigest() for p in files}
+
+
+def runs(kernel: str) -> bool:
+    """Whether this processor has what a kernel needs."""
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    return kernel != "SkylakeX" or "avx512bw" in flags
+
+
+def compare(folder: Path, recipes: list[str]) -> int:
+    """How many files differ, over all settings; each is told."""
+    start = time.perf_counter()
+    first = digests(folder / "first", recipes, {})
+    print(f"{len(first)} files of {len(recipes)} recipes, {time.perf_counter() - start:.0f} s")
+    wrong = 0
+    for name, settings in OTHERS.items():
+        if not runs(settings.get("OPENBLAS_CORETYPE", "")):
+            print(f"{name}: not on this processor")
+            continue
+        other = digests(folder / name.replace("/", "-"), recipes, settings)
+        unlike = sorted(f for f in first.keys() | other.keys() if first.get(f) != other.get(f))
+        print(f"{name}: {len(unlike)} differ", *unlike[:20], sep="\n  ")
+        wrong += len(unlike)
+    return wrong
+
+
+def shipped() -> list[str]:
+    from hetbuild.library import recipes
+
+    return sorted(recipes())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("recipes", nargs="*", help="shipped names; default: all")
+    parser.add_argument("--keep", type=Path, help="folder for the files, to look at them")
+    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.work:
+        work(asked.recipes)
+        return 0
+    recipes = asked.recipes or shipped()
+    if asked.keep:
+        asked.keep.mkdir(parents=True)
+        return min(compare(asked.keep.resolve(), recipes), 1)
+    with tempfile.TemporaryDirectory() as folder:
+        return min(compare(Path(folder), recipes), 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""The same bytes whatever the surroundings: benchmarks/bytes.py on two recipes."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import platform
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from hetbuild.formats.columns import width_of
+from hetbuild.model import kept_digits
+from hetbuild.numerals import rounded
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="kernels of x86-64 processors")
+def test_kernels_of_openblas_and_hash_seeds_give_the_same_bytes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    settings = {"OPENBLAS_CORETYPE": "Prescott", "PYTHONHASHSEED": "1", "LC_ALL": "C"}
+    recipes = ["cspbcl3-pbs", "interface-cspbcl3-cs2pbcl4"]
+    runs = importlib.import_module("bytes")
+    one = runs.digests(tmp_path / "one", recipes, {})
+    other = runs.digests(tmp_path / "other", recipes, settings)
+    assert len(one) > 60
+    assert one == other
+    said = [p.read_text(encoding="utf-8") for p in (tmp_path / "one" / "said").iterdir()]
+    assert {text.partition("\n")[0] for text in said} == {"0"}
+
+
+def test_rounded_values() -> None:
+    noisy = {"a": [-1e-17, (0.1 + 0.2, 3)], "b": None, "c": "0.30000000000000004", "d": True}
+    assert json.dumps(rounded(noisy, 10)) == (
+        '{"a": [0.0, [0.3, 3]], "b": null, "c": "0.30000000000000004", "d": true}'
+    )
+
+
+def test_means_of_kept_positions_round_alike() -> None:
+    """A quarter of four: ties at the ninth decimal, with noise as of other orders of summing."""
+    kept = np.round(np.random.default_rng(0).uniform(-30, 30, (4, 500)), 8)
+    mean = kept.mean(axis=0)
+    down, up = (kept_digits(np.nextafter(mean, end)) for end in (-np.inf, np.inf))
+    assert np.array_equal(down, up)
+    assert not np.array_equal(
+        np.round(np.nextafter(mean, -np.inf), 8), np.round(np.nextafter(mean, np.inf), 8)
+    )
+
+
+def test_a_column_is_not_wider_for_a_zero_below_zero() -> None:
+    assert width_of(np.array([-1e-17, 1.0])) == width_of(np.array([0.0, 1.0]))
