@@ -318,15 +318,22 @@ def test_every_format_keeps_atoms_and_places(
         small = gemmi.read_small_structure(str(out))  # ASE and pymatgen read it above
         positions = np.array([small.cell.orthogonalize(s.fract).tolist() for s in small.sites])
         order = np.arange(len(positions))
+    elif name == "mol2":  # which ASE does not read
+        from rdkit.Chem import MolFromMol2File
+
+        graph = MolFromMol2File(str(out), sanitize=False, removeHs=False)
+        assert [a.GetAtomicNum() for a in graph.GetAtoms()] == main_model.numbers.tolist()
+        positions, order = graph.GetConformer().GetPositions(), np.arange(len(main_model))
     else:
         atoms = ase.io.read(out)
         assert isinstance(atoms, Atoms)
         assert np.array_equal(np.sort(atoms.numbers), np.sort(main_model.numbers))
         positions, order = atoms.positions, np.arange(len(atoms))
-    free = name in ("xyz", "plain-xyz")
+    free = name in ("xyz", "plain-xyz", "mol2", "pdb")
     expected = main_model.positions if free else boxed[0]
-    # .gro has three decimals of a nanometre.
-    assert np.abs(positions - expected[order]).max() < (6e-3 if name == "gromacs" else 1e-4)
+    # .gro has three decimals of a nanometre, .pdb of an Å.
+    limit = {"gromacs": 6e-3, "pdb": 6e-4}.get(name, 1e-4)
+    assert np.abs(positions - expected[order]).max() < limit
 
 
 def test_crystal_goes_to_cif(folder: Path) -> None:
