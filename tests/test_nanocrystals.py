@@ -321,6 +321,8 @@ def test_a_dry_run_finds_ions_that_are_not_there() -> None:
     assert "CsPbBr3-orthorhombic" in fault(*given, "--set", "domains.perovskite.centre.site=Rb")
     target = 'balance.target.domains={sulfide="Pb9Se9"}'
     assert "Pb9Se9 has Se, which sulfide of PbS has not" in fault(*given, "--set", target)
+    step = 'steps=[{action="topotactic", domain="sulfide", product="Cu9S"}]'
+    assert "steps.0.product: No shipped crystal is called 'Cu9S'" in fault(*given, "--set", step)
     assert "carve sulfide out of PbTe" in output(*given, "--set", "domains.sulfide.crystal=PbTe")
 
 

@@ -41,6 +41,13 @@ def _faults(recipe: Recipe) -> Iterator[str]:
         }
         yield from _domain_faults(name, spec, crystal, held[name])
     yield from _balance_faults(recipe, held)
+    for i, step in enumerate(recipe.steps):
+        product = getattr(step, "product", None)
+        if product is not None:
+            try:
+                find_structure(product, recipe.folder)
+            except HetbuildError as error:
+                yield f"steps.{i}.product: {error}"
 
 
 def _domain_faults(name: str, spec: DomainSpec, crystal: Crystal, held: set[str]) -> Iterator[str]:
