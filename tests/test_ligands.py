@@ -381,6 +381,19 @@ def test_a_step_of_a_recipe() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "add", ['"../acid.mol on Cl"', '{ ligand = "../acid.mol", on = "Cl" }', '"2 /tmp/a.XYZ on Cl"']
+)
+def test_a_recipe_names_ligands_inside_its_folder_only(add: str, tmp_path: Path) -> None:
+    folder = tmp_path / "given"
+    folder.mkdir()
+    step = f'[[steps]]\naction = "ligands"\nadd = [{add}]\n'
+    (folder / "r.toml").write_text(f'extends = "cspbcl3-cube-2"\nname = "r"\n{step}')
+    done = called("build", "r.toml", cwd=folder)
+    assert done.returncode == 2
+    assert "outside the folder of the recipe" in done.stderr
+
+
 def test_all_roots_and_acids_have_the_length_of_their_names() -> None:
     assert [ROOTS[n].count("C") for n in ("methyl", "decyl", "octadecyl", "oleyl")] == [
         1,

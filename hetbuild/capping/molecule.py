@@ -13,7 +13,7 @@ from hetbuild.capping.names import check_chain, smiles_of, suggestion
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.frozen import frozen
 from hetbuild.library import is_file
-from hetbuild.names import shown
+from hetbuild.names import safe_name, shown
 
 if TYPE_CHECKING:
     from rdkit.Chem import Mol
@@ -121,7 +121,7 @@ def read_ligand(
     check_chain(chain)
     if text.lower().endswith(FILES):
         graph = _from_file(Path(text) if beside is None else beside / text, charge)
-        name, shaped = Path(text).stem, True
+        name, shaped = safe_name(Path(text).stem, "ligand"), True
     else:
         named = smiles_of(text, chain)
         if chain is not None and named is None:

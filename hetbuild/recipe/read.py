@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from hetbuild.arguments import expect
+from hetbuild.capping.molecule import FILES
 from hetbuild.errors import InputError, nearest
 from hetbuild.library import find_recipe, recipes, structures
 from hetbuild.names import check_name, shown
@@ -216,10 +217,20 @@ def _named_files(tree: Mapping[str, Any]) -> Iterator[str]:
         ions = step.get("ions") if isinstance(step, dict) else None
         words = (*ions, *ions.values()) if isinstance(ions, dict) else ()
         yield from (w for w in words if isinstance(w, str) and w.endswith(".xyz"))
+        yield from _ligand_files(step)
     for place, key in places:
         name = place.get(key) if isinstance(place, dict) else None
         if isinstance(name, str) and name not in structures():
             yield name
+
+
+def _ligand_files(step: object) -> Iterator[str]:
+    """Files of ligands that a step names, in tables or in texts as "acid.mol on Cl"."""
+    adds = step.get("add") if isinstance(step, dict) else None
+    for add in adds if isinstance(adds, list) else ():
+        text = add.get("ligand") if isinstance(add, dict) else add
+        words = (text, *text.split()) if isinstance(text, str) else ()
+        yield from (w for w in dict.fromkeys(words) if w.lower().endswith(FILES))
 
 
 def _merged(base: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
