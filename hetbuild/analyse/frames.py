@@ -38,6 +38,10 @@ HOPELESS = 0.3
 TOO_FEW = 0.52
 """The same of a refined frame below which the crystal is not there. Relaxed models,
 halides 0.7 Å rms off their sites, reach 0.58 at least, wrong crystals 0.47 at most."""
+OF_A_CORNER = 0.4
+"""Filling that the smallest particles reach, all of whose ions are near a corner."""
+ALL_BUT_A_FEW = 0.95
+"""Share of the ions around a seed that stand on sites where such a particle is the crystal."""
 ENOUGH = 0.9
 """Filling at which no further seed is tried."""
 GOOD, FEW = 0.65, 8
@@ -82,7 +86,11 @@ def fit_frame(
     filling = [
         _filling_around(ions, crystal, f, s.centre) for f, s in zip(fits, starts, strict=False)
     ]
-    if max(filling, default=0.0) < TOO_FEW:
+    shown = [
+        f >= TOO_FEW or (f >= OF_A_CORNER and _explained(ions, fit, s.centre) >= ALL_BUT_A_FEW)
+        for f, fit, s in zip(filling, fits, starts, strict=False)
+    ]
+    if not any(shown):
         found = f"{100 * max(filling, default=0.0):.0f} %"
         raise ImpossibleError(
             f"The lattice of {crystal.name} was not found: of its sites around {len(members)} "
@@ -91,6 +99,12 @@ def fit_frame(
             "found."
         )
     return max(fits, key=lambda f: _filled(ions, crystal, f))
+
+
+def _explained(ions: _Ions, fit: FrameFit, centre: FloatArray) -> float:
+    """Share of the ions within LOCAL of a place that stand on sites of a frame."""
+    near = np.flatnonzero(np.linalg.norm(ions.positions - centre, axis=1) < LOCAL)
+    return float(np.isin(near, fit.matched).mean()) if len(near) else 0.0
 
 
 def closest_setting(fit: FrameFit, crystal: Crystal, reference: FloatArray) -> FrameFit:
