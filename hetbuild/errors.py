@@ -42,6 +42,9 @@ def nearest(word: str, known: Iterable[str]) -> str:
     import difflib
 
     names = sorted(known)
+    # Told apart by more than their case, names are compared without it: cspbcl3 means CsPbCl3.
+    plain = {name.lower(): name for name in reversed(names)}
     close = difflib.get_close_matches(word[:80], names, n=1, cutoff=0.6)
+    close = [plain[word.lower()]] if word.lower() in plain else close
     listing = ", ".join(names) or "none"
     return f"did you mean {close[0]!r}? Known: {listing}." if close else f"known are {listing}."

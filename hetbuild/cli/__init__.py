@@ -12,7 +12,6 @@ from typing import NoReturn
 
 import click
 
-from hetbuild import __version__
 from hetbuild.cli.signals import ended
 
 VERBS = {
@@ -36,6 +35,7 @@ VERBS = {
     "planes": "Print the stacking of planes, to choose a cut by.",
     "carve": "Carve a bare particle out of a crystal.",
     "schema": "Print the JSON Schema of recipes.",
+    "help": "Show the help of a verb.",
 }
 """Commands in the order of the help; each is the function of its name in the module of its name."""
 
@@ -61,15 +61,24 @@ class Verbs(click.Group):
             formatter.write_dl(list(VERBS.items()))
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="hetbuild")
-def cli() -> None:
+@click.group(
+    cls=Verbs,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option("--version", is_flag=True, help="Show the version and exit.")
+@click.option("-v", "--verbose", is_flag=True, help="With --version: versions of what it uses.")
+@click.pass_context
+def cli(ctx: click.Context, version: bool, verbose: bool) -> None:
     """Build atomistic models of colloidal nanocrystal heterostructures, ready for DFT.
 
     Start with `hetbuild build`: it makes the CsPbCl3/PbS model in a folder cspbcl3-pbs. Exit codes:
     0 done, 1 impossible as asked, 2 bad usage or input, 3 built but a check failed, 128 + n ended
     by signal n.
     """
+    from hetbuild.cli.version import show
+
+    show(ctx, version, verbose)
 
 
 def main() -> NoReturn:

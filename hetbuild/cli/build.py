@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from hetbuild.recipe.schema import Recipe
 import click
 
+from hetbuild.cli.completion import recipe_names
 from hetbuild.cli.console import as_json, charge_option, emit, force, progress_bar, quiet
 from hetbuild.errors import CheckError
 
 
 @click.command()
-@click.argument("recipe", default=DEFAULT_RECIPE)
+@click.argument("recipe", default=DEFAULT_RECIPE, shell_complete=recipe_names)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder; default: the name.")
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a recipe key."

@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
+from hetbuild.cli.completion import crystal_names
 from hetbuild.cli.console import NUMBER, charge_option, force, numbers
 from hetbuild.cli.models import read_bulk
 from hetbuild.errors import InputError
 
 
 @click.command()
-@click.argument("crystal")
+@click.argument("crystal", shell_complete=crystal_names)
 @click.option("--form", "forms", multiple=True, metavar='"H K L:Å"', help="{hkl} at a distance.")
 @click.option("--facet", "facets", multiple=True, metavar='"H K L:Å"', help="One facet (hkl).")
 @click.option("--radius", type=NUMBER, help="Radius of a sphere, Å.")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from hetbuild.cli.completion import domain_names
 from hetbuild.cli.console import (
     MODEL,
     Labels,
@@ -24,7 +25,14 @@ from hetbuild.cli.step import default_model, run_and_write
 
 @click.command()
 @click.argument("model", type=MODEL, required=False)
-@click.option("--remove", "domain", required=True, metavar="DOMAIN", help="What dissolves.")
+@click.option(
+    "--remove",
+    "domain",
+    required=True,
+    metavar="DOMAIN",
+    shell_complete=domain_names,
+    help="What dissolves.",
+)
 @click.option(
     "--shared",
     type=click.Choice(["bonded", "keep", "drop"]),

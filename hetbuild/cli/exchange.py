@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     pass
 import click
 
+from hetbuild.cli.completion import domain_names
 from hetbuild.cli.console import (
     MODEL,
     NUMBER,
@@ -56,7 +57,13 @@ def _shorthands(command: Callable[..., None]) -> Callable[..., None]:
 @_shorthands
 @click.option("--replace", "replaced", multiple=True, metavar="OLD=NEW", help="Cl=Br, or Cs=MA.")
 @click.option("--product", metavar="CRYSTAL", help="Crystal of the product, or its CIF file.")
-@click.option("--in", "domain", metavar="DOMAIN", help="Domain; default: the one that fits.")
+@click.option(
+    "--in",
+    "domain",
+    metavar="DOMAIN",
+    shell_complete=domain_names,
+    help="Domain; default: the one that fits.",
+)
 @click.option("--keep-planes", type=click.IntRange(0), help="Planes kept at the interface [5].")
 @click.option("--keep-thickness", type=NUMBER, metavar="Å", help="The same in Å.")
 @click.option("--contact", type=NUMBER, metavar="Å", help="Floor to cations that stay [2.9].")

@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 import click
 
+from hetbuild.cli.completion import format_names
 from hetbuild.cli.console import MODEL, NUMBER, Labels, as_json, emit, force, label_options, numbers
 from hetbuild.cli.models import read_model
 from hetbuild.errors import InputError
@@ -19,7 +20,14 @@ FORMAT_NAMES = (
 
 @click.command()
 @click.argument("model", type=MODEL)
-@click.option("--to", "to", required=True, metavar="FORMAT", help=f"{', '.join(FORMAT_NAMES)}.")
+@click.option(
+    "--to",
+    "to",
+    required=True,
+    metavar="FORMAT",
+    shell_complete=format_names,
+    help=f"{', '.join(FORMAT_NAMES)}.",
+)
 @click.option("-o", "--output", help="File, or a folder for it; for cp2k a folder.")
 @click.option("--vacuum", type=NUMBER, default=10.0, help="Å around the particle in its box [10].")
 @click.option("--run", type=click.Choice(["energy", "geo_opt", "md", "none"]), help="cp2k: what.")

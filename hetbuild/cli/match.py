@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import click
 
+from hetbuild.cli.completion import crystal_names
 from hetbuild.cli.console import NUMBER, as_json, charge_option, emit, force, numbers, progress_bar
 from hetbuild.cli.models import read_bulk
 from hetbuild.errors import ImpossibleError, InputError
@@ -23,8 +24,8 @@ ORDERS: tuple[Order, ...] = get_args(Order)
 
 
 @click.command()
-@click.argument("first")
-@click.argument("second")
+@click.argument("first", shell_complete=crystal_names)
+@click.argument("second", shell_complete=crystal_names)
 @click.option("--planes", metavar='"H K L/H K L"', help="Only this pair of planes.")
 @click.option(
     "--max-index",

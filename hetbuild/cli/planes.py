@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hetbuild.cli.completion import crystal_names
 from hetbuild.cli.console import INDICES, MILLER, as_json, charge_option, emit
 from hetbuild.cli.models import read_bulk
 from hetbuild.cli.tables import table
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings=INDICES)
-@click.argument("crystal")
+@click.argument("crystal", shell_complete=crystal_names)
 @click.argument("hkl", nargs=3, type=MILLER)
 @charge_option
 @as_json
