@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from hetbuild.cli.console import MODEL, Labels, as_json, emit, force, label_options, verbose_option
-from hetbuild.cli.models import read_model
+from hetbuild.cli.models import read_model, warned
 from hetbuild.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def compare(
     if not report:
         if output is not None:
             raise InputError("-o names the page that --report writes; give both, or neither.")
-        found = laid(_labelled(first, labels), _labelled(second, labels))
+        with warned():
+            found = laid(_labelled(first, labels), _labelled(second, labels))
         emit(found.as_dict(), "\n".join(comparison_lines(found, verbose)), as_json)
         return
     from hetbuild.formats.files import refuse_existing, write_all
@@ -57,7 +58,8 @@ def compare(
     refuse_existing([path], force)
     labelled = _labelled(first, labels)
     model = read_model(labelled) if isinstance(labelled, Path) else labelled
-    found = laid(model, _labelled(second, labels))
+    with warned():
+        found = laid(model, _labelled(second, labels))
     written = comparison_page(model, found, (first.name, second.name))
 
     def write(stream: TextIO) -> None:

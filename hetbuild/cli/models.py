@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,10 +61,8 @@ def read_model(path: Path, labels: Labels | None = None, charges: tuple[str, ...
     for domain, text in formulas.items():
         if not domain:
             raise InputError(f"--formula {text}: write DOMAIN=FORMULA, as perovskite=Cs20Pb8Cl36.")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", FrameWarning)
-        warnings.simplefilter("always", PhaseWarning)
-        model = verbs.read_model(
+    with warned():
+        return verbs.read_model(
             path,
             [read_bulk(crystal, charges) for _, crystal in named],
             like=said.like,
@@ -70,9 +70,17 @@ def read_model(path: Path, labels: Labels | None = None, charges: tuple[str, ...
             names=[name or Path(crystal).stem for name, crystal in named] or None,
             frame=said.frame,
         )
+
+
+@contextmanager
+def warned() -> Iterator[None]:
+    """What readers warn of is said in a line on stderr."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", FrameWarning)
+        warnings.simplefilter("always", PhaseWarning)
+        yield
     for warning in caught:
         click.echo(f"warning: {warning.message}", err=True)
-    return model
 
 
 def pair(text: str, option: str) -> tuple[str, str]:
