@@ -526,7 +526,7 @@ def test_built_model_has_the_registry_of_the_scan(tmp_path: Path) -> None:
         found = match(*crystals)[row - 1]
         proposal = propose(found, crystals, (first, second), sizes=(18.0, 18.0))
         text = re.sub(
-            r"registry = .*",
+            r"registry\.window = .*",
             f"registry = {{ shift = [0, 0], gap = {proposal.registry.gap} }}",
             recipe_text(proposal),
         )

@@ -24,6 +24,7 @@ from hetbuild.cli.console import (
 from hetbuild.cli.models import read_model
 from hetbuild.errors import InputError
 from hetbuild.formats.figure import ENDINGS as FIGURES
+from hetbuild.numerals import rounded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -238,7 +239,7 @@ def _writer(
 ) -> Callable[[TextIO], None]:
     """What goes into a file, by its ending; figures are drawn before any file is opened."""
     if path.suffix == ".json":
-        return lambda stream: json.dump(record, stream, indent=2, ensure_ascii=False)
+        return lambda stream: json.dump(rounded(record, 8), stream, indent=2, ensure_ascii=False)
     if path.suffix in DATA:
         return lambda stream: _write_columns(path.suffix, found, fitted, stream)
     from hetbuild.formats.figure import write_figure
