@@ -187,6 +187,8 @@ def draw_octahedra(axis: Axes, scene: Scene) -> None:
         shared = scene.roles[centre] == "_shared"
         if shared or (len(corners) == 6 and np.isin(scene.elements[corners], HALIDES).all()):
             flat = scene.places[corners, :2]
+            if np.linalg.matrix_rank(flat - flat[0], tol=1e-3) < 2:
+                continue  # seen edge-on
             hulls.append(flat[ConvexHull(flat).vertices])
             colours.append(STAIR if shared else OCTAHEDRON)
     axis.add_collection(

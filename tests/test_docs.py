@@ -65,7 +65,7 @@ def shell(tmp_path: Path) -> dict[str, str]:
     program = bin_ / "hetbuild"
     program.write_text(
         f"#!{sys.executable}\nimport sys\nsys.argv[0] = 'hetbuild'\n"
-        "from hetbuild.cli import main\nmain()\n"
+        "from hetbuild.cli import main\nif __name__ == '__main__':\n    main()\n"
     )
     program.chmod(0o755)
     (bin_ / "python").symlink_to(sys.executable)
