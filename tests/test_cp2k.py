@@ -179,9 +179,9 @@ class TestWithCp2k:
         model = model_of("cspbcl3-cube-1")
         elements = sorted(VALENCE, key=number)
         n = len(elements)
-        grid = 4.0 * np.array(list(np.ndindex(4, 3, 3)))[:n]
-        atoms = replace(
-            model,
+        grid = 4.0 * np.array(list(np.ndindex(4, 4, 3)))[:n]
+        atoms = Model(
+            domains=model.domains,
             numbers=np.array([number(e) for e in elements], dtype=np.int16),
             positions=grid,
             charges=np.zeros(n, dtype=np.int8),
