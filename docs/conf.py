@@ -34,6 +34,8 @@ nb_execution_timeout = 300
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 napoleon_numpy_docstring = True
+# Fields of several classes share a name (along, across); the text says which is meant.
+suppress_warnings = ["ref.python"]
 html_theme = "furo"
 html_title = f"hetbuild {release}"
 html_theme_options = {"source_edit_link": "", "sidebar_hide_name": False}
