@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,7 +30,9 @@ def kind(spec: dict[str, Any], schemas: dict[str, Any]) -> str:
     if spec.get("type") == "array":
         return f"list of {kind(spec.get('items', {}), schemas)}"
     if spec.get("type") == "object":
-        return f"table of {kind(spec.get('additionalProperties', {}) or {}, schemas)} by name"
+        inner = next(iter(spec.get("patternProperties", {}).values()), None)
+        inner = inner or spec.get("additionalProperties") or {}
+        return f"{kind(inner, schemas)} by name"
     names = {"integer": "integer", "number": "number", "string": "text", "boolean": "true or false"}
     return names.get(spec.get("type", ""), "nothing" if spec.get("type") == "null" else "anything")
 
@@ -53,17 +56,25 @@ def sections(schema: dict[str, Any]) -> Iterator[str]:
         yield f"({anchor(name)})="
         yield f"## {title(name)}"
         yield ""
-        yield " ".join(spec.get("description", "").split())
+        yield " ".join(spec.get("description", "").partition("\nExamples\n")[0].split())
         yield ""
         yield "| key | takes | default | meaning |"
         yield "|---|---|---|---|"
         for key, value in spec["properties"].items():
             needed = key in spec.get("required", ())
-            default = "**required**" if needed else f"`{value.get('default', '')!r}`"
+            default = "**required**" if needed else _default(value)
             meaning = " ".join(str(value.get("description", "")).split())
             takes = kind(value, schemas).replace("|", "\\|")
             yield f"| `{key}` | {takes} | {default} | {meaning} |"
         yield ""
+
+
+def _default(value: dict[str, Any]) -> str:
+    """As it would stand in a recipe; empty for nothing."""
+    given = value.get("default")
+    return (
+        "" if given in (None, "", [], {}) or isinstance(given, dict) else f"`{json.dumps(given)}`"
+    )
 
 
 class RecipeReference(Directive):
