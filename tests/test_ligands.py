@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import called, history
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
@@ -22,7 +23,6 @@ from hetbuild.capping.room import contact_radii
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.formats.xyz import read_xyz
 from hetbuild.model import Model, Role
-from tests.conftest import called, history
 
 MIXED = ("8 butylammonium on Cs, surface", "8 propionate on Cl, surface")
 
