@@ -1,0 +1,166 @@
+"""The recipe: everything that defines a model, as TOML, validated as a whole before building."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
+
+from hetbuild.assemble.size import parse_size
+from hetbuild.errors import InputError, nearest
+from hetbuild.formats.cp2k import Cp2kOptions
+from hetbuild.recipe.schema.balance import BalanceSpec, TargetSpec
+from hetbuild.recipe.schema.consistency import check_domains
+from hetbuild.recipe.schema.domain import DomainSpec
+from hetbuild.recipe.schema.join import JoinSpec
+from hetbuild.recipe.schema.steps import StepSpec
+from hetbuild.recipe.schema.tables import Spec
+from hetbuild.recipe.schema.values import FormulaText, Line, Name, Number, SizeText
+
+MOST_DOMAINS = 8
+"""A core and as many shells as anyone has grown."""
+
+VACUUM = 10.0
+"""Å around a particle in its box, unless the recipe says otherwise."""
+
+
+class OutputSpec(Spec):
+    """Files beside those every build writes."""
+
+    cp2k: Cp2kOptions | None = None
+    """A CP2K deck beside the model, with these options; left out: none."""
+
+
+REPLACES: Mapping[str, frozenset[str]] = {
+    "charge": frozenset(["formula", "domains"]),
+    "formula": frozenset(["charge", "domains"]),
+    "domains": frozenset(["charge", "formula"]),
+    "point": frozenset(["site", "offset"]),
+    "site": frozenset(["point"]),
+    "offset": frozenset(["point"]),
+    "size": frozenset(["composition"]),
+}
+"""Keys of one table that a key excludes: set in a recipe, it replaces those of the extended one."""
+
+
+class Recipe(Spec):
+    """A model, from bulk crystals to balanced particle.
+
+    Examples
+    --------
+    >>> import hetbuild as hb
+    >>> hb.read_recipe("cspbcl3-pbs").join.shared
+    'perovskite'
+    """
+
+    name: Name
+    """Names the files it writes."""
+    title: Line = ""
+    """One line that says what the model is; written into files and shown in lists."""
+    references: tuple[Line, ...] = ()
+    """Papers the model follows; written into its record."""
+    domains: Mapping[Name, DomainSpec] = Field(min_length=1, max_length=MOST_DOMAINS)
+    """By name, in order: the first lies above the interface, a shell comes after what it is around.
+    """
+    join: JoinSpec | None = None
+    """How two domains meet."""
+    balance: BalanceSpec | None = None
+    """How the charge, or a composition, is reached."""
+    steps: tuple[StepSpec, ...] = ()
+    """What is done to the balanced model, in order."""
+    size: SizeText | None = None
+    """Size of the first domain, as "8 nm"; the others grow by the same factor. See domains.size."""
+    composition: FormulaText | None = None
+    """Formula the finished model must have; a build that misses it exits with 3."""
+    output: OutputSpec = OutputSpec()
+    """What is written besides, as a CP2K deck."""
+    vacuum: Number = VACUUM
+    """Å between the particle and its box in CIF."""
+
+    _folder: Path = PrivateAttr(Path())
+
+    @property
+    def folder(self) -> Path:
+        """Where the recipe was read from; CIF files it names are relative to it."""
+        return self._folder
+
+    def kept_in(self, folder: Path) -> Recipe:
+        """The same recipe as read from this folder."""
+        copy = self.model_copy()
+        copy._folder = folder
+        return copy
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        names = list(self.domains)
+        check_domains(self, names)
+        named = [] if self.balance is None else [m.domain for m in self.balance.moves]
+        named += [] if self.balance is None else list(self.balance.target.domains)
+        named += [s.domain for s in self.steps if s.domain]
+        sized = [n for n, d in self.domains.items() if d.size] if self.size is None else names
+        target = self.balance.target if self.balance else None
+        texts = any(isinstance(t, str) for t in target.domains.values()) if target else False
+        if sized and target and (target.formula or texts):
+            raise ValueError(
+                "the formulas of balance.target hold for one size only: with size, say "
+                "balance.target = { charge = 0 }"
+            )
+        if self.size and any(d.slab for d in self.domains.values()):
+            raise ValueError("slabs have no size: change slab.first and slab.last")
+        for name in named:
+            if name not in names:
+                raise ValueError(f"unknown domain {name!r}; {nearest(name, names)}")
+        return self
+
+    def with_size(self, text: str) -> Recipe:
+        """The recipe at another size: "6 nm" of the first domain, or "sulfide=6 nm" of one.
+
+        Raises
+        ------
+        InputError
+            No such domain or size, or the recipe asks for formulas, which hold for one size only.
+        """
+        name, sign, size = text.rpartition("=")
+        if not sign:
+            return self._again({"size": size})
+        if name not in self.domains:
+            raise InputError(f"--size {text!r}: {nearest(name, self.domains)}")
+        own = self.domains[name].model_copy(update={"size": parse_size(size)})
+        return self._again({"domains": {**self.domains, name: own}})
+
+    @property
+    def has_formulas(self) -> bool:
+        """Whether it asks for a formula, which holds for its own crystals and sizes only."""
+        target = self.balance.target if self.balance else TargetSpec()
+        texts = any(isinstance(t, str) for t in target.domains.values())
+        return bool(self.composition or target.formula or texts)
+
+    def without_formulas(self) -> Recipe:
+        """The recipe for other crystals or sizes: formulas give way to formal charge 0."""
+        if not self.has_formulas:
+            return self
+        update: dict[str, object] = {"composition": None}
+        target = self.balance.target if self.balance else None
+        if target and (target.formula or any(isinstance(t, str) for t in target.domains.values())):
+            assert self.balance is not None
+            free = self.balance.model_copy(update={"target": TargetSpec(charge=0)})
+            update["balance"] = free
+        return self._again(update)
+
+    def _again(self, update: Mapping[str, object]) -> Recipe:
+        """A changed copy, validated, that knows the same folder."""
+        fields = {k: getattr(self, k) for k in type(self).model_fields} | dict(update)
+        try:
+            return Recipe.model_validate(fields).kept_in(self.folder)
+        except ValidationError as error:
+            faults = "; ".join(e["msg"].removeprefix("Value error, ") for e in error.errors())
+            raise InputError(f"Not possible: {faults}.") from None
+
+    def with_charges(self, charges: Mapping[str, int]) -> Recipe:
+        """The recipe with formal charges in e, by element, stated for every domain."""
+        domains = {
+            name: spec.model_copy(update={"charges": {**spec.charges, **charges}})
+            for name, spec in self.domains.items()
+        }
+        return self.model_copy(update={"domains": domains})

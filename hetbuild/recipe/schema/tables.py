@@ -1,0 +1,94 @@
+"""Tables of a recipe: what holds for all, and those whose schema is a dataclass of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, WrapValidator
+
+from hetbuild.assemble.join import Window
+from hetbuild.assemble.merge import Merging
+from hetbuild.assemble.settle import Settling
+from hetbuild.balancing.candidates import Move
+from hetbuild.capping.attach import Add
+from hetbuild.errors import HetbuildError
+from hetbuild.formats.cp2k import Cp2kOptions
+from hetbuild.geometry.contacts import Floors
+from hetbuild.selection.profile import Profile
+
+
+class Spec(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def _table(description: dict[str, Any]) -> None:
+    """Of a docstring the schema takes what goes before the examples."""
+    text = str(description.get("description", ""))
+    description["description"] = text.partition("\n\nExamples\n")[0]
+
+
+def _strict(engine: type) -> None:
+    """Let a dataclass of the engine be a table of the recipe, as strict as the others.
+
+    The dataclass is the only source of its keys, defaults and their meaning.
+    """
+    engine.__pydantic_config__ = ConfigDict(  # type: ignore[attr-defined]  # where pydantic looks
+        extra="forbid", use_attribute_docstrings=True, json_schema_extra=_table
+    )
+
+
+for _engine in (Floors, Window, Merging, Settling, Move, Profile, Cp2kOptions, Add):
+    _strict(_engine)
+
+
+def _profile(value: object, read: Callable[[object], Profile]) -> Profile:
+    try:
+        return read(value)
+    except HetbuildError as error:
+        raise ValueError(str(error)) from None
+
+
+def _move(value: object, read: Callable[[object], Move]) -> Move:
+    """A move as a table, or as text: "swap S to Cl in sulfide"."""
+    try:
+        return Move.parse(value) if isinstance(value, str) else read(value)
+    except HetbuildError as error:
+        raise ValueError(str(error)) from None
+
+
+def _add(value: object, read: Callable[[object], Add]) -> Add:
+    """A ligand as a table, or as text: "24 oleate on Cl, facet {1 1 1}"."""
+    try:
+        return Add.parse(value) if isinstance(value, str) else read(value)
+    except HetbuildError as error:
+        raise ValueError(str(error)) from None
+
+
+def _merge(value: object, read: Callable[[object], Merging | None]) -> Merging | None:
+    """`merge = "sulfide"` for { keep = "sulfide" }."""
+    try:
+        return Merging(value) if isinstance(value, str) else read(value)
+    except HetbuildError as error:
+        raise ValueError(str(error)) from None
+
+
+def _settle(value: object, read: Callable[[object], Settling | None]) -> Settling | None:
+    """`settle = true` for the defaults, `settle = false` to switch it off."""
+    if isinstance(value, bool):
+        return Settling() if value else None
+    try:
+        return read(value)
+    except HetbuildError as error:
+        raise ValueError(str(error)) from None
+
+
+MergeText = Annotated[
+    Merging | None, WrapValidator(_merge, json_schema_input_type=Merging | str | None)
+]
+SettleSwitch = Annotated[
+    Settling | None, WrapValidator(_settle, json_schema_input_type=Settling | bool | None)
+]
+ProfileTable = Annotated[Profile, WrapValidator(_profile, json_schema_input_type=Profile)]
+AddText = Annotated[Add, WrapValidator(_add, json_schema_input_type=Add | str)]
+MoveText = Annotated[Move, WrapValidator(_move, json_schema_input_type=Move | str)]

@@ -1,0 +1,102 @@
+"""Values a recipe writes as text or number, and what is read from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from hetbuild.assemble.size import parse_size
+from hetbuild.elements import parse_formula
+from hetbuild.errors import HetbuildError, InputError
+from hetbuild.names import PATTERN, check_name, shown
+from hetbuild.numerals import LARGEST_INDEX, MOST_CHARGE, limited, parse_number
+from hetbuild.selection.language import parse_selection
+from hetbuild.selection.order import parse_order
+
+
+def _number(value: object) -> object:
+    """Numbers may be written as fractions, "1/8"."""
+    try:
+        if isinstance(value, str):
+            return parse_number(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return limited(value)
+    except ValueError as error:
+        raise ValueError(f"{shown(value)} is {error}; write 0.125 or '1/8'") from None
+    return value
+
+
+def _selection(value: object) -> object:
+    if isinstance(value, str):
+        _as_fault(parse_selection, value)
+    return value
+
+
+def _order(value: object) -> object:
+    if isinstance(value, str):
+        _as_fault(parse_order, value)
+    return value
+
+
+def _as_fault(parse: Callable[[str], object], value: str) -> None:
+    """What a parser refuses, as a fault of the recipe."""
+    try:
+        parse(value)
+    except HetbuildError as error:
+        raise ValueError(str(error)) from None
+
+
+def _formula(value: object) -> object:
+    if isinstance(value, str):
+        _as_fault(parse_formula, value)
+    return value
+
+
+def _name(value: object) -> object:
+    try:
+        return check_name(value, "recipe or domain")
+    except InputError as error:
+        raise ValueError(str(error)) from None
+
+
+def _line(value: object) -> object:
+    """Titles and references may be wrapped in the recipe; they go into lines of other files."""
+    text = " ".join(value.split()) if isinstance(value, str) else value
+    if isinstance(text, str) and not text.isprintable():
+        raise ValueError("it has control characters; write plain text")
+    return text
+
+
+def _formula_or_charge(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError('give a formula, as "Cs175Pb125Cl425", or a whole charge in e')
+    return _formula(value)
+
+
+def _size(value: object) -> object:
+    """Å of "8 nm" or "80 Å"."""
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        try:
+            return parse_size(value)
+        except HetbuildError as error:
+            raise ValueError(str(error)) from None
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_number, json_schema_input_type=float | str)]
+Miller = Annotated[int, Field(ge=-LARGEST_INDEX, le=LARGEST_INDEX)]
+Plane = tuple[Miller, Miller, Miller]
+Charge = Annotated[int, Field(ge=-MOST_CHARGE, le=MOST_CHARGE)]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
+Vector = tuple[Number, Number, Number]
+Name = Annotated[str, BeforeValidator(_name), Field(json_schema_extra={"pattern": PATTERN})]
+Line = Annotated[str, BeforeValidator(_line)]
+SelectionText = Annotated[str, BeforeValidator(_selection)]
+OrderText = Annotated[str, BeforeValidator(_order)]
+FormulaText = Annotated[str, BeforeValidator(_formula)]
+FormulaOrCharge = Annotated[
+    str | int, BeforeValidator(_formula_or_charge, json_schema_input_type=str | int)
+]
+SizeText = Annotated[float, BeforeValidator(_size, json_schema_input_type=float | str)]
