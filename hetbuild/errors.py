@@ -37,6 +37,10 @@ class PhaseWarning(UserWarning):
     """A VESTA file holds several phases, of which the first was taken."""
 
 
+LISTED = 24
+"""A longer list of names in a message is cut to the half that resembles what was given most."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Say which known word is meant, or list them all: the tail of an error text."""
     import difflib
@@ -46,5 +50,11 @@ def nearest(word: str, known: Iterable[str]) -> str:
     plain = {name.lower(): name for name in reversed(names)}
     close = difflib.get_close_matches(word[:80], names, n=1, cutoff=0.6)
     close = [plain[word.lower()]] if word.lower() in plain else close
-    listing = ", ".join(names) or "none"
+    shown, rest = names, len(names) - LISTED // 2
+    if len(names) > LISTED:
+        given = word[:80].lower()
+        alike = {n: difflib.SequenceMatcher(None, given, n.lower()).ratio() for n in names}
+        shown = sorted(sorted(names, key=lambda n: -alike[n])[: LISTED // 2])
+        shown.append(f"and {rest} more")
+    listing = ", ".join(shown) or "none"
     return f"did you mean {close[0]!r}? Known: {listing}." if close else f"known are {listing}."

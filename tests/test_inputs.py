@@ -76,7 +76,9 @@ def test_oxidation_numbers(tmp_path: Path, number: str, ok: bool) -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("composition=5", "composition: Input should be a valid string (given 5)"),
+        ("balance=3", "balance: a table is needed (given 3)"),
+        ("domains.p.facets=3", "domains.p.facets: a list is needed (given 3)"),
+        ("composition=5", "composition: a text is needed (given 5)"),
         ('domains.p.radius="1e400"', "'1e400' is no number between -1,000,000 and 1,000,000"),
         ('domains.p.radius="1e9999999"', "'1e9999999' is no number"),
         ("domains.p.radius=1e308", "1e+308 is no number"),

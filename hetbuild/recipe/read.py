@@ -175,13 +175,14 @@ def _extended(
     given = tree.pop("extends", None)
     if given is None:
         return tree
-    name = check_name(given, f"recipe that {path or 'a recipe'} extends")
+    stem = given.removesuffix(".toml") if isinstance(given, str) else given
+    name = check_name(stem, f"recipe that {path or 'a recipe'} extends")
     beside = Path(f"{name}.toml") if path is None else path.with_name(f"{name}.toml")
     shipped = recipes()
     if not beside.is_file() and name not in shipped:
         raise InputError(
             f"{path or 'The recipe'} extends {name!r}, but there is no file {beside} and no "
-            f"shipped recipe of this name; {nearest(name, shipped)}"
+            f"shipped recipe of this name (`hetbuild recipes` lists them); {nearest(name, shipped)}"
         )
     return _merged(load_tree(beside if beside.is_file() else shipped[name], seen), tree)
 
@@ -300,6 +301,27 @@ def _errors(error: ValidationError) -> list[Any]:
     ]
 
 
+PLAIN = {
+    "dict_type": "a table",
+    "dataclass_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+    "mapping_type": "a table",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "iterable_type": "a list",
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+}
+"""What is needed, in the words of TOML, by pydantic's type of the fault."""
+
+
 def _fault(error: Mapping[str, Any], tree: Mapping[str, Any]) -> str:
     """One line: where, what is wrong, what is allowed."""
     tags = ("float", "BondedTo", "function-wrap", "[key]", *STEPS)
@@ -309,6 +331,8 @@ def _fault(error: Mapping[str, Any], tree: Mapping[str, Any]) -> str:
         return f"{where}: unknown key; {nearest(place[-1], _known_keys(place[:-1]))}"
     if error["type"] == "too_short":
         return f"{where}: nothing is given; give at least {error['ctx']['min_length']}"
+    if error["type"] in PLAIN:
+        return f"{where}: {PLAIN[error['type']]} is needed (given {shown(error.get('input'))})"
     given = error.get("input")
     simple = isinstance(given, str | int | float) and shown(given) not in error["msg"]
     tail = f" (given {shown(given)})" if simple else ""
