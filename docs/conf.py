@@ -21,6 +21,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx_click",
     "sphinx_copybutton",
+    "messages",
     "recipe_reference",
     "gallery",
     "public_names",

@@ -125,6 +125,47 @@ def test_links_between_pages_lead_somewhere() -> None:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+@pytest.mark.docs
+@pytest.mark.parametrize(
+    "recipe", sorted((ROOT / "docs" / "keys").glob("*.toml")), ids=lambda p: p.stem
+)
+def test_recipes_that_show_a_key_build(recipe: Path, tmp_path: Path, shell: dict[str, str]) -> None:
+    done = subprocess.run(
+        ["hetbuild", "build", str(recipe), "-o", "out"],
+        cwd=tmp_path, env=shell, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_key_of_a_recipe_has_an_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hetbuild.recipe.schema import Recipe
+
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "extensions"))
+    from key_examples import examples
+
+    schema = Recipe.model_json_schema()
+    stated = examples(schema)
+    bare = [
+        f"{name}.{key}"
+        for name, table in {"Recipe": schema, **schema["$defs"]}.items()
+        for key in table.get("properties", {})
+        if (name, key) not in stated
+    ]
+    assert not bare, "state them in a shipped recipe or in one of docs/keys"
+
+
+def test_messages_of_the_reference_are_those_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    import hetbuild
+
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "extensions"))
+    from messages import CHAPTERS, messages
+
+    package = Path(hetbuild.__file__).parent
+    found = {text for places in CHAPTERS.values() for _, text in messages(package, places)}
+    assert "… extends itself." in found
+    assert len(found) > 200
+
+
 def test_every_key_of_a_recipe_is_described() -> None:
     from hetbuild.recipe.schema import Recipe
 

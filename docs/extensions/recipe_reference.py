@@ -9,6 +9,7 @@ from typing import Any
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
+from key_examples import examples, shown
 from sphinx.application import Sphinx
 
 
@@ -50,6 +51,7 @@ def anchor(ref: str) -> str:
 def sections(schema: dict[str, Any]) -> Iterator[str]:
     """Markdown of all tables, the recipe itself first."""
     schemas = {"Recipe": schema, **schema.get("$defs", {})}
+    stated = examples(schema)
     for name, spec in schemas.items():
         if "properties" not in spec:
             continue
@@ -65,7 +67,11 @@ def sections(schema: dict[str, Any]) -> Iterator[str]:
             default = "**required**" if needed else _default(value)
             meaning = " ".join(str(value.get("description", "")).split())
             takes = kind(value, schemas).replace("|", "\\|")
-            yield f"| `{key}` | {takes} | {default} | {meaning} |"
+            example = shown(stated[name, key]).replace("|", "\\|")
+            # A table too long for the line has examples of its keys in a section of its own.
+            whole = not (isinstance(stated[name, key], dict) and example.endswith("…"))
+            example = f" `{key} = {example}`" if whole else ""
+            yield f"| `{key}` | {takes} | {default} | {meaning}{example} |"
         yield ""
 
 
