@@ -14,7 +14,7 @@ LONGEST = 60
 """Lines of a function, signature and docstring included."""
 
 GROUND = {
-    "__init__", "arguments", "arrays", "elements", "errors", "frozen", "library",
+    "__init__", "arguments", "arrays", "elements", "errors", "frozen", "indices", "library",
     "model", "names", "numerals", "verbs",
 }  # fmt: skip
 """Modules beside the wings; a new one belongs into a wing, or here and into ARCHITECTURE.md."""

@@ -10,19 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hetbuild.cli.console import (
-    INDICES,
-    MODEL,
-    NUMBER,
-    Labels,
-    as_json,
-    emit,
-    label_options,
-    numbers,
-)
+from hetbuild.cli.console import emit
+from hetbuild.cli.indices import Rows
 from hetbuild.cli.models import read_model
+from hetbuild.cli.options import MODEL, NUMBER, Labels, as_json, label_options, zone_options
 from hetbuild.cli.tables import table
 from hetbuild.errors import InputError
+from hetbuild.indices import parse_plane, parse_vector
 
 if TYPE_CHECKING:
     from hetbuild.diffraction.orientation import Between, Feature
@@ -32,7 +26,7 @@ if TYPE_CHECKING:
 EXAMPLE = "'perovskite (-2 1 0)' for a plane, 'sulfide [0 0 1]' for a direction"
 
 
-@click.command(context_settings=INDICES)
+@click.command(cls=Rows)
 @click.argument("model", type=MODEL)
 @click.option(
     "--between",
@@ -41,15 +35,14 @@ EXAMPLE = "'perovskite (-2 1 0)' for a plane, 'sulfide [0 0 1]' for a direction"
     metavar="A B",
     help="Angle between two, as 'perovskite [0 1 0]' 'sulfide (0 0 2)'; repeatable.",
 )
-@click.option("--zone", metavar='"U V W"', help="Planes seen edge on down this zone axis.")
-@click.option("--of", metavar="DOMAIN", help="Whose zone axis that is [the first domain].")
+@zone_options("Planes seen edge on down this zone axis.")
 @click.option("--finest", type=NUMBER, metavar="Å", help="Smallest spacing listed [1.5].")
 @label_options
 @as_json
 def angles(
     model: Path,
     between: tuple[tuple[str, str], ...],
-    zone: str | None,
+    zone: tuple[float, float, float] | None,
     of: str | None,
     finest: float | None,
     labels: Labels,
@@ -76,7 +69,7 @@ def angles(
 def _asked(
     model: Model,
     pairs: tuple[tuple[str, str], ...],
-    zone: str | None,
+    zone: tuple[float, float, float] | None,
     of: str | None,
     finest: float | None,
 ) -> tuple[dict[str, Any], list[str]]:
@@ -94,7 +87,7 @@ def _asked(
         lines += [_angle(b) for b in found]
     if zone is not None:
         name = of or model.domains[0].name
-        seen = seen_down(model, name, numbers(zone, 3, "--zone"), finest or FINEST)
+        seen = seen_down(model, name, zone, finest or FINEST)
         record["zone"] = seen.as_dict()
         lines += [""] * bool(lines) + list(_zone(seen))
     if not pairs and zone is None:
@@ -120,8 +113,12 @@ def _feature(text: str, model: Model) -> Feature:
         raise InputError(f"{text!r}: say of which domain, {known}; as {EXAMPLE}.")
     name = name or model.domains[0].name
     model.domain_named(name)
-    indices = numbers(plane if direction is None else direction, 3, repr(text))
-    return feature(name, "plane" if direction is None else "direction", indices)
+    try:
+        if direction is None:
+            return feature(name, "plane", parse_plane(plane))
+        return feature(name, "direction", parse_vector(direction))
+    except ValueError as error:
+        raise InputError(f"{text!r}: {error}.") from None
 
 
 def _angle(found: Between) -> str:

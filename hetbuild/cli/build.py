@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 import click
 
 from hetbuild.cli.completion import recipe_names
-from hetbuild.cli.console import as_json, charge_option, emit, force, progress_bar, quiet
+from hetbuild.cli.console import emit, progress_bar
+from hetbuild.cli.options import as_json, charge_option, force, quiet
 from hetbuild.errors import CheckError
 
 

@@ -3,35 +3,61 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from hetbuild.cli.completion import crystal_names
-from hetbuild.cli.console import NUMBER, charge_option, force, numbers
+from hetbuild.cli.console import emit
+from hetbuild.cli.indices import FACET_AT, FORM_AT, POINT, Rows
 from hetbuild.cli.models import read_bulk
-from hetbuild.errors import InputError
+from hetbuild.cli.options import NUMBER, as_json, charge_option, force
+
+if TYPE_CHECKING:
+    from hetbuild.arrays import Plane
 
 
-@click.command()
+@click.command(cls=Rows)
 @click.argument("crystal", shell_complete=crystal_names)
-@click.option("--form", "forms", multiple=True, metavar='"H K L:Å"', help="{hkl} at a distance.")
-@click.option("--facet", "facets", multiple=True, metavar='"H K L:Å"', help="One facet (hkl).")
+@click.option(
+    "--form",
+    "forms",
+    multiple=True,
+    type=FORM_AT,
+    metavar="H K L:Å",
+    help="{hkl} at a distance; repeatable.",
+)
+@click.option(
+    "--facet",
+    "facets",
+    multiple=True,
+    type=FACET_AT,
+    metavar="H K L:Å",
+    help="One facet (hkl); repeatable.",
+)
 @click.option("--radius", type=NUMBER, help="Radius of a sphere, Å.")
 @click.option("--site", help="Element or label of the site at the centre.")
-@click.option("--offset", default="0 0 0", help='Centre from that site, "x y z", fractional.')
+@click.option(
+    "--offset",
+    type=POINT,
+    default="0 0 0",
+    metavar="X Y Z",
+    help="Centre from that site, fractional.",
+)
 @charge_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="XYZ file.")
+@as_json
 @force
 def carve(
     crystal: str,
-    forms: tuple[str, ...],
-    facets: tuple[str, ...],
+    forms: tuple[tuple[Plane, float], ...],
+    facets: tuple[tuple[Plane, float], ...],
     radius: float | None,
     site: str | None,
-    offset: str,
+    offset: tuple[float, float, float],
     charges: tuple[str, ...],
     output: Path,
+    as_json: bool,
     force: bool,
 ) -> None:
     """Carve a bare particle out of CRYSTAL, a shipped name or a CIF file."""
@@ -44,19 +70,11 @@ def carve(
     check_ending(output, "xyz")
     refuse_existing([output], force)
     bulk = read_bulk(crystal, charges)
-    shapes = [_facet(text, bulk, Facet, single=False) for text in forms]
-    shapes += [_facet(text, bulk, Facet, single=True) for text in facets]
-    centre = numbers(offset, 3, "--offset")
-    model = cut_out(bulk, shapes, centre=centre, site=site, radius=radius)
+    shapes = [Facet(hkl, away / bulk.spacing(hkl), False) for hkl, away in forms]
+    shapes += [Facet(hkl, away / bulk.spacing(hkl), True) for hkl, away in facets]
+    model = cut_out(bulk, shapes, centre=offset, site=site, radius=radius)
     write_all({output: lambda stream: write_xyz(model, stream)}, force)
-    click.echo(f"{model.formula}, formal charge {model.charge:+d} e", err=True)
-    click.echo(str(output))
-
-
-def _facet(text: str, bulk: Any, facet: Any, *, single: bool) -> Any:
-    indices, colon, distance = text.partition(":")
-    if not colon:
-        raise InputError(f"{text!r}: write a plane and its distance in Å, as '1 1 1:20'.")
-    h, k, l = (int(x) for x in numbers(indices, 3, "facet"))  # noqa: E741 (Miller index)
-    (away,) = numbers(distance, 1, "distance")
-    return facet((h, k, l), away / bulk.spacing((h, k, l)), single)
+    if not as_json:
+        click.echo(f"{model.formula}, formal charge {model.charge:+d} e", err=True)
+    record = {"files": [str(output)], "formula": model.formula, "charge": model.charge}
+    emit(record, str(output), as_json)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from hetbuild.cli.console import MODEL, Labels, as_json, emit, force, label_options, verbose_option
+from hetbuild.cli.console import emit
 from hetbuild.cli.models import read_model, warned
+from hetbuild.cli.options import MODEL, Labels, as_json, force, label_options, verbose_option
 from hetbuild.errors import InputError
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What the commands share: options, output, progress."""
+"""What the commands print and how: one document or text, and progress."""
 
 from __future__ import annotations
 
@@ -6,120 +6,13 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import wraps
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from hetbuild.errors import InputError
 from hetbuild.names import shown
-from hetbuild.numerals import LARGEST_INDEX, parse_number, rounded
-
-# Negative Miller indices are arguments, not options.
-INDICES = {"ignore_unknown_options": True}
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-force = click.option("--force", is_flag=True, help="Overwrite files that are in the way.")
-quiet = click.option("-q", "--quiet", is_flag=True, help="Print paths only.")
-
-
-if TYPE_CHECKING:
-    _Float = click.ParamType[float]
-else:  # generic only from click 8.4 on
-    _Float = click.ParamType
-
-
-class Number(_Float):
-    """A finite number, or a fraction as 1/8."""
-
-    name = "number"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """The number; a usage error names what is wrong."""
-        if isinstance(value, int | float):
-            return float(value)
-        try:
-            return parse_number(str(value))
-        except ValueError as error:
-            self.fail(f"{shown(value)} is {error}.", param, ctx)
-
-
-NUMBER = Number()
-MILLER = click.IntRange(-LARGEST_INDEX, LARGEST_INDEX)
-
-MODEL = click.Path(path_type=Path)
-"""A model file, as an argument."""
-
-
-@dataclass(frozen=True)
-class Labels:
-    """What the command line says of the labels of a file that has none."""
-
-    crystals: str | None = None
-    formulas: tuple[str, ...] = ()
-    like: Path | None = None
-    frame: int | None = None
-
-    @property
-    def given(self) -> bool:
-        """Anything is said."""
-        return self != Labels()
-
-
-def label_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The options that label a foreign file, handed to the command as one value, `labels`."""
-
-    @wraps(command)
-    def packed(
-        *args: Any,
-        crystals: str | None,
-        formulas: tuple[str, ...],
-        like: Path | None,
-        frame: int | None,
-        **rest: Any,
-    ) -> None:
-        command(*args, labels=Labels(crystals, formulas, like, frame), **rest)
-
-    for option in (
-        click.option(
-            "--frame",
-            type=int,
-            metavar="N",
-            help="Of a trajectory [last whole one]; phase of VESTA.",
-        ),
-        click.option("--like", type=MODEL, metavar="PARENT", help="Model of the same atoms."),
-        click.option(
-            "--formula",
-            "formulas",
-            multiple=True,
-            metavar="DOMAIN=F",
-            help="As perovskite=Cs126Pb80Cl276; repeatable.",
-        ),
-        click.option("--crystals", metavar="A,B", help="Crystals an unlabelled file is made of."),
-    ):
-        packed = option(packed)
-    return packed
-
-
-compensate_option = click.option(
-    "--compensate", multiple=True, metavar="MOVE", help="As 'remove Cl in sulfide'; repeatable."
-)
-charge_option = click.option(
-    "--charge",
-    "charges",
-    multiple=True,
-    metavar="ION=E",
-    help="Formal charge of an ion, as Ti=4; repeatable.",
-)
-allow_charge = click.option("--allow-charge", is_flag=True, help="Accept a charged model.")
-verbose_option = click.option("-v", "--verbose", is_flag=True, help="List every ion and place.")
-folder_option = click.option(
-    "-o", "--output", type=MODEL, help="Folder; default: the name of the product."
-)
+from hetbuild.numerals import parse_number, rounded
 
 
 @contextmanager

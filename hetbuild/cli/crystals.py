@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hetbuild.cli.console import as_json, emit
+from hetbuild.cli.console import emit
+from hetbuild.cli.options import as_json
 from hetbuild.cli.tables import table
 
 if TYPE_CHECKING:

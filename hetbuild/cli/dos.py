@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from hetbuild.cli.console import MODEL, NUMBER, as_json, emit, force, numbers, quiet
+from hetbuild.cli.console import emit
+from hetbuild.cli.indices import Rows, several
 from hetbuild.cli.models import read_model
+from hetbuild.cli.options import MODEL, NUMBER, as_json, force, quiet
 from hetbuild.cli.tables import table
 from hetbuild.errors import InputError
 
@@ -20,11 +22,16 @@ if TYPE_CHECKING:
     from hetbuild.model import Model
 
 
-@click.command()
+@click.command(cls=Rows)
 @click.argument("run", type=MODEL, nargs=-1, required=True)
 @click.option("--model", type=MODEL, help="The model; default: the one beside the deck.")
 @click.option("--width", type=NUMBER, default=0.1, help="Gaussian of a state, eV [0.1].")
-@click.option("--window", metavar='"LOW HIGH"', help="Energies of the densities, eV.")
+@click.option(
+    "--window",
+    type=several(2, "--window"),
+    metavar="LOW HIGH",
+    help="Energies of the densities, eV.",
+)
 @click.option("--zero", type=click.Choice(["homo", "vacuum"]), default="homo")
 @click.option("--frontier", type=click.IntRange(1), default=4, help="Groups listed each side [4].")
 @click.option("-o", "--output", type=MODEL, help="Folder; default: NAME-dos.")
@@ -35,7 +42,7 @@ def dos(
     run: tuple[Path, ...],
     model: Path | None,
     width: float,
-    window: str | None,
+    window: tuple[float, float] | None,
     zero: str,
     frontier: int,
     output: Path | None,
@@ -59,15 +66,11 @@ def dos(
     from hetbuild.formats.files import refuse_existing, write_all
 
     read = read_model(model, None) if model is not None else _beside(run[0])
-    low_high = None
-    if window is not None:
-        low, high = numbers(window, 2, "--window")
-        low_high = (low, high)
     states = read_states(run, read)
     found = electronic_structure(
         states, read, zero="homo" if zero == "homo" else "vacuum", frontier=frontier
     )
-    curves = density(found, width=width, window=low_high)
+    curves = density(found, width=width, window=window)
     folder = output or Path(f"{states.name}-dos")
     refuse_existing([folder / f"{states.name}{end}" for end in ENDS], force)
     files = _files(folder, found, curves)

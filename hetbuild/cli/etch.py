@@ -7,19 +7,15 @@ from pathlib import Path
 import click
 
 from hetbuild.cli.completion import domain_names
-from hetbuild.cli.console import (
+from hetbuild.cli.models import read_model
+from hetbuild.cli.options import (
     MODEL,
+    Daughter,
     Labels,
     allow_charge,
-    as_json,
     compensate_option,
-    folder_option,
-    force,
-    label_options,
-    quiet,
-    verbose_option,
+    daughter_options,
 )
-from hetbuild.cli.models import read_model
 from hetbuild.cli.step import default_model, run_and_write
 
 
@@ -41,12 +37,7 @@ from hetbuild.cli.step import default_model, run_and_write
 )
 @compensate_option
 @allow_charge
-@label_options
-@folder_option
-@as_json
-@force
-@quiet
-@verbose_option
+@daughter_options
 def etch(
     model: Path | None,
     domain: str,
@@ -54,11 +45,7 @@ def etch(
     compensate: tuple[str, ...],
     allow_charge: bool,
     labels: Labels,
-    output: Path | None,
-    as_json: bool,
-    force: bool,
-    quiet: bool,
-    verbose: bool,
+    daughter: Daughter,
 ) -> None:
     """Dissolve a domain of MODEL and balance what is left, by its halide unless told otherwise."""
     from hetbuild.recipe.read import parse_step
@@ -67,4 +54,4 @@ def etch(
     parent = read_model(model, labels) if model is not None else default_model()
     given = {"domain": domain, "shared": shared, "compensate": compensate}
     spec = parse_step(EtchSpec, given | {"allow_charge": allow_charge})
-    run_and_write(model, parent, spec, output, as_json, force, quiet, verbose)
+    run_and_write(model, parent, spec, daughter)

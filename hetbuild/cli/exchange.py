@@ -4,31 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hetbuild.cli.models import read_model
-from hetbuild.cli.step import default_model, run_and_write
-
-if TYPE_CHECKING:
-    pass
 import click
 
 from hetbuild.cli.completion import domain_names
-from hetbuild.cli.console import (
+from hetbuild.cli.indices import DIRECTION, Rows
+from hetbuild.cli.models import read_model
+from hetbuild.cli.options import (
     MODEL,
     NUMBER,
+    Daughter,
     Labels,
     allow_charge,
-    as_json,
     charge_option,
     compensate_option,
-    folder_option,
-    force,
-    label_options,
-    numbers,
-    quiet,
-    verbose_option,
+    daughter_options,
+    seed_option,
 )
+from hetbuild.cli.step import default_model, run_and_write
 from hetbuild.errors import InputError
 
 SHORTHANDS = {
@@ -52,7 +46,7 @@ def _shorthands(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.command()
+@click.command(cls=Rows)
 @click.argument("model", type=MODEL, required=False)
 @_shorthands
 @click.option("--replace", "replaced", multiple=True, metavar="OLD=NEW", help="Cl=Br, or Cs=MA.")
@@ -71,18 +65,13 @@ def _shorthands(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--fraction", type=NUMBER, default=1.0, help="Part that is exchanged, 0 to 1.")
 @click.option("--which", metavar="SELECTION", help="Only ions it means, as 'interior'.")
 @click.option("--order", metavar="ORDER", help="Which go first, as 'outermost first, spread'.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of every random choice.")
+@seed_option
 @click.option("--lattice", type=click.Choice(["keep", "product"]), default="keep")
-@click.option("--along", metavar='"U V W"', help="Direction molecules point along.")
+@click.option("--along", type=DIRECTION, metavar="U V W", help="Direction molecules point along.")
 @compensate_option
 @allow_charge
 @charge_option
-@label_options
-@folder_option
-@as_json
-@force
-@quiet
-@verbose_option
+@daughter_options
 def exchange(
     model: Path | None,
     shorthands: tuple[str, ...],
@@ -90,11 +79,7 @@ def exchange(
     product: str | None,
     domain: str | None,
     labels: Labels,
-    output: Path | None,
-    as_json: bool,
-    force: bool,
-    quiet: bool,
-    verbose: bool,
+    daughter: Daughter,
     **options: Any,
 ) -> None:
     """Exchange ions of MODEL (default: the model of `hetbuild build`, built if need be).
@@ -113,8 +98,6 @@ def exchange(
 
     options["charges"] = parse_charges(options["charges"])
     given = {k: v for k, v in options.items() if v is not None}
-    if "along" in given:
-        given["along"] = tuple(numbers(given["along"], 3, "--along"))
     ions = dict(_pair(text) for text in replaced)
     if len(shorthands) + bool(ions or product) > 1:
         raise InputError(
@@ -131,7 +114,7 @@ def exchange(
         )
     parent = read_model(model, labels) if model is not None else default_model()
     spec = exchange_spec(parent, ions, product, domain, given, shorthand=bool(shorthands))
-    run_and_write(model, parent, spec, output, as_json, force, quiet, verbose)
+    run_and_write(model, parent, spec, daughter)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -9,8 +9,10 @@ from typing import Any, TextIO
 import click
 
 from hetbuild.cli.completion import format_names
-from hetbuild.cli.console import MODEL, NUMBER, Labels, as_json, emit, force, label_options, numbers
+from hetbuild.cli.console import emit
+from hetbuild.cli.indices import Rows, several
 from hetbuild.cli.models import read_model
+from hetbuild.cli.options import MODEL, NUMBER, Labels, as_json, force, label_options
 from hetbuild.errors import InputError
 
 FORMAT_NAMES = (
@@ -18,7 +20,7 @@ FORMAT_NAMES = (
 )  # fmt: skip
 
 
-@click.command()
+@click.command(cls=Rows)
 @click.argument("model", type=MODEL)
 @click.option(
     "--to",
@@ -34,7 +36,12 @@ FORMAT_NAMES = (
 @click.option("--method", type=click.Choice(["pbe", "xtb"]), help="cp2k: PBE or GFN1-xTB.")
 @click.option("--cutoff", type=NUMBER, metavar="RY", help="cp2k: plane-wave cutoff [400].")
 @click.option("--poisson", type=click.Choice(["wavelet", "mt"]), help="cp2k: Poisson solver.")
-@click.option("--box", metavar='"A B C"', help="cp2k: edges in Å [smallest for the solver].")
+@click.option(
+    "--box",
+    type=several(3, "--box"),
+    metavar="A B C",
+    help="cp2k: edges in Å [smallest for the solver].",
+)
 @click.option("--fixed-core", type=NUMBER, metavar="Å", help="cp2k: fix atoms deeper than this.")
 @click.option(
     "--pdos",
@@ -109,8 +116,6 @@ def _exported(
         from hetbuild.formats.xyz import write_xyz
         from hetbuild.recipe.read import parse_step
 
-        if "box" in given:
-            given["box"] = tuple(numbers(given["box"], 3, "--box"))
         folder = Path(output or f"{name}-cp2k")
         chosen_options = parse_step(Cp2kOptions, given)
         files = cp2k_files(read, folder, name, chosen_options)

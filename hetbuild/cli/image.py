@@ -9,19 +9,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from hetbuild.cli.console import (
-    INDICES,
-    MODEL,
-    NUMBER,
-    Labels,
-    as_json,
-    emit,
-    force,
-    label_options,
-    numbers,
-    progress_bar,
-)
+from hetbuild.cli.console import emit, progress_bar
+from hetbuild.cli.indices import Rows, several
 from hetbuild.cli.models import read_model
+from hetbuild.cli.options import MODEL, NUMBER, Labels, as_json, force, label_options, zone_options
 from hetbuild.errors import InputError
 from hetbuild.formats.figure import ENDINGS as FIGURES
 
@@ -33,18 +24,27 @@ if TYPE_CHECKING:
 DATA = (".npy", ".tif", ".tiff")
 
 
-@click.command(context_settings=INDICES)
+@click.command(cls=Rows)
 @click.argument("model", type=MODEL)
-@click.option("--zone", metavar='"U V W"', help="Zone axis towards the viewer.")
-@click.option("--of", metavar="DOMAIN", help="Whose zone axis that is [the first domain].")
-@click.option("--tilt", metavar='"A B"', help="Then turn by A° about right and B° about up.")
+@zone_options("Zone axis towards the viewer.")
+@click.option(
+    "--tilt",
+    type=several(2, "--tilt"),
+    metavar="A B",
+    help="Then turn by A° about right and B° about up.",
+)
 @click.option("--source", type=NUMBER, metavar="Å", help="Gaussian blur, sigma [0.5].")
 @click.option("--exponent", type=NUMBER, metavar="N", help="Atoms scatter as Z^N [1.6].")
 @click.option("--sampling", type=NUMBER, metavar="Å", help="A pixel [0.1].")
 @click.option("--no-fft", is_flag=True, help="Draw the image alone.")
 @click.option("--multislice", is_flag=True, help="Frozen phonons through abTEM: minutes.")
 @click.option("--phonons", type=int, help="multislice: configurations averaged [4].")
-@click.option("--detector", metavar='"IN OUT"', help="multislice: angles in mrad [60 90].")
+@click.option(
+    "--detector",
+    type=several(2, "--detector"),
+    metavar="IN OUT",
+    help="multislice: angles in mrad [60 90].",
+)
 @click.option("-o", "--output", type=MODEL, help="png, svg, pdf; npy or tif: the pixels alone.")
 @label_options
 @as_json
@@ -93,11 +93,6 @@ def _imaged(model: Model, options: dict[str, Any]) -> Image:
     wrong = ", ".join(f"--{k}" for k in sorted(foreign & set(given)))
     if wrong:
         raise InputError(f"{wrong} goes {'without' if slices else 'with'} --multislice.")
-    if "zone" in given:
-        given["zone"] = numbers(given["zone"], 3, "--zone")
-    if "tilt" in given:
-        a, b = numbers(given["tilt"], 2, "--tilt")
-        given["tilt"] = (a, b)
     if not slices:
         from hetbuild.microscopy.image import image as projected
 
@@ -108,7 +103,7 @@ def _imaged(model: Model, options: dict[str, Any]) -> Image:
     if "phonons" in given:
         settings["phonons"] = given.pop("phonons")
     if "detector" in given:
-        settings["detector"] = tuple(numbers(given.pop("detector"), 2, "--detector"))
+        settings["detector"] = given.pop("detector")
     with progress_bar("multislice") as progress:
         return multislice(model, microscope=Microscope(**settings), progress=progress, **given)
 

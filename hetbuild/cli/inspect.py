@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hetbuild.cli.console import Labels, as_json, charge_option, emit, label_options
+from hetbuild.cli.console import emit
 from hetbuild.cli.models import read_model
+from hetbuild.cli.options import Labels, as_json, charge_option, label_options
 
 if TYPE_CHECKING:
     from hetbuild.formats.cp2k_output import Cp2kRun

@@ -6,18 +6,8 @@ from pathlib import Path
 
 import click
 
-from hetbuild.cli.console import (
-    MODEL,
-    NUMBER,
-    Labels,
-    as_json,
-    folder_option,
-    force,
-    label_options,
-    quiet,
-    verbose_option,
-)
 from hetbuild.cli.models import read_model
+from hetbuild.cli.options import MODEL, NUMBER, Daughter, Labels, daughter_options, seed_option
 from hetbuild.cli.step import run_and_write
 from hetbuild.errors import InputError
 
@@ -44,15 +34,10 @@ from hetbuild.errors import InputError
 @click.option("--ligand-charge", type=int, metavar="E", help="Of ligands from XYZ files.")
 @click.option("--anchors", metavar="1,2", help="Atoms that bind, where no known group does.")
 @click.option("--order", default="spread", metavar="ORDER", help="Which ions go first [spread].")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of every random choice.")
+@seed_option
 @click.option("--clearance", type=NUMBER, metavar="X", help="Part of the vdW sum kept [0.75].")
 @click.option("--skip", is_flag=True, help="Skip sites without room instead of refusing.")
-@label_options
-@folder_option
-@as_json
-@force
-@quiet
-@verbose_option
+@daughter_options
 def ligands(
     model: Path,
     adds: tuple[str, ...],
@@ -67,11 +52,7 @@ def ligands(
     clearance: float | None,
     skip: bool,
     labels: Labels,
-    output: Path | None,
-    as_json: bool,
-    force: bool,
-    quiet: bool,
-    verbose: bool,
+    daughter: Daughter,
 ) -> None:
     """Put whole molecules on the surface of MODEL; its charge stays.
 
@@ -100,7 +81,7 @@ def ligands(
     options |= {} if clearance is None else {"clearance": clearance}
     spec = parse_step(LigandsSpec, options)
     parent = read_model(model, labels)
-    run_and_write(model, parent, spec, output, as_json, force, quiet, verbose)
+    run_and_write(model, parent, spec, daughter)
 
 
 def _add(text: str, said: dict[str, object]) -> dict[str, object]:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Literal, get_args
 import click
 
 from hetbuild.cli.completion import crystal_names
-from hetbuild.cli.console import NUMBER, as_json, charge_option, emit, force, numbers, progress_bar
+from hetbuild.cli.console import emit, numbers, progress_bar
+from hetbuild.cli.indices import PLANES, Rows, several
 from hetbuild.cli.models import read_bulk
+from hetbuild.cli.options import NUMBER, as_json, charge_option, force
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.numerals import LARGEST_INDEX
 
@@ -23,10 +25,10 @@ Order = Literal["score", "area", "strain", "cations"]
 ORDERS: tuple[Order, ...] = get_args(Order)
 
 
-@click.command()
+@click.command(cls=Rows)
 @click.argument("first", shell_complete=crystal_names)
 @click.argument("second", shell_complete=crystal_names)
-@click.option("--planes", metavar='"H K L/H K L"', help="Only this pair of planes.")
+@click.option("--planes", type=PLANES, metavar="H K L/H K L", help="Only this pair of planes.")
 @click.option(
     "--max-index",
     type=click.IntRange(1, LARGEST_INDEX),
@@ -48,14 +50,19 @@ ORDERS: tuple[Order, ...] = get_args(Order)
 )
 @click.option("--size", metavar="Å[,Å]", help="Of the particles of a recipe.  [default: 30]")
 @click.option("--half-turn", is_flag=True, help="Second crystal turned by 180°: the other angle.")
-@click.option("--terminations", metavar="I,J", help="Which face each other, from --registry.")
+@click.option(
+    "--terminations",
+    type=several(2, "--terminations"),
+    metavar="I J",
+    help="Which face each other, from --registry.",
+)
 @charge_option
 @as_json
 @force
 def match(
     first: str,
     second: str,
-    planes: str | None,
+    planes: tuple[Plane, Plane] | None,
     max_index: int,
     max_strain: float,
     max_area: float,
@@ -67,7 +74,7 @@ def match(
     recipe_row: int | None,
     size: str | None,
     half_turn: bool,
-    terminations: str | None,
+    terminations: tuple[float, float] | None,
     charges: tuple[str, ...],
     as_json: bool,
     force: bool,
@@ -83,8 +90,8 @@ def match(
     from hetbuild.cli import match_table as fits
     from hetbuild.matching.search import match as search
 
-    if recipe_row is not None and (as_json or registry is not None):
-        raise InputError("--recipe prints TOML; leave --json and --registry out.")
+    if recipe_row is not None and registry is not None:
+        raise InputError("--recipe prints a recipe, --registry a scan; give one of them.")
     row = registry if recipe_row is None else recipe_row
     own = {"--half-turn": half_turn, "--terminations": terminations}
     _check_row(row, [option for option, given in own.items() if given])
@@ -95,12 +102,11 @@ def match(
     _check_map(map_file, registry, force)
     stepped, sizes, ends = _cations(cations), _sizes(size or "30"), _numbered(terminations)
     crystals = (read_bulk(first, charges), read_bulk(second, charges))
-    asked = _planes(planes)
     limits = {"max_index": max_index, "max_strain": max_strain / 100, "max_area": max_area}
     with progress_bar("search") as progress:
-        found = search(*crystals, planes=asked, progress=progress, **limits)  # type: ignore[arg-type]
+        found = search(*crystals, planes=planes, progress=progress, **limits)  # type: ignore[arg-type]
     if not found:
-        raise ImpossibleError(_nothing(crystals, asked, max_index, max_strain, max_area))
+        raise ImpossibleError(_nothing(crystals, planes, max_index, max_strain, max_area))
     if row is None:
         _list(found, crystals, stepped, sort, rows, as_json)
         return
@@ -108,7 +114,7 @@ def match(
         chosen = fits.row(found, crystals, row, order=sort, progress=progress)
     chosen = chosen.turned() if half_turn else chosen
     if recipe_row is not None:
-        _recipe(chosen, crystals, (_source(first), _source(second)), sizes, ends)
+        _recipe(chosen, crystals, (_source(first), _source(second)), sizes, ends, as_json)
     else:
         _registry(chosen, crystals, ends, map_file, as_json, force)
 
@@ -147,11 +153,16 @@ def _recipe(
     sources: tuple[str, str],
     sizes: tuple[float, float],
     terminations: tuple[int, int] | None,
+    as_json: bool,
 ) -> None:
+    """The recipe as TOML, or as the JSON document of the same tables."""
+    import tomllib
+
     from hetbuild.matching.proposal import propose, recipe_text
 
     proposal = propose(chosen, crystals, sources, sizes=sizes, chosen=terminations)
-    click.echo(recipe_text(proposal), nl=False)
+    text = recipe_text(proposal)
+    emit(tomllib.loads(text), text.removesuffix("\n"), as_json)
 
 
 def _registry(
@@ -242,27 +253,6 @@ def _rounded_up(strain: float) -> str:
     return f"{int(1000 * strain + 1) / 10:g}"
 
 
-def _planes(text: str | None) -> tuple[Plane, Plane] | None:
-    """ "h k l/h k l"."""
-    if text is None:
-        return None
-    parts = text.split("/")
-    try:
-        if len(parts) != 2:
-            raise ValueError
-        first, second = (_indices(part) for part in parts)
-    except ValueError:
-        raise InputError(
-            f"--planes {text!r}: write three integers for each crystal, as '-2 1 0/-4 -4 2'."
-        ) from None
-    return first, second
-
-
-def _indices(text: str) -> Plane:
-    h, k, l = (int(part) for part in text.strip("() ").replace(",", " ").split())  # noqa: E741
-    return h, k, l
-
-
 def _cations(text: str | None) -> tuple[str | None, str | None]:
     if text is None:
         return None, None
@@ -279,12 +269,12 @@ def _sizes(text: str) -> tuple[float, float]:
     return values[0], values[-1]
 
 
-def _numbered(text: str | None) -> tuple[int, int] | None:
-    if text is None:
+def _numbered(given: tuple[float, float] | None) -> tuple[int, int] | None:
+    if given is None:
         return None
-    first, second = numbers(text, 2, "--terminations")
+    first, second = given
     if not (first.is_integer() and second.is_integer()):
-        raise InputError(f"--terminations takes two whole numbers; given {text!r}.")
+        raise InputError(f"--terminations takes two whole numbers; given {first:g} {second:g}.")
     return int(first) - 1, int(second) - 1
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hetbuild.cli.console import Labels
+from hetbuild.cli.options import Labels
 from hetbuild.errors import FrameWarning, InputError, PhaseWarning
 
 if TYPE_CHECKING:

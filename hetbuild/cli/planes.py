@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from hetbuild.cli.completion import crystal_names
-from hetbuild.cli.console import INDICES, MILLER, as_json, charge_option, emit
+from hetbuild.cli.console import emit
+from hetbuild.cli.indices import PLANE, RowArgument, Rows
 from hetbuild.cli.models import read_bulk
+from hetbuild.cli.options import as_json, charge_option
 from hetbuild.cli.tables import table
 
 if TYPE_CHECKING:
@@ -17,9 +19,10 @@ if TYPE_CHECKING:
     from hetbuild.crystal.layers import Stacking
 
 
-@click.command(context_settings=INDICES)
+# Negative Miller indices are arguments, not options.
+@click.command(cls=Rows, context_settings={"ignore_unknown_options": True})
 @click.argument("crystal", shell_complete=crystal_names)
-@click.argument("hkl", nargs=3, type=MILLER)
+@click.argument("hkl", cls=RowArgument, type=PLANE, metavar="H K L")
 @charge_option
 @as_json
 def planes(crystal: str, hkl: Plane, charges: tuple[str, ...], as_json: bool) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from hetbuild.cli.console import as_json, emit
+from hetbuild.cli.console import emit
+from hetbuild.cli.options import as_json
 from hetbuild.cli.tables import table
 
 

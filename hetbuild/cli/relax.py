@@ -10,17 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hetbuild.cli.console import (
-    MODEL,
-    NUMBER,
-    as_json,
-    emit,
-    force,
-    label_options,
-    progress_bar,
-    quiet,
-)
+from hetbuild.cli.console import emit, progress_bar
 from hetbuild.cli.models import read_model
+from hetbuild.cli.options import MODEL, NUMBER, as_json, force, label_options, quiet
 from hetbuild.errors import CheckError, InputError
 
 if TYPE_CHECKING:

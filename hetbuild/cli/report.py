@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from hetbuild.cli.console import MODEL, Labels, force, label_options, progress_bar
+from hetbuild.cli.console import emit, progress_bar
 from hetbuild.cli.models import read_model
+from hetbuild.cli.options import MODEL, Labels, as_json, force, label_options
 
 
 @click.command()
@@ -21,8 +22,11 @@ from hetbuild.cli.models import read_model
 )
 @click.option("-o", "--output", type=MODEL, help="HTML file [the model's name].")
 @label_options
+@as_json
 @force
-def report(model: Path, parts: str, output: Path | None, labels: Labels, force: bool) -> None:
+def report(
+    model: Path, parts: str, output: Path | None, labels: Labels, as_json: bool, force: bool
+) -> None:
     """Show MODEL in one HTML file that needs no network: 3D, composition, interface, recipe.
 
     \b
@@ -37,4 +41,6 @@ def report(model: Path, parts: str, output: Path | None, labels: Labels, force: 
     chosen = [p.strip() for p in parts.split(",") if p.strip() not in ("", "none")]
     read = read_model(model, labels)
     with progress_bar("report") as progress:
-        click.echo(str(shown(read, path, parts=chosen, force=force, progress=progress)))
+        written = shown(read, path, parts=chosen, force=force, progress=progress)
+    record = {"file": str(written), "parts": chosen, "formula": read.formula}
+    emit(record, str(written), as_json)

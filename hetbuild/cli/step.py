@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hetbuild.cli.models import DEFAULT_RECIPE, read_model
 
 if TYPE_CHECKING:
+    from hetbuild.cli.options import Daughter
     from hetbuild.model import Model
 import click
 
@@ -18,11 +19,7 @@ def run_and_write(
     source: Path | None,
     parent: Model,
     spec: Any,
-    output: Path | None,
-    as_json: bool,
-    force: bool,
-    quiet: bool,
-    verbose: bool,
+    daughter: Daughter,
 ) -> None:
     """Run one step on a model and write what comes of it."""
     from hetbuild.analyse.report import inspect
@@ -36,8 +33,8 @@ def run_and_write(
         model = run_step(parent, spec, progress=progress)
     name = daughter_name(stem, parent, model)
     report = inspect(model)
-    files = model_files(output or Path(name), name, model, report)
-    write_all(files, force)
+    files = model_files(daughter.output or Path(name), name, model, report)
+    write_all(files, daughter.force)
     written = [str(p) for p in files]
     history = [("parent", parent), (stage_name(spec), model)]
     record = {
@@ -46,8 +43,10 @@ def run_and_write(
         "steps": model.provenance["steps"],
         "parent": {"formula": parent.formula, "charge": parent.charge},
     }
-    lines = written if quiet else [*report_lines(model, report, history, verbose), "", *written]
-    emit(record, "\n".join(lines), as_json)
+    lines = written
+    if not daughter.quiet:
+        lines = [*report_lines(model, report, history, daughter.verbose), "", *written]
+    emit(record, "\n".join(lines), daughter.as_json)
 
 
 def default_model() -> Model:

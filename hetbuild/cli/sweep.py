@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hetbuild.cli.console import as_json, emit, progress_bar, quiet
+from hetbuild.cli.console import emit, progress_bar
+from hetbuild.cli.options import as_json, quiet
 from hetbuild.errors import CheckError, InputError
 
 if TYPE_CHECKING:

@@ -10,18 +10,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from hetbuild.cli.console import (
-    MODEL,
-    NUMBER,
-    Labels,
-    as_json,
-    emit,
-    force,
-    label_options,
-    numbers,
-    progress_bar,
-)
+from hetbuild.cli.console import emit, numbers, progress_bar
+from hetbuild.cli.indices import Rows, several
 from hetbuild.cli.models import read_model
+from hetbuild.cli.options import MODEL, NUMBER, Labels, as_json, force, label_options
 from hetbuild.errors import InputError
 from hetbuild.formats.figure import ENDINGS as FIGURES
 from hetbuild.numerals import rounded
@@ -41,10 +33,15 @@ OF_PDF = ("q", "r_max", "by")
 OF_COMPARISON = ("background", "max_shift")
 
 
-@click.command()
+@click.command(cls=Rows)
 @click.argument("model", type=MODEL)
 @click.option("--wavelength", metavar="X", help="Anode, with Kα1 and Kα2; Cu1: Kα1; or Å. [Cu]")
-@click.option("--range", metavar='"A B"', help="2 theta in degrees. [10 80; of the measured file]")
+@click.option(
+    "--range",
+    type=several(2, "--range"),
+    metavar="A B",
+    help="2 theta in degrees. [10 80; of the measured file]",
+)
 @click.option("--step", type=NUMBER, metavar="°", help="Between points. [0.02]")
 @click.option("--b", metavar="B", help="B factors in Å²: one, or as 'Pb=1.5 Cs=4'. [0; pdf: 1]")
 @click.option(
@@ -57,7 +54,9 @@ OF_COMPARISON = ("background", "max_shift")
 @click.option("--background", type=int, metavar="N", help="compare: polynomial's degree. [3]")
 @click.option("--max-shift", type=NUMBER, metavar="°", help="compare: of 2 theta. [0.5]")
 @click.option("--pdf", is_flag=True, help="G(r) in place of the pattern.")
-@click.option("--q", metavar='"A B"', help="pdf: range transformed, 1/Å. [1 20]")
+@click.option(
+    "--q", type=several(2, "--q"), metavar="A B", help="pdf: range transformed, 1/Å. [1 20]"
+)
 @click.option("--r-max", type=NUMBER, metavar="Å", help="pdf: up to this distance. [20]")
 @click.option("--by", type=click.Choice(["domain", "element"]), help="pdf: partials. [domain]")
 @click.option(
@@ -143,7 +142,7 @@ def _pattern(model: Model, given: Mapping[str, Any]) -> tuple[Xrd, PatternFit | 
     if "polarisation" in given:
         settings["polarisation"] = _polarisation(given["polarisation"])
     if "range" in given:
-        settings["two_theta"] = tuple(numbers(given["range"], 2, "--range"))
+        settings["two_theta"] = given["range"]
     measured = None
     if "compare" in given:
         measured = _measured(given["compare"], settings.get("two_theta"))
@@ -189,7 +188,7 @@ def _pdf(model: Model, given: Mapping[str, Any]) -> Pdf:
 
     settings: dict[str, Any] = {k: given[k] for k in ("r_max", "by") if k in given}
     if "q" in given:
-        settings["q_range"] = tuple(numbers(given["q"], 2, "--q"))
+        settings["q_range"] = given["q"]
     with progress_bar("distances") as progress:
         b_factors = _b_factors(given.get("b"), model)
         return pdf(model, b_factors=b_factors, progress=progress, **settings)

@@ -19,6 +19,7 @@ import numpy as np
 from hetbuild.arrays import Plane
 from hetbuild.elements import KINDS, KindName, number
 from hetbuild.errors import HetbuildError, InputError, nearest
+from hetbuild.indices import POINT, parse_plane, parse_vector
 
 COMPARE: Mapping[str, np.ufunc] = {
     "<=": np.less_equal,
@@ -204,19 +205,17 @@ def _depth(comparison: str, distance: str) -> Depth:
 
 
 def _facet(opening: str, indices: str) -> OnFacet:
-    parts = indices.split()
-    if len(parts) != 3 or not all(re.fullmatch(r"[+-]?\d+", p) for p in parts):
-        raise InputError(f"Selection: facet ({indices.strip()}): write three indices, as (1 1 -1).")
-    h, k, l = (int(p) for p in parts)  # noqa: E741 (Miller index)
-    return OnFacet((h, k, l), opening == "{")
+    try:
+        return OnFacet(parse_plane(indices), opening == "{")
+    except ValueError as error:
+        raise InputError(f"Selection: facet ({indices.strip()}): {error}.") from None
 
 
 def _at(offset: str) -> At:
-    parts = offset.split()
-    if len(parts) != 3:
-        raise InputError(f"Selection: at ({offset.strip()}): write three numbers, as (0 0 1/2).")
-    x, y, z = (_number(p) for p in parts)
-    return At((x, y, z))
+    try:
+        return At(parse_vector(offset, POINT))
+    except ValueError as error:
+        raise InputError(f"Selection: at ({offset.strip()}): {error}.") from None
 
 
 _LENGTH = r"([\d./]+)\s*(?:Å|A)?"

@@ -11,11 +11,13 @@ from hetbuild.recipe.schema.tables import Spec
 from hetbuild.recipe.schema.values import (
     Charge,
     Count,
+    Direction,
+    Form,
     Number,
     Plane,
+    Point,
     SelectionText,
     SizeText,
-    Vector,
 )
 
 
@@ -24,9 +26,9 @@ class Centre(Spec):
 
     site: str | None = None
     """Element or CIF label of the site the centre and all plane indices are counted from."""
-    offset: Vector = (0.0, 0.0, 0.0)
+    offset: Point = (0.0, 0.0, 0.0)
     """From that site, in conventional axes."""
-    point: Vector | None = None
+    point: Point | None = None
     """Instead of a site: a fractional point of the standardised conventional cell."""
 
     @model_validator(mode="after")
@@ -39,7 +41,7 @@ class Centre(Spec):
 class FacetSpec(Spec):
     """A form {hkl} or one facet (hkl), at a distance from the centre."""
 
-    form: Plane | None = None
+    form: Form | None = None
     """{hkl}: all symmetry-equivalent facets."""
     facet: Plane | None = None
     """(hkl): this facet only."""
@@ -147,7 +149,7 @@ class DomainSpec(Spec):
     lattice: Literal["core", "graded", "own"] = "core"
     """Of a shell: strained to the lattice of the core; the same at the core and relaxed outwards to
     its own lattice constant; or its own from the start, aligned by `axes`."""
-    axes: Mapping[str, tuple[Vector, Vector]] | None = None
+    axes: Mapping[str, tuple[Direction, Direction]] | None = None
     """Shell with its own lattice: two directions [uvw] of each of the two domains, by name; the
     first become parallel, and the planes the two span. Left out: Cartesian axes as they are."""
 

@@ -9,7 +9,7 @@ from pydantic import model_validator
 from hetbuild.assemble.join import Window
 from hetbuild.geometry.contacts import Floors
 from hetbuild.recipe.schema.tables import MergeText, SettleSwitch, Spec
-from hetbuild.recipe.schema.values import Number, Vector
+from hetbuild.recipe.schema.values import Direction, Number, Point
 
 
 class RegistrySpec(Spec):
@@ -43,11 +43,11 @@ class PeriodicSpec(Spec):
 class JoinSpec(Spec):
     """How the two domains meet. The first lies above the plane, the second below."""
 
-    along: Mapping[str, Vector]
+    along: Mapping[str, Direction]
     """A direction [uvw] in the cut plane of each domain, by name; they become parallel."""
-    across: Mapping[str, Vector] | None = None
+    across: Mapping[str, Direction] | None = None
     """A second pair, checked to agree in sign."""
-    anchor: Mapping[str, Vector]
+    anchor: Mapping[str, Point]
     """Offset from each domain's site, conventional axes, of the points brought together."""
     shared: str | None = None
     """Domain that owns the shared cation layer, the plane through the anchor."""

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from hetbuild.capping.room import CLEARANCE
 from hetbuild.recipe.schema.tables import AddText, MoveText, ProfileTable, Spec
-from hetbuild.recipe.schema.values import Charge, Count, Number, OrderText, SelectionText, Vector
+from hetbuild.recipe.schema.values import Charge, Count, Direction, Number, OrderText, SelectionText
 
 
 class _StepSpec(Spec):
@@ -55,7 +55,7 @@ class ReplaceSpec(_ExchangeSpec):
     """Only ions this means, as "interior" or "interface within 6 Å"; the fraction is of these."""
     profile: ProfileTable | None = None
     """Instead of a fraction: one that changes with depth, radius or distance to the interface."""
-    along: Vector | None = None
+    along: Direction | None = None
     """Lattice direction [uvw] molecules point along; default: turned at random."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, WrapValidator
@@ -15,6 +15,7 @@ from hetbuild.capping.attach import Add
 from hetbuild.errors import HetbuildError
 from hetbuild.formats.cp2k import Cp2kOptions
 from hetbuild.geometry.contacts import Floors
+from hetbuild.indices import parse_plane
 from hetbuild.selection.profile import Profile
 
 
@@ -26,6 +27,8 @@ def _table(description: dict[str, Any]) -> None:
     """Of a docstring the schema takes what goes before the examples."""
     text = str(description.get("description", ""))
     description["description"] = text.partition("\n\nExamples\n")[0]
+    if facet := description.get("properties", {}).get("facet"):  # read by `_move`
+        facet["anyOf"].insert(1, {"type": "string"})
 
 
 def _strict(engine: type) -> None:
@@ -52,7 +55,11 @@ def _profile(value: object, read: Callable[[object], Profile]) -> Profile:
 def _move(value: object, read: Callable[[object], Move]) -> Move:
     """A move as a table, or as text: "swap S to Cl in sulfide"."""
     try:
-        return Move.parse(value) if isinstance(value, str) else read(value)
+        if isinstance(value, str):
+            return Move.parse(value)
+        if isinstance(value, Mapping) and isinstance(value.get("facet"), str):
+            value = {**value, "facet": parse_plane(value["facet"], form=True)}
+        return read(value)
     except HetbuildError as error:
         raise ValueError(str(error)) from None
 

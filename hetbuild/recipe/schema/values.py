@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from hetbuild.assemble.size import parse_size
 from hetbuild.elements import parse_formula
 from hetbuild.errors import HetbuildError, InputError
+from hetbuild.indices import POINT, parse_plane, parse_vector
 from hetbuild.names import PATTERN, check_name, shown
 from hetbuild.numerals import LARGEST_INDEX, MOST_CHARGE, limited, parse_number
 from hetbuild.selection.language import parse_selection
@@ -46,6 +47,38 @@ def _as_fault(parse: Callable[[str], object], value: str) -> None:
         parse(value)
     except HetbuildError as error:
         raise ValueError(str(error)) from None
+
+
+def _plane(value: object) -> object:
+    """[1, 1, -1] as it is; of "1 1 -1" its indices."""
+    return _read(parse_plane, value)
+
+
+def _form(value: object) -> object:
+    return _read(lambda text: parse_plane(text, form=True), value)
+
+
+def _direction(value: object) -> object:
+    return _read(parse_vector, value)
+
+
+def _point(value: object) -> object:
+    return _read(lambda text: parse_vector(text, POINT), value)
+
+
+def _read(parse: Callable[[str], object], value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return parse(value)
+    except ValueError as error:
+        raise ValueError(f"{shown(value)}: {error}") from None
+
+
+def _lattice(plane: tuple[int, int, int]) -> tuple[int, int, int]:
+    if not any(plane):
+        raise ValueError("(0 0 0) is no lattice plane")
+    return plane
 
 
 def _formula(value: object) -> object:
@@ -87,10 +120,20 @@ def _size(value: object) -> object:
 
 Number = Annotated[float, BeforeValidator(_number, json_schema_input_type=float | str)]
 Miller = Annotated[int, Field(ge=-LARGEST_INDEX, le=LARGEST_INDEX)]
-Plane = tuple[Miller, Miller, Miller]
+_Triple = tuple[Miller, Miller, Miller]
+Plane = Annotated[
+    _Triple, BeforeValidator(_plane, json_schema_input_type=_Triple | str), AfterValidator(_lattice)
+]
+Form = Annotated[
+    _Triple, BeforeValidator(_form, json_schema_input_type=_Triple | str), AfterValidator(_lattice)
+]
 Charge = Annotated[int, Field(ge=-MOST_CHARGE, le=MOST_CHARGE)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
-Vector = tuple[Number, Number, Number]
+_Components = tuple[Number, Number, Number]
+Direction = Annotated[
+    _Components, BeforeValidator(_direction, json_schema_input_type=_Components | str)
+]
+Point = Annotated[_Components, BeforeValidator(_point, json_schema_input_type=_Components | str)]
 Name = Annotated[str, BeforeValidator(_name), Field(json_schema_extra={"pattern": PATTERN})]
 Line = Annotated[str, BeforeValidator(_line)]
 SelectionText = Annotated[str, BeforeValidator(_selection)]
