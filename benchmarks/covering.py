@@ -2,6 +2,7 @@
 
     python benchmarks/covering.py OUT.json [tests/test_x.py ...]
 
+Where OUT.json is there, what it says of the files given is renewed and the rest kept.
 Crystals, models and fixtures are built once and shared, so the lines behind them are credited to
 every test that uses them, not only to the first. Needs `coverage`.
 """
@@ -161,10 +162,25 @@ def covered(files: list[str]) -> dict[str, Any]:
     for path in sorted(data.measured_files()):
         mine: dict[str, list[str]] = {}
         for line, contexts in sorted(data.contexts_by_lineno(path).items()):
-            found = [test for test, all_of in behind.items() if not all_of.isdisjoint(contexts)]
-            mine[str(line)] = sorted(found, key=lambda test: uses.seconds[test])
+            mine[str(line)] = [t for t, all_of in behind.items() if not all_of.isdisjoint(contexts)]
         lines[str(Path(path).relative_to(ROOT))] = mine
     return {"seconds": uses.seconds, "lines": lines}
+
+
+def merged(old: dict[str, Any], new: dict[str, Any], files: list[str]) -> dict[str, Any]:
+    """One map of two; of some files the new one alone."""
+
+    def kept(test: str) -> bool:
+        return bool(files) and test.partition("::")[0] not in files
+
+    seconds = {test: s for test, s in old["seconds"].items() if kept(test)} | new["seconds"]
+    lines: dict[str, dict[str, list[str]]] = defaultdict(dict)
+    for module in old["lines"].keys() | new["lines"].keys():
+        before, after = (one["lines"].get(module, {}) for one in (old, new))
+        for line in sorted(before.keys() | after.keys(), key=int):
+            stay = [test for test in before.get(line, ()) if kept(test)]
+            lines[module][line] = sorted({*stay, *after.get(line, ())})
+    return {"seconds": seconds, "lines": lines}
 
 
 if __name__ == "__main__":
@@ -172,5 +188,8 @@ if __name__ == "__main__":
         os.environ[variable] = "1"
     sys.path.insert(0, str(ROOT))
     os.chdir(ROOT)
+    out = Path(sys.argv[1])
     found = covered(sys.argv[2:])
-    Path(sys.argv[1]).write_text(json.dumps(found), encoding="utf-8")
+    if out.is_file():
+        found = merged(json.loads(out.read_text(encoding="utf-8")), found, sys.argv[2:])
+    out.write_text(json.dumps(found), encoding="utf-8")

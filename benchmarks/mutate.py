@@ -6,7 +6,7 @@
 A sample of the mutants of benchmarks/mutants.py is drawn by the seed. For each, the tests that run
 the changed line (by the map) run on a copy of the package, the shortest first, until one fails.
 What survives is printed with its line: a test is missing there, or the change changes nothing.
-mutmut and cosmic-ray run whole files of tests in a new process for each change: minutes, not seconds.
+mutmut and cosmic-ray run whole files of tests in a new process for each change: minutes each.
 """
 
 from __future__ import annotations

@@ -21,15 +21,12 @@ from hetbuild.analyse.report import inspect
 from hetbuild.crystal.bonds import FIRST_SHELL
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchanging.etch import etch
+from hetbuild.exchanging.interstitial import InsertionFloors
 from hetbuild.exchanging.molecules import read_molecule, replace_molecules, whole_molecules
 from hetbuild.exchanging.same_site import replace_ions
 from hetbuild.exchanging.selection import select, share
-from hetbuild.exchanging.topotactic import (
-    InsertionFloors,
-    exchange_cations,
-    shell_misfit,
-    topotaxies,
-)
+from hetbuild.exchanging.topotactic import exchange_cations
+from hetbuild.exchanging.topotaxy import shell_misfit, topotaxies
 from hetbuild.geometry.depth import depth
 from hetbuild.library import find_recipe
 from hetbuild.model import Model, Role

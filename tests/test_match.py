@@ -33,6 +33,7 @@ from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.electrostatics import COULOMB, SHANNON_RADII, SOFTNESS, radii
 from hetbuild.matching.bicrystal import bicrystal
 from hetbuild.matching.continuation import cation_fit
+from hetbuild.matching.energy_map import common_displacements, energy_maps
 from hetbuild.matching.nets import (
     coincidence_cells,
     reduced_supercells,
@@ -40,13 +41,7 @@ from hetbuild.matching.nets import (
     stretches,
 )
 from hetbuild.matching.proposal import morphology, propose, recipe_text
-from hetbuild.matching.registry import (
-    common_displacements,
-    energy_maps,
-    registries,
-    scan,
-    terminations_of,
-)
+from hetbuild.matching.registry import registries, scan, terminations_of
 from hetbuild.matching.search import Match, match, nearest_miss
 from hetbuild.recipe.read import read_recipe
 from hetbuild.recipe.run import stages

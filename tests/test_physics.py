@@ -23,7 +23,8 @@ from hetbuild.balancing.anneal import ground_state
 from hetbuild.balancing.candidates import ADDED_FLOORS
 from hetbuild.elements import USUAL_CHARGES
 from hetbuild.exchanging.etch import etch
-from hetbuild.exchanging.topotactic import InsertionFloors, exchange_cations
+from hetbuild.exchanging.interstitial import InsertionFloors
+from hetbuild.exchanging.topotactic import exchange_cations
 from hetbuild.formats.cp2k import Cp2kOptions, deck
 from hetbuild.geometry.bonds import COUNTED, cation_limits, ionic_limit, pair_limit
 from hetbuild.geometry.contacts import clear_of

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hetbuild.arrays import FloatArray, IntArray, Plane, Progress
+from hetbuild.arrays import FloatArray, Plane, Progress
 from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal, crystal_of
 from hetbuild.crystal.lattice import Coincidence, Direction
@@ -18,16 +17,23 @@ from hetbuild.crystal.planes import (
     PlaneLabel,
     PlaneNet,
     distinct_pairs,
-    number_of_planes,
     plane_net,
 )
-from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.errors import InputError
+from hetbuild.matching.cost import (
+    estimate,
+    net_area,
+    refuse_if_large,
+    refuse_if_long,
+    search_bytes,
+    search_seconds,
+)
+from hetbuild.matching.directions import named, signed, upright
 from hetbuild.matching.nets import (
     LARGEST_STRAIN,
     CoincidenceCells,
     Supercells,
     coincidence_cells,
-    count_supercells,
     polar,
     reduced_supercells,
     strained_supercells,
@@ -53,15 +59,6 @@ LOW: tuple[Plane, ...] = (
     (1, 1, 1),
 )
 """Planes among which is that of the smallest net, as a rule; it has most supercells."""
-
-MOST_MEMORY = 2e9
-"""Bytes of estimated memory above which a search is refused."""
-
-PAIR_BYTES = 900.0
-"""Memory of one pair of supercells that is compared: measured, 830 to 1170 for up to 10^6 pairs."""
-
-LONGEST = 3600.0
-"""Seconds of estimated time above which a search is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,9 +199,9 @@ def match(
     sides = _side(first), _side(second)
     pairs: Sequence[tuple[Plane, Plane]]
     if planes is None:
-        _refuse_if_long(estimate(first, second, max_index, max_strain, max_area))
-        least = [min(_area(c, h) for h in LOW) for c in (first, second)]
-        _refuse_if_large(_bytes(least[0], least[1], max_strain, max_area))
+        refuse_if_long(estimate(first, second, max_index, max_strain, max_area))
+        least = [min(net_area(c, h) for h in LOW) for c in (first, second)]
+        refuse_if_large(search_bytes(least[0], least[1], max_strain, max_area))
         pairs = [
             (
                 lattice.primitive_plane(first.primitive, p),
@@ -214,8 +211,8 @@ def match(
         ]
     else:
         a, b = plane_net(first, planes[0]), plane_net(second, planes[1])
-        _refuse_if_long(_seconds(a.area, b.area, max_strain, max_area))
-        _refuse_if_large(_bytes(a.area, b.area, max_strain, max_area))
+        refuse_if_long(search_seconds(a.area, b.area, max_strain, max_area))
+        refuse_if_large(search_bytes(a.area, b.area, max_strain, max_area))
         pairs = [(a.label.asked, b.label.asked)]
         sides[0].net[a.label.asked], sides[1].net[b.label.asked] = a, b
     found: list[Match] = []
@@ -247,33 +244,6 @@ def nearest_miss(
     return None
 
 
-def estimate(
-    first: Crystal, second: Crystal, max_index: int, max_strain: float, max_area: float
-) -> float:
-    """About how many seconds a search over all plane pairs takes, from counts alone."""
-    pairs = number_of_planes(first, max_index) * number_of_planes(second, max_index)
-    # Net areas grow with the indices; (1 1 1) stands for a middling plane of a small search.
-    return pairs * _seconds(_area(first, (1, 1, 1)), _area(second, (1, 1, 1)), max_strain, max_area)
-
-
-def _seconds(first: float, second: float, max_strain: float, max_area: float) -> float:
-    """One plane pair with nets of these areas: what numpy and the tree search were timed at."""
-    a, b = count_supercells(first, max_area), count_supercells(second, max_area)
-    return 1e-3 + 2e-6 * (a + 4 * b) + 2e-6 * a * b * (4 * max_strain) ** 2
-
-
-def _bytes(first: float, second: float, max_strain: float, max_area: float) -> float:
-    """Memory of one plane pair: supercells, and the pairs of them that are compared."""
-    a, b = count_supercells(first, max_area), count_supercells(second, max_area)
-    return 1e3 * (a + 4 * b) + PAIR_BYTES * 2.0 * a * b * max_strain**2
-
-
-def _area(crystal: Crystal, hkl: Plane) -> float:
-    plane = lattice.primitive_plane(crystal.primitive, hkl)
-    volume = abs(float(np.linalg.det(crystal.primitive @ crystal.vectors)))
-    return volume / crystal.spacing(plane)
-
-
 def _check_limits(max_strain: float, max_area: float) -> None:
     if not 0 < max_strain <= LARGEST_STRAIN:
         raise InputError(
@@ -282,23 +252,6 @@ def _check_limits(max_strain: float, max_area: float) -> None:
         )
     if not 0 < max_area < np.inf:
         raise InputError(f"The largest area must be a number above 0 Å²; given {max_area:g}.")
-
-
-def _refuse_if_long(seconds: float) -> None:
-    if seconds > LONGEST:
-        hours = "thousands of" if seconds > 3.6e6 else f"about {seconds / 3600:.0f}"
-        raise ImpossibleError(
-            f"This search would take {hours} hours (limit 1): lower the highest index, the area or "
-            "the strain, or give the planes."
-        )
-
-
-def _refuse_if_large(memory: float) -> None:
-    if memory > MOST_MEMORY:
-        raise ImpossibleError(
-            f"This search would take about {memory / 1e9:.1f} GB of memory (limit "
-            f"{MOST_MEMORY / 1e9:g}): lower the area or the strain."
-        )
 
 
 def _side(crystal: Crystal) -> _Side:
@@ -329,10 +282,10 @@ def _described(
     sides: tuple[_Side, _Side], nets: tuple[PlaneNet, PlaneNet], cells: CoincidenceCells
 ) -> Iterator[Match]:
     """Matches in words: directions, lengths, strain."""
-    m, n = _signed(nets[0], cells.first, cells.second)
+    m, n = signed(nets[0], cells.first, cells.second)
     straight, turned = (_misorientation(sides, nets, s * cells.deformation) for s in (1.0, -1.0))
     turn = np.where(turned < straight - 1e-6, -1, 1)
-    n = _upright(nets, n * turn[:, None, None], turn[:, None, None] * cells.deformation)
+    n = upright(nets, n * turn[:, None, None], turn[:, None, None] * cells.deformation)
     strain = _strain(m @ nets[0].flat, cells.deformation)
     low, high = stretches(cells.deformation)
     vectors = m @ nets[0].flat, n @ nets[1].flat
@@ -340,21 +293,18 @@ def _described(
     areas = np.stack([np.linalg.det(v) for v in vectors])
     cosine = np.stack([(v[:, 0] * v[:, 1]).sum(axis=1) for v in vectors]) / lengths.prod(axis=2)
     angles = np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))
-    names = _named(nets[0], m), _named(nets[1], n)
-    labels = nets[0].label, nets[1].label
+    names = named(nets[0], m), named(nets[1], n)
     for k in range(len(m)):
         pairs = [
             Coincidence(
-                names[0][k][i][0],
-                names[1][k][i][0],
-                (names[0][k][i][1], names[1][k][i][1]),
-                (float(lengths[0, k, i]), float(lengths[1, k, i])),
+                a, b, (times_a, times_b), (float(lengths[0, k, i]), float(lengths[1, k, i]))
             )
             for i in range(2)
+            for (a, times_a), (b, times_b) in [(names[0][k][i], names[1][k][i])]
         ]
         (xx, xy), (_, yy) = strain[k].tolist()
         yield Match(
-            planes=labels,
+            planes=(nets[0].label, nets[1].label),
             cell=(pairs[0], pairs[1]),
             area=(float(areas[0, k]), float(areas[1, k])),
             angle=(float(angles[0, k]), float(angles[1, k])),
@@ -366,62 +316,6 @@ def _described(
                 max(straight[k], turned[k]) if cells.turned[k] else min(straight[k], turned[k])
             ),
         )
-
-
-def _upright(
-    nets: tuple[PlaneNet, PlaneNet],
-    n: IntArray,
-    deformation: FloatArray,
-) -> IntArray:
-    """Of the second net's own rotations, the one whose cell reads best.
-
-    The one that makes the axes of both crystals parallel, so that cube on cube reads
-    [0 1 1] || [0 1 1]; where none does, that with most vectors that start positive.
-    """
-    turns = nets[1].symmetries[nets[1].handed > 0]
-    turns = turns[np.argsort(-np.trace(turns, axis1=1, axis2=2), kind="stable")]
-    flat = nets[1].flat
-    images = np.linalg.inv(flat) @ turns @ flat
-    rotation = np.zeros((len(n), len(turns), 3, 3))
-    rotation[..., :2, :2] = polar(deformation)[1][:, None] @ images
-    rotation[..., 2, 2] = 1.0
-    turned = nets[0].frame.T @ rotation @ nets[1].frame
-    parallel = np.trace(turned, axis1=2, axis2=3) > 3.0 - 1e-6
-    bases = n[:, None] @ turns
-    components = bases @ _in_24ths(nets[1])
-    lead = np.take_along_axis(components, (components != 0).argmax(axis=3)[..., None], axis=3)
-    best = (3 * parallel + (lead[..., 0] > 0).sum(axis=2)).argmax(axis=1)
-    return np.asarray(bases[np.arange(len(n)), best])
-
-
-def _signed(net: PlaneNet, m: IntArray, n: IntArray) -> tuple[IntArray, IntArray]:
-    """Both bases with cell vectors of the first crystal that start positive, right-handed."""
-    components = m @ _in_24ths(net)
-    lead = np.take_along_axis(components, (components != 0).argmax(axis=2)[..., None], axis=2)
-    sign = np.sign(lead)
-    m, n = m * sign, n * sign
-    left = (sign.prod(axis=1) < 0)[..., None]
-    return np.where(left, m[:, ::-1], m), np.where(left, n[:, ::-1], n)
-
-
-def _named(net: PlaneNet, cells: IntArray) -> list[list[tuple[Direction, int]]]:
-    """Cell vectors as a primitive lattice vector and how often it is taken."""
-    vectors = cells @ _in_24ths(net)
-    content = np.gcd.reduce(vectors, axis=2)
-    uvw = (vectors // content[..., None]).tolist()
-    counts = np.gcd.reduce(cells, axis=2)
-    return [
-        [
-            (Direction(Fraction(c, lattice.MAX_DENOMINATOR * t), (v[0], v[1], v[2])), t)
-            for c, t, v in zip(*row, strict=True)
-        ]
-        for row in zip(content.tolist(), counts.tolist(), uvw, strict=True)
-    ]
-
-
-def _in_24ths(net: PlaneNet) -> IntArray:
-    vectors = np.array([d.vector for d in net.net])
-    return np.asarray(np.rint(lattice.MAX_DENOMINATOR * vectors).astype(np.int64))
 
 
 def _strain(cell: FloatArray, deformation: FloatArray) -> FloatArray:

@@ -25,10 +25,11 @@ from hetbuild.elements import (
 )
 from hetbuild.errors import HetbuildError, ImpossibleError, InputError
 from hetbuild.exchanging.etch import etch
+from hetbuild.exchanging.interstitial import InsertionFloors
 from hetbuild.exchanging.molecules import is_molecule, replace_molecules
 from hetbuild.exchanging.same_site import product_crystal, replace_ions, same_sites
 from hetbuild.exchanging.selection import share
-from hetbuild.exchanging.topotactic import InsertionFloors, exchange_cations
+from hetbuild.exchanging.topotactic import exchange_cations
 from hetbuild.library import find_structure, structures
 from hetbuild.model import Model
 from hetbuild.names import safe_name
