@@ -48,3 +48,18 @@ def test_the_ground_floor_is_listed() -> None:
 def test_the_command_line_starts_small() -> None:
     lines = (PACKAGE / "cli" / "__init__.py").read_text().splitlines()
     assert len(lines) < 100
+
+
+def test_the_conda_recipe_needs_what_the_package_needs() -> None:
+    import tomllib
+
+    from ruamel.yaml import YAML
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    recipe = YAML(typ="safe").load((ROOT / "recipe" / "recipe.yaml").read_text(encoding="utf-8"))
+    needed = {d.replace(">=", " >=") for d in project["dependencies"]}
+    assert set(recipe["requirements"]["run"]) == {*needed, f"python {project['requires-python']}"}
+    assert recipe["context"]["version"] == hetbuild.__version__
+    assert recipe["build"]["python"]["entry_points"] == [
+        f"{name} = {target}" for name, target in project["scripts"].items()
+    ]
