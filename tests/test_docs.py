@@ -117,6 +117,17 @@ def test_every_block_of_a_page_runs_as_printed(
 
 
 @pytest.mark.docs
+@pytest.mark.parametrize(
+    "script", sorted((ROOT / "docs" / "figures").glob("*.py")), ids=lambda p: p.stem
+)
+def test_pictures_are_drawn(script: Path, tmp_path: Path, shell: dict[str, str]) -> None:
+    subprocess.run([sys.executable, str(script), str(tmp_path)], env=shell, check=True)
+    drawn = list(tmp_path.glob("*.png"))
+    assert drawn
+    assert all((script.parent / p.name).exists() for p in drawn)
+
+
+@pytest.mark.docs
 def test_links_between_pages_lead_somewhere() -> None:
     for page in PAGES:
         text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
