@@ -200,6 +200,7 @@ def exchange(
     <Model Cs20Pb8Br36: 64 atoms, formal charge 0 e, perovskite of CsPbBr3>
     """
     expect(model, Model, "What is exchanged", "Build one, or read it with read_model.")
+    expect(ions or {}, Mapping, "What is exchanged for what", "Write ions={'Cl': 'Br'}.")
     options: dict[str, Any] = {
         "fraction": fraction, "order": order, "seed": seed, "along": along, "deficit": deficit,
         "which": which, "keep_thickness": keep_thickness, "compensate": tuple(compensate),

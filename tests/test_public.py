@@ -114,6 +114,11 @@ def test_example(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (lambda: hb.build({"name": "x"}), "recipe is not a valid recipe"),
         (lambda: hb.build(hb.read_recipe("cspbcl3-cube-2"), {"name": "x"}), "as it is read"),
         (lambda: hb.read_recipe("cspbcl3-cube-2", 5), "Settings of a recipe must be of type"),
+        (lambda: hb.read_recipe("cspbcl3-cube-2", [5]), "A setting must be of type str; given 5"),
+        (
+            lambda: hb.exchange(hb.carve("PbS", radius=5.0), ["S"]),
+            "What is exchanged for what must be of type Mapping",
+        ),
         (lambda: hb.read_model(3), "The file of a model must be of type str or Path"),
         (lambda: hb.carve(3, []), "A crystal must be of type Crystal or str or Path"),
         (lambda: hb.carve("PbS", [(1, 1, 1)]), "Each facet must be of type Facet"),

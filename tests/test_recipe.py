@@ -13,6 +13,7 @@ from conftest import history
 import hetbuild as hb
 from hetbuild.analyse.report import inspect
 from hetbuild.assemble.carve import available_memory
+from hetbuild.errors import InputError
 from hetbuild.recipe.read import parse_recipe, read_recipe
 from hetbuild.recipe.verdict import verdict
 
@@ -56,6 +57,18 @@ def test_a_fault_is_told_once() -> None:
     assert line.startswith("  balance.moves.0: 'frob Cl' is no move; write")
     with pytest.raises(hb.InputError, match=r"balance\.moves: nothing is given; give at least 1"):
         read_recipe("cspbcl3-pbs", ["balance.moves=[]"])
+
+
+@pytest.mark.parametrize(
+    ("step", "text"),
+    [
+        ({"action": "etchh"}, "steps.0.action: 'etchh' is not known; did you mean 'etch'?"),
+        ({"domain": "perovskite"}, "steps.0.action: is missing; known are replace, topotactic,"),
+    ],
+)
+def test_a_step_says_what_it_does(step: dict[str, str], text: str) -> None:
+    with pytest.raises(InputError, match=text.replace("?", "[?]")):
+        read_recipe({"extends": "cspbcl3-cube-2", "steps": [step]})
 
 
 def test_the_window_of_a_recipe_is_the_engines() -> None:

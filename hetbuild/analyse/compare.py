@@ -42,6 +42,9 @@ so that what differs does not pull the rest away."""
 COUNTERPART = 2.0
 """Å: an atom with none of its element left within this has no counterpart in the other model."""
 
+STRAINED = 2
+"""Times that counterparts are sought anew with the strain they show taken out."""
+
 FEWEST = 12
 """Atoms whose places tell how a part is strained."""
 
@@ -300,6 +303,24 @@ def _assigned(numbers: IntArray, others: IntArray, cost: FloatArray) -> IntArray
     return partner
 
 
+def _counterparts(
+    numbers: IntArray,
+    others: IntArray,
+    positions: tuple[FloatArray, FloatArray],
+    lattices: Mapping[str, IntArray] | None,
+) -> IntArray:
+    """Index of the atom of the second that stands where one of the first does, -1 none; (N,).
+
+    lattices: atoms of each domain, whose strain is taken out first.
+    """
+    a, b = positions
+    near = pair_elements(numbers, a, others, b, COUNTERPART)
+    if lattices:
+        for _ in range(STRAINED):
+            near = pair_elements(numbers, _strained(a, b, near, lattices), others, b, COUNTERPART)
+    return near
+
+
 def _comparison(
     numbers: IntArray,
     others: IntArray,
@@ -317,10 +338,7 @@ def _comparison(
     distance = np.where(partner >= 0, np.linalg.norm(displacement, axis=1), np.nan)
     elements = {symbol(int(z)): np.flatnonzero(numbers == z) for z in np.unique(numbers)}
     groups = {name: atoms for name, atoms in (parts or elements).items() if len(atoms)}
-    near = pair_elements(numbers, a, others, b, COUNTERPART)
-    if parts:  # domains, each a lattice: counterparts are sought with its strain taken out
-        for _ in range(2):
-            near = pair_elements(numbers, _strained(a, b, near, groups), others, b, COUNTERPART)
+    near = _counterparts(numbers, others, positions, groups if parts else None)
     lost = np.flatnonzero(near < 0)
     alone = np.setdiff1d(np.arange(len(b)), near[near >= 0])
     if not (near >= 0).any():  # nothing stands where it stood: all that can be given is all pairs

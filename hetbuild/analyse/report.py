@@ -133,10 +133,7 @@ def inspect(model: Model, *, cation: str = "Pb") -> Report:
         charge=model.charge,
         composition=composition(model.numbers),
         formulas=model.formulas,
-        compositions={
-            d.name: composition(model.numbers[model.domain == i])
-            for i, d in enumerate(model.domains)
-        },
+        compositions=_compositions(model),
         roles={r.label: int((model.role == r).sum()) for r in Role if (model.role == r).any()},
         contacts=_contacts(around),
         coordination=coordination_by_region(around, cation, len(model), region=region),
@@ -150,6 +147,14 @@ def inspect(model: Model, *, cation: str = "Pb") -> Report:
         strain={} if model.cell is None else {d.name: _in_plane(d) for d in model.domains},
         off_site=off_site(model),
     )
+
+
+def _compositions(model: Model) -> dict[str, Composition]:
+    """Of each domain."""
+    return {
+        domain.name: composition(model.numbers[model.domain == i])
+        for i, domain in enumerate(model.domains)
+    }
 
 
 def off_site(model: Model) -> OffSite | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -75,9 +76,26 @@ def scaled(crystal: Crystal, shape: Shape, size: float) -> Shape:
     larger = _moved(crystal, shape, 1 + repeat / first.planes)
     per_step = max(size_of(crystal, larger) - now, repeat * crystal.spacing(first.hkl))
     guess = round((size - now) / per_step)
+    best = _nearest(
+        crystal,
+        (
+            _moved(crystal, shape, 1 + steps * repeat / first.planes)
+            for steps in range(guess - STEPS, guess + STEPS + 1)
+        ),
+        size,
+    )
+    if best is None or best[0] > FAR * per_step:
+        raise ImpossibleError(
+            f"This shape of {crystal.name}, {now / 10:.2f} nm now, grows by {per_step / 10:.2f} nm "
+            f"and cannot be made {size / 10:.2f} nm: its facets would meet. Ask for a larger one."
+        )
+    return best[1]
+
+
+def _nearest(crystal: Crystal, trials: Iterable[Shape], size: float) -> tuple[float, Shape] | None:
+    """The first shape whose size is nearest to `size`, and how far off it is, Å; None: none."""
     best: tuple[float, Shape] | None = None
-    for steps in range(guess - STEPS, guess + STEPS + 1):
-        trial = _moved(crystal, shape, 1 + steps * repeat / first.planes)
+    for trial in trials:
         if min(f.planes for f in trial.facets) <= 0:
             continue
         try:
@@ -86,12 +104,7 @@ def scaled(crystal: Crystal, shape: Shape, size: float) -> Shape:
             continue
         if best is None or miss < best[0] - 1e-6:
             best = miss, trial
-    if best is None or best[0] > FAR * per_step:
-        raise ImpossibleError(
-            f"This shape of {crystal.name}, {now / 10:.2f} nm now, grows by {per_step / 10:.2f} nm "
-            f"and cannot be made {size / 10:.2f} nm: its facets would meet. Ask for a larger one."
-        )
-    return best[1]
+    return best
 
 
 def _moved(crystal: Crystal, shape: Shape, factor: float) -> Shape:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hetbuild.arrays import FloatArray, Plane
+from hetbuild.arrays import FloatArray, IntArray, Plane
 from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import plane_label
@@ -28,7 +28,7 @@ def slab(
 
     net: two in-plane lattice vectors in conventional axes, rows, shape (2, 3). limits: plane
     indices (hkl) of the first and last layer, counted from the site. The model is not periodic
-    yet: `periodic.join_slabs` makes the cell.
+    yet: `coherent.join_slabs` makes the cell.
 
     Raises
     ------
@@ -46,6 +46,34 @@ def slab(
     # The third vector only has to leave the plane: layers are told by their index.
     basis = np.vstack([net, h.astype(float) / float(h @ h)])
     sites = crystal.fractional - crystal.fractional[datum]
+    which, points, place = _within(sites, basis, limits)
+    if not len(which):
+        raise ImpossibleError(
+            f"No site of {crystal.name} lies between planes {limits[0]:g} and {limits[1]:g} of "
+            f"{plane_label(hkl)}."
+        )
+    order = np.lexsort((*np.round(place.T, 6), -crystal.numbers[which]))
+    which, points = which[order], points[order]
+    return Model(
+        numbers=crystal.numbers[which].astype(np.int16),
+        positions=np.round(points @ crystal.vectors, DECIMALS),
+        charges=crystal.charges[which].astype(np.int8),
+        domain=np.zeros(len(which), dtype=np.int8),
+        role=np.full(len(which), Role.LATTICE, dtype=np.int8),
+        site=which.astype(np.int16),
+        site_cell=np.rint(points - sites[which]).astype(np.int16),
+        domains=(Domain(name, crystal, crystal.vectors.copy(), np.zeros(3), datum),),
+    )
+
+
+def _within(
+    sites: FloatArray, basis: FloatArray, limits: tuple[float, float]
+) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Lattice sites in one cell of a net: index (n,), conventional and cell coordinates, (n, 3).
+
+    sites: of one conventional cell, shape (k, 3). basis: the net and a vector out of it, rows,
+    shape (3, 3); limits: least and largest coordinate along that one.
+    """
     corners = np.array([(i, j, k) for i in (0, 1) for j in (0, 1) for k in limits]) @ basis
     low, high = np.floor(corners.min(axis=0)) - 1, np.ceil(corners.max(axis=0)) + 1
     axes = [np.arange(a, b + 1) for a, b in zip(low, high, strict=True)]
@@ -54,21 +82,5 @@ def slab(
     place = points @ np.linalg.inv(basis)
     inside = ((place[:, :2] >= -EDGE) & (place[:, :2] < 1 - EDGE)).all(axis=1)
     inside &= (place[:, 2] >= limits[0] - EDGE) & (place[:, 2] <= limits[1] + EDGE)
-    if not inside.any():
-        raise ImpossibleError(
-            f"No site of {crystal.name} lies between planes {limits[0]:g} and {limits[1]:g} of "
-            f"{plane_label(hkl)}."
-        )
-    which = np.tile(np.arange(len(sites)), len(cells))[inside]
-    order = np.lexsort((*np.round(place[inside].T, 6), -crystal.numbers[which]))
-    which = which[order]
-    return Model(
-        numbers=crystal.numbers[which].astype(np.int16),
-        positions=np.round(points[inside][order] @ crystal.vectors, DECIMALS),
-        charges=crystal.charges[which].astype(np.int8),
-        domain=np.zeros(len(which), dtype=np.int8),
-        role=np.full(len(which), Role.LATTICE, dtype=np.int8),
-        site=which.astype(np.int16),
-        site_cell=np.rint(points[inside][order] - sites[which]).astype(np.int16),
-        domains=(Domain(name, crystal, crystal.vectors.copy(), np.zeros(3), datum),),
-    )
+    which = np.tile(np.arange(len(sites)), len(cells))
+    return which[inside], points[inside], place[inside]

@@ -118,11 +118,7 @@ def heads(
     lines = np.zeros((1, 3)) if on_top else _lines(ligand, site, partners)
     places, turn = [], []
     for line in lines + site:
-        away = line + offsets[:, :, None] - partners  # (F, d, P, 3)
-        along = away @ normal
-        inside = along**2 - (away**2).sum(axis=-1) + length**2
-        touch = np.where(inside >= 0, np.sqrt(np.maximum(inside, 0)) - along, -np.inf)
-        height = touch.max(axis=(1, 2))
+        height = _touching(line + offsets[:, :, None] - partners, normal, length)
         for lift in LIFTS if ligand.charge > 0 else LIFTS[:1]:
             place = line + (height[:, None] + lift) * normal
             near = np.isfinite(height) & (np.linalg.norm(place - site, axis=1) < off)
@@ -135,6 +131,17 @@ def heads(
     several = bonded.any(axis=1).sum(axis=1) > 1
     modes = np.where(several, 2, np.where(bonded.any(axis=2).sum(axis=1) > 1, 1, 0))
     return Heads(turns[chosen], place, bonded.sum(axis=(1, 2)), modes)
+
+
+def _touching(away: FloatArray, normal: FloatArray, length: FloatArray) -> FloatArray:
+    """How far along the normal the first donor touches a partner, Å, shape (F,); -inf: none does.
+
+    away: from partners to donors, Å, shape (F, d, P, 3); length: of their bonds, Å, shape (d, P).
+    """
+    along = away @ normal
+    inside = along**2 - (away**2).sum(axis=-1) + length**2
+    touch = np.where(inside >= 0, np.sqrt(np.maximum(inside, 0)) - along, -np.inf)
+    return np.asarray(touch.max(axis=(1, 2)))
 
 
 def _lines(ligand: Ligand, site: FloatArray, partners: FloatArray) -> FloatArray:

@@ -61,6 +61,14 @@ def read_vesta(path: Path, phase: int | None = None) -> tuple[IntArray, FloatArr
         raise InputError(f"{path} is no complete VESTA file: it has no {error.args[0]}.") from None
     except (ValueError, IndexError) as error:
         raise InputError(f"{path} is no complete VESTA file: {error}.") from None
+    _check_sites(path, sites, values)
+    numbers = np.array([number(s[1]) for s in sites])
+    numbers, fractional = _images(numbers, values[:, 1:], operations, vectors)
+    return numbers, fractional @ vectors, vectors
+
+
+def _check_sites(path: Path, sites: Sequence[Sequence[str]], values: FloatArray) -> None:
+    """values: occupancy and coordinates of each site, shape (n, 4)."""
     if not sites:
         raise InputError(f"{path} holds no atoms: its list of sites is empty.")
     if not np.isfinite(values).all():
@@ -71,9 +79,6 @@ def read_vesta(path: Path, phase: int | None = None) -> tuple[IntArray, FloatArr
             f"{path} has partly occupied sites, as {', '.join(partly[:5])}; give an ordered "
             "structure."
         )
-    numbers = np.array([number(s[1]) for s in sites])
-    numbers, fractional = _images(numbers, values[:, 1:], operations, vectors)
-    return numbers, fractional @ vectors, vectors
 
 
 def _phase(path: Path, wanted: int | None) -> Sections:

@@ -246,6 +246,7 @@ def _merged(base: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
 
 def _parsed(setting: str) -> tuple[str, Any]:
     """``domains.sulfide.cut.at=4`` as key and value; the value is TOML, or a text as it stands."""
+    expect(setting, str, "A setting", "Write key=value, or give a mapping of them.")
     key, sign, text = setting.partition("=")
     if not sign:
         raise _no_setting(setting)
@@ -333,10 +334,20 @@ def _fault(error: Mapping[str, Any], tree: Mapping[str, Any]) -> str:
         return f"{where}: nothing is given; give at least {error['ctx']['min_length']}"
     if error["type"] in PLAIN:
         return f"{where}: {PLAIN[error['type']]} is needed (given {shown(error.get('input'))})"
+    if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        return f"{where}.{_choice(error['ctx'])}"
     given = error.get("input")
     simple = isinstance(given, str | int | float) and shown(given) not in error["msg"]
     tail = f" (given {shown(given)})" if simple else ""
     return f"{where}: {error['msg'].removeprefix('Value error, ')}{tail}"
+
+
+def _choice(context: Mapping[str, Any]) -> str:
+    """The key that says what a step does: missing, or none of those known."""
+    key = context["discriminator"].strip("'")
+    if "tag" not in context:
+        return f"{key}: is missing; known are {', '.join(STEPS)}"
+    return f"{key}: {shown(context['tag'])} is not known; {nearest(context['tag'], STEPS)}"
 
 
 def _known_keys(place: list[str]) -> list[str]:

@@ -61,21 +61,7 @@ def run_step(
         case ReplaceSpec():
             changed, done = _replaced(model, spec, beside)
         case TopotacticSpec():
-            product = read_crystal(find_structure(spec.product, beside))
-            changed, report = exchange_cations(
-                model,
-                spec.domain,
-                product,
-                keep_planes=spec.keep_planes,
-                keep_thickness=spec.keep_thickness,
-                fraction=spec.fraction,
-                order=spec.order,
-                deficit=spec.deficit,
-                seed=spec.seed,
-                lattice=spec.lattice,
-                floors=InsertionFloors(kept=spec.contact),
-            )
-            done = [report.as_dict()]
+            changed, done = _topotactic(model, spec, beside)
         case ChangeSpec():
             changed, done = _changed(model, spec, progress)
         case LigandsSpec():
@@ -85,6 +71,25 @@ def run_step(
             done = [asdict(etched)]
     changed = _neutral(model, changed, spec, progress)
     return replace(changed, provenance=_provenance(changed, spec, done))
+
+
+def _topotactic(
+    model: Model, spec: TopotacticSpec, beside: Path | None
+) -> tuple[Model, list[dict[str, Any]]]:
+    changed, report = exchange_cations(
+        model,
+        spec.domain,
+        read_crystal(find_structure(spec.product, beside)),
+        keep_planes=spec.keep_planes,
+        keep_thickness=spec.keep_thickness,
+        fraction=spec.fraction,
+        order=spec.order,
+        deficit=spec.deficit,
+        seed=spec.seed,
+        lattice=spec.lattice,
+        floors=InsertionFloors(kept=spec.contact),
+    )
+    return changed, [report.as_dict()]
 
 
 def _check_periodic(spec: Step) -> None:
