@@ -28,7 +28,8 @@ STRUCTURE = Path(__file__).parent.parent / "structures" / "PbS.cif"
 
 
 def by_hetbuild(size: float) -> int:
-    from hetbuild.assemble.carve import Facet, carve
+    from hetbuild.assemble.carve import carve
+    from hetbuild.assemble.polyhedron import Facet
     from hetbuild.crystal.crystal import read_crystal
 
     crystal = read_crystal(STRUCTURE)

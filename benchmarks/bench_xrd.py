@@ -16,7 +16,8 @@ from ase.utils.xrdebye import XrDebye
 from pymatgen.analysis.diffraction.xrd import XRDCalculator
 from pymatgen.core import Structure
 
-from hetbuild.assemble.carve import Facet, carve
+from hetbuild.assemble.carve import carve
+from hetbuild.assemble.polyhedron import Facet
 from hetbuild.crystal.crystal import read_crystal
 from hetbuild.diffraction.debye import intensity
 from hetbuild.diffraction.pairs import pair_histograms

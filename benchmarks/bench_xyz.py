@@ -8,7 +8,8 @@ import ase.io
 import numpy as np
 import pytest
 
-from hetbuild.assemble.carve import Facet, carve
+from hetbuild.assemble.carve import carve
+from hetbuild.assemble.polyhedron import Facet
 from hetbuild.crystal.crystal import read_crystal
 from hetbuild.formats.xyz import read_xyz, write_xyz
 from hetbuild.library import find_structure

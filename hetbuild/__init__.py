@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from hetbuild.analyse.compare import Comparison as Comparison
     from hetbuild.analyse.report import Report as Report
     from hetbuild.analyse.report import inspect as inspect
-    from hetbuild.assemble.carve import Facet as Facet
     from hetbuild.assemble.carve import carve as carve
     from hetbuild.assemble.cut import cut as cut
     from hetbuild.assemble.join import Orientation as Orientation
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from hetbuild.assemble.join import anchored as anchored
     from hetbuild.assemble.join import join as join
     from hetbuild.assemble.join import search_registry as search_registry
+    from hetbuild.assemble.polyhedron import Facet as Facet
     from hetbuild.balancing.balance import Target as Target
     from hetbuild.balancing.balance import balance as balance
     from hetbuild.balancing.candidates import Move as Move
@@ -68,7 +68,7 @@ _MODULES = {
     "Comparison": "analyse.compare",
     "Crystal": "crystal.crystal",
     "Domain": "model",
-    "Facet": "assemble.carve",
+    "Facet": "assemble.polyhedron",
     "Floors": "geometry.contacts",
     "HetbuildError": "errors",
     "ImpossibleError": "errors",

@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 from hetbuild.analyse.report import inspect
 from hetbuild.arrays import Plane
-from hetbuild.assemble.carve import Facet, carve
+from hetbuild.assemble.carve import carve
 from hetbuild.assemble.cut import cut
 from hetbuild.assemble.join import (
     Orientation,
@@ -26,6 +26,7 @@ from hetbuild.assemble.join import (
     join,
     search_registry,
 )
+from hetbuild.assemble.polyhedron import Facet
 from hetbuild.assemble.trim import loose_rules, trim
 from hetbuild.balancing.anneal import ground_state
 from hetbuild.balancing.balance import Target, balance, prepared

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hetbuild.arrays import Plane
-from hetbuild.assemble.carve import Facet, carve
+from hetbuild.assemble.carve import carve
+from hetbuild.assemble.polyhedron import Facet
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.elements import counts
 from hetbuild.errors import ImpossibleError, InputError

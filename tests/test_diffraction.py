@@ -14,7 +14,8 @@ from pymatgen.analysis.diffraction.xrd import WAVELENGTHS, XRDCalculator
 from pymatgen.core import Lattice, Structure
 
 from hetbuild.arrays import FloatArray, Plane
-from hetbuild.assemble.carve import Facet, carve
+from hetbuild.assemble.carve import carve
+from hetbuild.assemble.polyhedron import Facet
 from hetbuild.diffraction import debye
 from hetbuild.diffraction.bragg import bragg_lines
 from hetbuild.diffraction.debye import intensity

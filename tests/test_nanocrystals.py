@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
-from hetbuild.assemble.carve import Facet, carve
+from hetbuild.assemble.carve import carve
 from hetbuild.assemble.cut import cut
+from hetbuild.assemble.polyhedron import Facet
 from hetbuild.assemble.size import Shape, scaled, size_of
 from hetbuild.balancing.balance import Target, balance
 from hetbuild.balancing.candidates import Move

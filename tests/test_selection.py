@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
 from hetbuild.arrays import IntArray
-from hetbuild.assemble.carve import Facet, carve
+from hetbuild.assemble.carve import carve
+from hetbuild.assemble.polyhedron import Facet
 from hetbuild.assemble.trim import trim
 from hetbuild.balancing.balance import Target, balance, change
 from hetbuild.balancing.candidates import Move

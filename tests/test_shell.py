@@ -12,7 +12,8 @@ from conftest import load
 from scipy.spatial import cKDTree
 
 from hetbuild.analyse.report import inspect
-from hetbuild.assemble.carve import Facet, carve
+from hetbuild.assemble.carve import carve
+from hetbuild.assemble.polyhedron import Facet
 from hetbuild.assemble.shell import Layer, Shell, grow, grown_shape, strain_factor
 from hetbuild.assemble.size import Shape
 from hetbuild.errors import ImpossibleError, InputError

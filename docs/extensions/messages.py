@@ -15,7 +15,7 @@ EXITS = {"InputError": 2, "ValueError": 2, "ImpossibleError": 1, "CheckError": 3
 """Exit code by the class raised; a ValueError of the schema becomes an InputError."""
 
 CHAPTERS = {
-    "Reading a recipe": ("recipe", "names.py", "library.py", "numerals.py"),
+    "Reading a recipe": ("recipe", "names.py", "library.py", "numerals.py", "indices.py"),
     "Crystals": ("crystal",),
     "Selections and orders": ("selection",),
     "Carving, cutting, joining": ("assemble", "geometry"),

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from hetbuild.arguments import expect
-from hetbuild.arrays import FloatArray, IntArray, Plane
+from hetbuild.arrays import FloatArray, IntArray
+from hetbuild.assemble.polyhedron import ON_PLANE, Facet, HalfSpaces, corners, half_spaces
 from hetbuild.crystal.crystal import Crystal, crystal_of
-from hetbuild.crystal.lattice import check_plane, plane_label
+from hetbuild.crystal.lattice import check_plane
 from hetbuild.elements import counts, formula, number, symbol
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.frozen import own
 from hetbuild.model import DECIMALS, Domain, Model, Role
-
-MOST_FACETS = 100
-"""Different facets of a particle: {100}, {110}, {111}, {210} and {321} of a cube have 98."""
-
-ON_PLANE = 1e-6
-"""Plane indices closer than this are the same plane; ions exactly at a facet are inside."""
 
 ON_FACET = 1e-4
 """Plane indices within which an ion lies on a facet's outermost plane: positions are rounded."""
@@ -32,42 +26,6 @@ BYTES_PER_ATOM = 120
 
 BYTES_PER_COLUMN = 60
 """Peak memory per column of cells in the particle's bounding box."""
-
-
-@dataclass(frozen=True, slots=True)
-class Facet:
-    """A form {hkl}, or one facet (hkl), at a distance from the particle's centre.
-
-    Examples
-    --------
-    >>> import hetbuild as hb
-    >>> print(hb.Facet((1, 1, 1), 9), hb.Facet((0, -2, 2), 4.75, single=True))
-    {1 1 1} (0 -2 2)
-    """
-
-    hkl: Plane
-    planes: float
-    """Distance from the centre in units of d(hkl), of the indices as given."""
-    single: bool = False
-    """True: only the facet (hkl); False: all symmetry-equivalent facets of {hkl}."""
-    outermost: tuple[str, ...] = ()
-    """Elements, or kinds as ``anion``, of the termination: each facet ends at the last plane of
-    these inside `planes`."""
-    ligands: tuple[tuple[str, str], ...] = ()
-    """(element or kind, ligand): such ions on the outermost plane become the ligand."""
-
-    def __str__(self) -> str:
-        label = plane_label(self.hkl)
-        return label if self.single else "{" + label[1:-1] + "}"
-
-
-@dataclass(frozen=True, eq=False)
-class _HalfSpaces:
-    """h . (x - centre) <= limit for each facet, in units of plane indices."""
-
-    hkl: IntArray  # (m, 3)
-    limit: FloatArray  # (m,)
-    owner: tuple[Facet, ...]  # the Facet each came from
 
 
 def carve(
@@ -110,7 +68,7 @@ def carve(
     middle = np.asarray(centre, dtype=float)
     if middle.shape != (3,) or not np.isfinite(middle).all():
         raise InputError(f"A centre takes three finite numbers; given {list(centre)}.")
-    spaces = _half_spaces(domain, facets, middle)
+    spaces = half_spaces(domain, facets, middle)
     low, high = _bounds(domain, spaces, middle, radius)
     _refuse_if_large(_columns(low, high) * BYTES_PER_COLUMN, memory, "bounding box")
     columns = [_intervals(domain, s, spaces, middle, radius, low, high) for s in domain.sites]
@@ -141,10 +99,10 @@ def extent(
     """
     datum = crystal.datum(site)
     domain = Domain("shape", crystal, crystal.vectors.copy(), np.zeros(3), datum)
-    spaces = _half_spaces(domain, facets, np.asarray(centre, dtype=float))
+    spaces = half_spaces(domain, facets, np.asarray(centre, dtype=float))
     hkl = check_plane(facets[0].hkl)
     if radius is None:
-        height = _vertices(domain, spaces) @ hkl
+        height = corners(domain, spaces) @ hkl
     else:
         sides = [spaces.limit[(spaces.hkl == s * hkl).all(axis=1)] for s in (1, -1)]
         height = np.array([min([radius / crystal.spacing(facets[0].hkl), *x]) for x in sides])
@@ -168,7 +126,7 @@ def gauge(
     offset = domain.fractional(positions) - middle
     ratio = np.zeros(len(positions))
     if len(facets):
-        spaces = _half_spaces(domain, facets, middle)
+        spaces = half_spaces(domain, facets, middle)
         ratio = (offset @ spaces.hkl.T / spaces.limit).max(axis=1)
     if radius is not None:
         away = np.linalg.norm(offset @ domain.vectors, axis=1) / radius
@@ -193,39 +151,8 @@ def available_memory() -> float:
         return float("inf")
 
 
-def _half_spaces(domain: Domain, facets: Sequence[Facet], centre: FloatArray) -> _HalfSpaces:
-    rows: list[IntArray] = []
-    owner: list[Facet] = []
-    for facet in facets:
-        hkl = check_plane(facet.hkl)
-        found = hkl[None] if facet.single else domain.crystal.equivalent_planes(facet.hkl)
-        rows.append(found)
-        owner += [facet] * len(found)
-    hkl = np.concatenate(rows) if rows else np.empty((0, 3), dtype=np.int64)
-    limit = np.array([_outermost(domain, h, f, centre) for h, f in zip(hkl, owner, strict=True)])
-    return _HalfSpaces(hkl, limit, tuple(owner))
-
-
-def _outermost(domain: Domain, hkl: IntArray, facet: Facet, centre: FloatArray) -> float:
-    """Where the facet ends: at its distance, or at the last plane of the termination inside it."""
-    if not facet.outermost:
-        return facet.planes
-    chosen = [number(e) for word in facet.outermost for e in domain.crystal.ions(word)]
-    sites = domain.sites[np.isin(domain.crystal.numbers, chosen)]
-    if not len(sites):
-        names = ", ".join(sorted({symbol(z) for z in domain.crystal.numbers}))
-        raise InputError(
-            f"Termination {', '.join(facet.outermost)} of {facet}: no such element in "
-            f"{domain.crystal.name}, which has {names}."
-        )
-    period = float(np.gcd.reduce(hkl))
-    heights = (sites - centre) @ hkl
-    last = heights + period * np.floor((facet.planes - heights) / period + ON_PLANE)
-    return float(last.max())
-
-
 def _bounds(
-    domain: Domain, spaces: _HalfSpaces, centre: FloatArray, radius: float | None
+    domain: Domain, spaces: HalfSpaces, centre: FloatArray, radius: float | None
 ) -> tuple[FloatArray, FloatArray]:
     """Box around the shape in conventional coordinates from the datum, each shape (3,)."""
     if radius is not None:
@@ -236,55 +163,8 @@ def _bounds(
         return centre - reach, centre + reach
     if not len(spaces.hkl):
         raise InputError("A particle needs facets or a sphere; given neither.")
-    vertices = _vertices(domain, spaces)
-    return centre + vertices.min(axis=0), centre + vertices.max(axis=0)
-
-
-def _vertices(domain: Domain, spaces: _HalfSpaces) -> FloatArray:
-    """Corners of the polyhedron relative to its centre, conventional coordinates, shape (v, 3)."""
-    _check_closed(domain, spaces)
-    hkl, same = np.unique(spaces.hkl, axis=0, return_inverse=True)
-    limit = np.full(len(hkl), np.inf)
-    np.minimum.at(limit, same.ravel(), spaces.limit)
-    if len(hkl) > MOST_FACETS:
-        raise ImpossibleError(
-            f"A particle with {len(hkl)} different facets; {MOST_FACETS} are the most. Leave those "
-            "out that lie outside the others."
-        )
-    i, j, k = np.array(list(_triples(len(hkl)))).T
-    matrices = np.stack([hkl[i], hkl[j], hkl[k]], axis=1).astype(float)
-    limits = np.stack([limit[i], limit[j], limit[k]], axis=1)
-    regular = np.abs(np.linalg.det(matrices)) > 1e-9
-    points = np.linalg.solve(matrices[regular], limits[regular][..., None])[..., 0]
-    inside = (points @ hkl.T <= limit + ON_PLANE).all(axis=1)
-    if not inside.any():
-        raise ImpossibleError(
-            "The facets enclose no volume: their distances leave no common inside. Move them out."
-        )
-    return np.asarray(points[inside])
-
-
-def _triples(count: int) -> Iterator[tuple[int, ...]]:
-    from itertools import combinations
-
-    return combinations(range(count), 3)
-
-
-def _check_closed(domain: Domain, spaces: _HalfSpaces) -> None:
-    from scipy.spatial import ConvexHull, QhullError
-
-    normals = spaces.hkl @ np.linalg.inv(domain.vectors).T
-    units = normals / np.linalg.norm(normals, axis=1, keepdims=True)
-    try:
-        closed = len(units) > 3 and bool((ConvexHull(units).equations[:, 3] < -1e-9).all())
-    except QhullError:
-        closed = False
-    if not closed:
-        names = ", ".join(dict.fromkeys(str(f) for f in spaces.owner))
-        raise ImpossibleError(
-            f"The facets {names} do not close around a volume: add facets on the open side, or a "
-            "sphere."
-        )
+    found = corners(domain, spaces)
+    return centre + found.min(axis=0), centre + found.max(axis=0)
 
 
 def _columns(low: FloatArray, high: FloatArray) -> int:
@@ -294,7 +174,7 @@ def _columns(low: FloatArray, high: FloatArray) -> int:
 def _intervals(
     domain: Domain,
     site: FloatArray,
-    spaces: _HalfSpaces,
+    spaces: HalfSpaces,
     centre: FloatArray,
     radius: float | None,
     low: FloatArray,
@@ -370,7 +250,7 @@ def _fill(
     )
 
 
-def _with_ligands(model: Model, spaces: _HalfSpaces, centre: FloatArray) -> Model:
+def _with_ligands(model: Model, spaces: HalfSpaces, centre: FloatArray) -> Model:
     """Turn the ions on a facet's outermost plane into its ligands."""
     from dataclasses import replace
 

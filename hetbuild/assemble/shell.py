@@ -6,14 +6,15 @@ may relax outwards to its own lattice. A shell with its own lattice leaves room 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from hetbuild.arrays import BoolArray, FloatArray, IntArray
-from hetbuild.assemble.carve import Facet, carve, gauge
+from hetbuild.assemble.carve import carve, gauge
+from hetbuild.assemble.polyhedron import Facet
 from hetbuild.assemble.size import Shape, repeat_of
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.setting import lattice_rotations
@@ -116,7 +117,7 @@ def _coherent(core: Domain, shell: Shell) -> Model:
     strained = replace(shell.crystal, vectors=turn.T @ core.crystal.vectors)
     part = carve(
         strained,
-        [_turned(f, turn) for f in shell.shape.facets],
+        [_turned(f, turn) for f in _single(shell.shape.facets, core.crystal)],
         centre=np.linalg.solve(turn, np.asarray(shell.shape.centre) - offset).tolist(),
         radius=shell.shape.radius,
         name=shell.name,
@@ -125,6 +126,16 @@ def _coherent(core: Domain, shell: Shell) -> Model:
     part = part.moved(axes, core.cartesian(offset))
     # The crystal is the real one; the frame of the domain tells the strain.
     return replace(part, domains=(replace(part.domains[0], crystal=shell.crystal),))
+
+
+def _single(facets: Sequence[Facet], core: Crystal) -> Iterator[Facet]:
+    """Forms of a point group of the core, facet by facet: its axes are not those of the shell."""
+    for facet in facets:
+        if not facet.point_group:
+            yield facet
+            continue
+        for h, k, l in facet.planes_of(core).tolist():  # noqa: E741 (Miller index)
+            yield replace(facet, hkl=(h, k, l), single=True, point_group="")
 
 
 def _turned(facet: Facet, turn: IntArray) -> Facet:

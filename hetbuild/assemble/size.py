@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hetbuild.assemble.carve import Facet, extent
+from hetbuild.assemble.carve import extent
+from hetbuild.assemble.polyhedron import Facet
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import primitive_plane
 from hetbuild.errors import ImpossibleError, InputError
@@ -126,7 +127,7 @@ def _form_of(crystal: Crystal, facet: Facet, forms: dict[tuple[int, int, int], F
     """The listed form that a single facet belongs to, else itself."""
     direction = np.array(facet.hkl) / np.gcd.reduce(facet.hkl)
     for hkl, form in forms.items():
-        planes = crystal.equivalent_planes(hkl)
+        planes = form.planes_of(crystal)
         if (planes / np.gcd.reduce(hkl) == direction).all(axis=1).any():
             return form
     return facet

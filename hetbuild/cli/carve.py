@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     metavar="H K L:Å",
     help="One facet (hkl); repeatable.",
 )
+@click.option("--point-group", metavar="SYMBOL", help="Of the forms, as -43m or '3m [1 1 1]'.")
+@click.option("--truncate-edges", type=click.IntRange(0), default=0, help="Planes off each edge.")
+@click.option(
+    "--truncate-vertices", type=click.IntRange(0), default=0, help="Planes off each corner."
+)
 @click.option("--radius", type=NUMBER, help="Radius of a sphere, Å.")
 @click.option("--site", help="Element or label of the site at the centre.")
 @click.option(
@@ -52,6 +57,9 @@ def carve(
     crystal: str,
     forms: tuple[tuple[Plane, float], ...],
     facets: tuple[tuple[Plane, float], ...],
+    point_group: str | None,
+    truncate_edges: int,
+    truncate_vertices: int,
     radius: float | None,
     site: str | None,
     offset: tuple[float, float, float],
@@ -61,8 +69,10 @@ def carve(
     force: bool,
 ) -> None:
     """Carve a bare particle out of CRYSTAL, a shipped name or a CIF file."""
-    from hetbuild.assemble.carve import Facet
     from hetbuild.assemble.carve import carve as cut_out
+    from hetbuild.assemble.polyhedron import Facet
+    from hetbuild.assemble.size import Shape
+    from hetbuild.assemble.truncate import Truncation, truncated
     from hetbuild.formats.catalogue import check_ending
     from hetbuild.formats.files import refuse_existing, write_all
     from hetbuild.formats.xyz import write_xyz
@@ -70,9 +80,12 @@ def carve(
     check_ending(output, "xyz")
     refuse_existing([output], force)
     bulk = read_bulk(crystal, charges)
-    shapes = [Facet(hkl, away / bulk.spacing(hkl), False) for hkl, away in forms]
-    shapes += [Facet(hkl, away / bulk.spacing(hkl), True) for hkl, away in facets]
-    model = cut_out(bulk, shapes, centre=offset, site=site, radius=radius)
+    group = point_group or ""
+    shapes = [Facet(hkl, away / bulk.spacing(hkl), point_group=group) for hkl, away in forms]
+    shapes += [Facet(hkl, away / bulk.spacing(hkl), single=True) for hkl, away in facets]
+    shape = Shape(tuple(shapes), radius, offset, site)
+    shape = truncated(bulk, shape, Truncation(truncate_edges, truncate_vertices))
+    model = cut_out(bulk, shape.facets, centre=offset, site=site, radius=radius)
     write_all({output: lambda stream: write_xyz(model, stream)}, force)
     if not as_json:
         click.echo(f"{model.formula}, formal charge {model.charge:+d} e", err=True)

@@ -21,6 +21,7 @@ from hetbuild.crystal import lattice, read
 from hetbuild.crystal.bonds import Bonds, first_shell
 from hetbuild.crystal.charges import state
 from hetbuild.crystal.setting import CENTRING, canonical_setting
+from hetbuild.crystal.subgroups import subgroup
 from hetbuild.elements import KINDS, counts, formula, number, symbol, usual_charge
 from hetbuild.errors import InputError, nearest
 from hetbuild.frozen import frozen, frozen_tree
@@ -277,10 +278,21 @@ class Crystal:
         """d(hkl) in Å of the indices as given."""
         return lattice.spacing(self.vectors, hkl)
 
-    def equivalent_planes(self, hkl: Index) -> IntArray:
-        """All facets (hkl) of the form {hkl}, sorted, shape (m, 3)."""
+    def equivalent_planes(self, hkl: Index, point_group: str = "") -> IntArray:
+        """All facets (hkl) of the form {hkl}, sorted, shape (m, 3).
+
+        point_group: of the form, as ``-43m`` or ``3m [1 1 1]``; default: that of the crystal.
+
+        Raises
+        ------
+        InputError
+            The point group is no subgroup of the crystal's, or means several.
+        """
         h = lattice.check_plane(hkl)
-        return np.unique(np.einsum("j,mji->mi", h, self.rotations), axis=0)[::-1]
+        rotations = self.rotations
+        if point_group:
+            rotations = subgroup(rotations, point_group, self.name).rotations
+        return np.unique(np.einsum("j,mji->mi", h, rotations), axis=0)[::-1]
 
     def surface_net(self, hkl: Index) -> tuple[lattice.Direction, ...]:
         """The two shortest primitive lattice vectors in (hkl)."""

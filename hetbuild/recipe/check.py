@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hetbuild.crystal.crystal import Crystal, read_crystal
+from hetbuild.crystal.subgroups import subgroup
 from hetbuild.elements import KINDS, counts, parse_formula
 from hetbuild.errors import HetbuildError, InputError
 from hetbuild.library import find_structure
+from hetbuild.recipe.frame import in_indices
 from hetbuild.recipe.schema import DomainSpec, Recipe
 
 
@@ -40,6 +42,10 @@ def _faults(recipe: Recipe) -> Iterator[str]:
             ligand for f in spec.facets for ligand in f.ligands.values()
         }
         yield from _domain_faults(name, spec, crystal, held[name])
+    try:
+        in_indices(recipe)
+    except InputError as error:
+        yield str(error)
     yield from _balance_faults(recipe, held)
     for i, step in enumerate(recipe.steps):
         product = getattr(step, "product", None)
@@ -52,6 +58,16 @@ def _faults(recipe: Recipe) -> Iterator[str]:
 
 def _domain_faults(name: str, spec: DomainSpec, crystal: Crystal, held: set[str]) -> Iterator[str]:
     own = set(counts(crystal.numbers))
+    if spec.point_group is not None:
+        try:
+            subgroup(crystal.rotations, spec.point_group, crystal.name)
+        except InputError as error:
+            yield f"domains.{name}.point_group: {error}"
+    if spec.truncate is not None:
+        t = spec.truncate
+        ends = (t.outermost,) if isinstance(t.outermost, str) else t.outermost
+        for key, words in (("outermost", ends), ("ligands", tuple(t.ligands))):
+            yield from _missing(f"domains.{name}.truncate.{key}", words, own, crystal)
     for i, facet in enumerate(spec.facets):
         ends = (facet.outermost,) if isinstance(facet.outermost, str) else facet.outermost
         for key, words in (("outermost", ends), ("ligands", tuple(facet.ligands))):

@@ -12,7 +12,7 @@ import numpy as np
 
 from hetbuild import __version__
 from hetbuild.arrays import Plane, Progress
-from hetbuild.assemble.carve import Facet, carve
+from hetbuild.assemble.carve import carve
 from hetbuild.assemble.coherent import Strained, coincidence_cell, join_slabs, slabs
 from hetbuild.assemble.cut import cut
 from hetbuild.assemble.join import (
@@ -25,10 +25,12 @@ from hetbuild.assemble.join import (
     search_registry,
 )
 from hetbuild.assemble.merge import merge
+from hetbuild.assemble.polyhedron import Facet
 from hetbuild.assemble.settle import settle
 from hetbuild.assemble.shell import Layer, Shell, grow, grown_shape, strain_factor
 from hetbuild.assemble.size import Shape, scaled, size_of
 from hetbuild.assemble.trim import loose_rules, trim
+from hetbuild.assemble.truncate import Truncation, truncated
 from hetbuild.balancing.balance import Target, balance
 from hetbuild.crystal.crystal import Crystal, read_crystal
 from hetbuild.elements import parse_formula
@@ -36,6 +38,7 @@ from hetbuild.errors import InputError
 from hetbuild.geometry.contacts import Floors
 from hetbuild.library import find_structure
 from hetbuild.model import Domain, Model
+from hetbuild.recipe.frame import in_indices
 from hetbuild.recipe.read import Settings, read_recipe
 from hetbuild.recipe.schema import (
     DomainSpec,
@@ -97,6 +100,7 @@ def stages(recipe: Recipe, *, progress: Progress = None) -> Iterator[Stage]:
         As the verbs do; nothing here adds its own.
     """
     beside = recipe.folder
+    recipe = in_indices(recipe).kept_in(beside)
     if recipe.join is not None and recipe.join.periodic is not None:
         made = _periodic_stages(recipe, recipe.join, recipe.join.periodic, beside)
     else:
@@ -183,7 +187,8 @@ def _sized(spec: DomainSpec, beside: Path | None, factor: float | None) -> tuple
     size = spec.size
     if size is None and factor is not None:
         size = factor * size_of(crystal, shape)
-    return crystal, shape if size is None else scaled(crystal, shape, size)
+    shape = shape if size is None else scaled(crystal, shape, size)
+    return crystal, _truncated(crystal, shape, spec)
 
 
 def _shells(
@@ -201,6 +206,7 @@ def _shells(
             outer = replace(outer, centre=shape.centre, site=shape.site)
         if spec.thickness is not None:
             outer = grown_shape(crystal, inner, spec.thickness)
+        outer = _truncated(own if spec.lattice == "own" else crystal, outer, spec)
         factor_ = strain_factor(crystal, own) if spec.lattice == "graded" else 1.0
         layers.append(Layer(inner, factor_))
         axes = None
@@ -212,6 +218,15 @@ def _shells(
         inner = outer
 
 
+def _truncated(crystal: Crystal, shape: Shape, spec: DomainSpec) -> Shape:
+    t = spec.truncate
+    if t is None:
+        return shape
+    ends = (t.outermost,) if isinstance(t.outermost, str) else t.outermost
+    cut = Truncation(t.edges, t.vertices, ends, tuple(t.ligands.items()))
+    return truncated(crystal, shape, cut)
+
+
 def _shape(spec: DomainSpec, beside: Path | None) -> tuple[Crystal, Shape]:
     """The crystal of a domain and what it is carved by, at the size its facets state."""
     crystal = read_crystal(find_structure(spec.crystal, beside), charges=spec.charges)
@@ -220,7 +235,7 @@ def _shape(spec: DomainSpec, beside: Path | None) -> tuple[Crystal, Shape]:
         datum = crystal.fractional[crystal.datum(None)]
         x, y, z = (float(a - b) for a, b in zip(spec.centre.point, datum, strict=True))
         centre = (x, y, z)
-    facets = tuple(_facet(f, crystal) for f in spec.facets)
+    facets = tuple(_facet(f, crystal, spec.point_group or "") for f in spec.facets)
     return crystal, Shape(facets, spec.radius, tuple(centre), spec.centre.site)
 
 
@@ -277,15 +292,15 @@ def _orientation(spec: JoinSpec, names: list[str], planes: tuple[Plane, Plane]) 
     return Orientation(planes, (spec.along[names[0]], spec.along[names[1]]), across)
 
 
-def _facet(spec: FacetSpec, crystal: Crystal) -> Facet:
+def _facet(spec: FacetSpec, crystal: Crystal, point_group: str) -> Facet:
     hkl = spec.form or spec.facet
-    assert hkl is not None  # the schema holds one of the two
+    assert hkl is not None  # a side has its indices by now, and the schema holds one
     planes = spec.planes
     if planes is None:
         assert spec.distance is not None
         planes = spec.distance / crystal.spacing(hkl)
     ends = (spec.outermost,) if isinstance(spec.outermost, str) else spec.outermost
-    return Facet(hkl, planes, spec.form is None, ends, tuple(spec.ligands.items()))
+    return Facet(hkl, planes, spec.form is None, ends, tuple(spec.ligands.items()), point_group)
 
 
 def _cut(model: Model, spec: DomainSpec) -> Model:

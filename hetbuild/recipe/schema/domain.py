@@ -16,6 +16,7 @@ from hetbuild.recipe.schema.values import (
     Number,
     Plane,
     Point,
+    PointGroupText,
     SelectionText,
     SizeText,
 )
@@ -45,6 +46,9 @@ class FacetSpec(Spec):
     """{hkl}: all symmetry-equivalent facets."""
     facet: Plane | None = None
     """(hkl): this facet only."""
+    side: Literal["away", "toward", "along", "-along", "across", "-across"] | None = None
+    """One facet named in the frame of the join: away from the other domain or toward it, with the
+    indices of the cut; or normal to the direction along or across."""
     planes: Number | None = None
     """Distance in units of d(hkl), of the indices as written."""
     distance: Number | None = None
@@ -56,8 +60,8 @@ class FacetSpec(Spec):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> FacetSpec:
-        if (self.form is None) == (self.facet is None):
-            raise ValueError("give either form or facet")
+        if [self.form, self.facet, self.side].count(None) != 2:
+            raise ValueError("give one of form, facet and side")
         if (self.planes is None) == (self.distance is None):
             raise ValueError("give either planes or distance")
         return self
@@ -117,6 +121,25 @@ class SlabSpec(Spec):
     """Plane index of its highest layer."""
 
 
+class TruncateSpec(Spec):
+    """Edges and corners taken off in whole lattice planes, after the particle has its size."""
+
+    edges: Count = 0
+    """Planes off each edge; the new facet's indices are the sum of those of the two that meet."""
+    vertices: Count = 0
+    """Planes off each corner; the new facet's indices are the sum of those of all that meet."""
+    outermost: tuple[str, ...] | str = ()
+    """Termination of the new facets: the last plane of these elements or kinds."""
+    ligands: Mapping[str, str] = Field(default_factory=dict)
+    """Ions of their outermost plane and the ligand each becomes, as { anion = "Cl" }."""
+
+    @model_validator(mode="after")
+    def _any(self) -> TruncateSpec:
+        if not self.edges and not self.vertices:
+            raise ValueError("give edges, vertices or both, in planes")
+        return self
+
+
 class DomainSpec(Spec):
     """One crystal of the model: how it is carved and cut."""
 
@@ -131,6 +154,11 @@ class DomainSpec(Spec):
     """What bounds the particle; together, or with `radius`, they must close."""
     radius: Number | None = None
     """Radius of a sphere in Å, alone or together with facets."""
+    point_group: PointGroupText | None = None
+    """Of the forms {hkl}: a subgroup of the crystal's, as "-43m", which tells {1 1 1} from
+    {-1 -1 -1} in every cubic crystal; with an axis where there are several, as "4mm [0 0 1]"."""
+    truncate: TruncateSpec | None = None
+    """Edges and corners taken off, as { edges = 2, vertices = 3 } in whole planes."""
     size: SizeText | None = None
     """Size to bring the particle to before it is cut, as "8 nm" or "80 Å": its extent across the
     first of its facets, or the diameter of a sphere. Facets move in whole planes to the nearest
@@ -174,6 +202,9 @@ class DomainSpec(Spec):
 
     @model_validator(mode="after")
     def _slab_alone(self) -> DomainSpec:
-        if self.slab and (self.facets or self.radius or self.size or self.cut or self.trim):
-            raise ValueError("a slab takes no facets, radius, size, cut or trim")
+        shaped = self.facets or self.radius or self.size or self.truncate
+        if self.slab and (shaped or self.cut or self.trim):
+            raise ValueError("a slab takes no facets, radius, size, truncate, cut or trim")
+        if self.point_group and not any(f.form for f in self.facets):
+            raise ValueError("point_group is that of forms {hkl}, and there is none in facets")
         return self

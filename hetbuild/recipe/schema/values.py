@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from hetbuild.assemble.size import parse_size
+from hetbuild.crystal.subgroups import parse_point_group
 from hetbuild.elements import parse_formula
 from hetbuild.errors import HetbuildError, InputError
 from hetbuild.indices import POINT, parse_plane, parse_vector
@@ -81,6 +82,14 @@ def _lattice(plane: tuple[int, int, int]) -> tuple[int, int, int]:
     return plane
 
 
+def _point_group(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)  # 432 without quotes
+    if isinstance(value, str):
+        _as_fault(parse_point_group, value)
+    return value
+
+
 def _formula(value: object) -> object:
     if isinstance(value, str):
         _as_fault(parse_formula, value)
@@ -138,6 +147,7 @@ Name = Annotated[str, BeforeValidator(_name), Field(json_schema_extra={"pattern"
 Line = Annotated[str, BeforeValidator(_line)]
 SelectionText = Annotated[str, BeforeValidator(_selection)]
 OrderText = Annotated[str, BeforeValidator(_order)]
+PointGroupText = Annotated[str, BeforeValidator(_point_group)]
 FormulaText = Annotated[str, BeforeValidator(_formula)]
 FormulaOrCharge = Annotated[
     str | int, BeforeValidator(_formula_or_charge, json_schema_input_type=str | int)
