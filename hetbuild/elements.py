@@ -77,8 +77,8 @@ def usual_charge(z: int) -> int | None:
 
 def counts(numbers: IntArray) -> dict[str, int]:
     """Atoms of each element by symbol, written in the order of a formula. numbers: shape (N,)."""
-    z, n = np.unique(numbers, return_counts=True)
-    found = {symbol(a): int(b) for a, b in zip(z, n, strict=True)}
+    n = np.bincount(np.asarray(numbers, dtype=np.int64))
+    found = {symbol(z): int(n[z]) for z in np.flatnonzero(n).tolist()}
     return {e: found[e] for e in sorted(found, key=_formula_rank)}
 
 

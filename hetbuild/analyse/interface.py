@@ -22,6 +22,8 @@ NARROW = 0.02
 """Å: width of robust weights in models that stand exactly on their sites."""
 OUTERMOST = 4
 """Cations of each domain whose mean height is where it ends."""
+HEIGHTS = 4096
+"""Places whose heights along all normals are held at a time: 60 MB."""
 PARALLEL = 1.5
 """Degrees: of planes this nearly parallel that of lowest index is meant."""
 
@@ -191,12 +193,11 @@ def _parting_planes(
     normals = planes @ lattice.reciprocal(first.vectors)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     places = _site_places(model, (first, second))
-    cations = model.charges > 0
-    above = np.sort(places[cations & (model.domain == 0)] @ normals.T, axis=0)
-    below = np.sort(-places[cations & (model.domain == 1)] @ normals.T, axis=0)
+    above = _lowest(places[_row_ends(model, 0)], normals)
+    below = _lowest(-places[_row_ends(model, 1)], normals)
     # Of planes that part the domains almost equally well the lowest index is meant. A mean of a few
     # ions, so that one in the wrong domain does not decide.
-    margin = above[:OUTERMOST].mean(axis=0) + below[:OUTERMOST].mean(axis=0)
+    margin = above.mean(axis=0) + below.mean(axis=0)
     size = np.abs(planes).sum(axis=1)
     best = int(np.lexsort((size, -np.round(margin, 1)))[0])
     other = planes @ lattice.reciprocal(second.vectors)
@@ -206,6 +207,38 @@ def _parting_planes(
     partner = int(near[np.lexsort((off[near], size[near]))[0]])
     labels = (_as_spaced(first, planes[best]), _as_spaced(second, planes[partner]))
     return labels, float(off[partner])
+
+
+def _row_ends(model: Model, index: int) -> IntArray:
+    """The cations of a domain that can be among the outermost in some direction.
+
+    Of a straight row of lattice sites only the ends can: from any other ion so many of its row lie
+    further out, whichever the direction.
+    """
+    atoms = np.flatnonzero((model.domain == index) & (model.charges > 0))
+    for axis in range(3):
+        site, cell = model.site[atoms], model.site_cell[atoms]
+        row = (site, *np.delete(cell, axis, axis=1).T)
+        order = np.lexsort((cell[:, axis], *row))
+        new = np.any([np.diff(part[order], prepend=part[order[:1]]) != 0 for part in row], axis=0)
+        starts = np.flatnonzero(np.concatenate([[True], new[1:]])) if len(order) else order
+        size = np.diff(np.append(starts, len(order)))
+        before = np.arange(len(order)) - np.repeat(starts, size)
+        after = np.repeat(size, size) - 1 - before
+        ends = np.minimum(before, after) < OUTERMOST
+        ends |= site[order] < 0
+        atoms = np.sort(atoms[order[ends]])
+    return atoms
+
+
+def _lowest(places: FloatArray, normals: FloatArray) -> FloatArray:
+    """The smallest heights of places along each normal, sorted, shape (OUTERMOST, P)."""
+    lowest = np.empty((0, len(normals)))
+    for start in range(0, len(places), HEIGHTS):
+        heights = np.vstack([lowest, places[start : start + HEIGHTS] @ normals.T])
+        last = min(OUTERMOST, len(heights)) - 1
+        lowest = np.partition(heights, last, axis=0)[: last + 1]
+    return np.sort(lowest, axis=0)
 
 
 def _site_places(model: Model, frames: tuple[Domain, Domain]) -> FloatArray:

@@ -6,6 +6,7 @@ from enum import IntEnum
 
 import numpy as np
 
+from hetbuild.analyse.sites import is_filled
 from hetbuild.arrays import BoolArray, IntArray
 from hetbuild.geometry.bonds import COUNTED
 from hetbuild.geometry.contacts import coordination
@@ -51,7 +52,7 @@ def _surrounded(model: Model) -> BoolArray:
     whole = np.zeros(len(model), dtype=bool)
     for index, domain in enumerate(model.domains):
         mine = np.flatnonzero((model.domain == index) & (model.site >= 0))
-        occupied = _keys(model.site[mine], model.site_cell[mine])
+        occupied = np.sort(_keys(model.site[mine], model.site_cell[mine]))
         bonds, sites = domain.crystal.bonds, domain.sites
         # The cell a bond leads into, from the cell of the site it starts at.
         steps = np.rint(sites[bonds.site] + bonds.vector - sites[bonds.partner]).astype(int)
@@ -60,7 +61,7 @@ def _surrounded(model: Model) -> BoolArray:
             here = mine[model.site[mine] == site]
             cells = model.site_cell[here].astype(int)[:, None] + steps[of_site]
             partners = np.broadcast_to(bonds.partner[of_site], cells.shape[:2])
-            whole[here] = np.isin(_keys(partners, cells), occupied).all(axis=1)
+            whole[here] = is_filled(occupied, _keys(partners, cells)).all(axis=1)
     return whole
 
 

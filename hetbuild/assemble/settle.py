@@ -122,7 +122,10 @@ def near_interface(model: Model, reach: float) -> BoolArray:
         mine = np.flatnonzero(model.domain == index)
         others = around.positions[around.domain != index]
         if len(others):
-            near[mine] = cKDTree(others).query(model.positions[mine])[0] <= reach
+            # A search that ends there is quick for ions far from the interface.
+            end = float(np.nextafter(reach, np.inf))
+            away = cKDTree(others).query(model.positions[mine], distance_upper_bound=end)[0]
+            near[mine] = away <= reach
     return near
 
 
@@ -136,7 +139,9 @@ def _pairs(model: Model, mobile: BoolArray, how: Settling) -> _Pairs:
     floors = how.floors
     far = max(floors.by_kind.values()) + how.margin + 2 * how.limit
     around = finite(model, far)
-    found = cKDTree(around.positions).query_pairs(far, output_type="ndarray").astype(np.int64)
+    here = _concerned(model, around, mobile, far)
+    tree = cKDTree(around.positions[here])
+    found = here[tree.query_pairs(far, output_type="ndarray")]
     found.sort(axis=1)
     first, image = found[np.lexsort(found.T[::-1])].T
     second = image % len(model)
@@ -152,6 +157,19 @@ def _pairs(model: Model, mobile: BoolArray, how: Settling) -> _Pairs:
     own = model.domain[first] == model.domain[second]
     limit = np.where(own, np.minimum(limit, _distances(model.positions, pairs)), limit)
     return replace(pairs, floor=limit)
+
+
+def _concerned(model: Model, around: Model, mobile: BoolArray, far: float) -> IntArray:
+    """Atoms of a model and its images that can be in a pair that counts, sorted."""
+    from scipy.spatial import cKDTree
+
+    ends = np.resize(mobile | near_interface(model, far), len(around))
+    if not ends.any():
+        return np.empty(0, dtype=np.int64)
+    tree = cKDTree(around.positions[ends])
+    # A little further, so that rounding leaves no pair out.
+    away = tree.query(around.positions, distance_upper_bound=far + 1e-6)[0]
+    return np.flatnonzero(away < np.inf)
 
 
 def _apart(positions: FloatArray, pairs: _Pairs) -> tuple[FloatArray, FloatArray]:
@@ -171,6 +189,11 @@ def _nearest(start: FloatArray, mobile: BoolArray, pairs: _Pairs) -> FloatArray:
     where the tethers balance the multipliers along the lines between them.
     """
     multiplier = np.zeros(len(pairs.first))
+    result = np.zeros_like(start)
+    atoms, ends = np.unique(np.concatenate([pairs.first, pairs.second]), return_inverse=True)
+    first, second = ends.reshape(2, -1)
+    pairs = replace(pairs, first=first, second=second)
+    start, mobile = start[atoms], mobile[atoms]
     moved = np.zeros_like(start)
     for _ in range(SWEEPS):
         vector, distance = _apart(start + moved, pairs)
@@ -184,7 +207,8 @@ def _nearest(start: FloatArray, mobile: BoolArray, pairs: _Pairs) -> FloatArray:
             moved[:, axis] = np.where(mobile, onto, 0.0)
         if change < CONVERGED:
             break
-    return moved
+    result[atoms] = moved
+    return result
 
 
 def _check_limit(model: Model, moved: FloatArray, how: Settling) -> None:

@@ -15,6 +15,7 @@ from hetbuild.crystal.setting import SYMPREC
 from hetbuild.elements import counts, symbol
 from hetbuild.errors import ImpossibleError
 from hetbuild.formats.box import box, in_cell
+from hetbuild.formats.columns import rows
 from hetbuild.model import Model, Role
 
 SITE = ("label", "type_symbol", "occupancy", "fract_x", "fract_y", "fract_z")
@@ -35,16 +36,23 @@ def write_cif(model: Model, stream: TextIO, *, vacuum: float = 10.0) -> None:
     for tag, value in _items(model, cell):
         block.set_pair(tag, value)
     block.init_loop("_space_group_symop_", ["operation_xyz"]).add_row(["'x, y, z'"])
-    named = labels(model)
-    sites = block.init_loop("_atom_site_", list(SITE))
-    fractional = in_cell(model.positions + shift, cell)
-    for label, z, f in zip(named, model.numbers, fractional, strict=True):
-        sites.add_row([label, symbol(z), "1.0", *(f"{x:.10f}" for x in f)])
-    own = block.init_loop("_hetbuild_site_", ["label", *OWN])
-    names = [gemmi.cif.quote(d.name) for d in model.domains]
-    for label, d, r, q in zip(named, model.domain, model.role, model.charges, strict=True):
-        own.add_row([label, names[d], Role(r).label, f"{q:+d}"])
     stream.write(document.as_string())
+    stream.writelines(_atoms(model, in_cell(model.positions + shift, cell)))
+
+
+def _atoms(model: Model, fractional: FloatArray) -> Iterator[str]:
+    """The loops of the atoms, as gemmi would write them, without a document in memory."""
+    named = labels(model)
+    kinds = {int(z): symbol(z) for z in np.unique(model.numbers)}
+    yield "\n".join(["\nloop_", *(f"_atom_site_{x}" for x in SITE), ""])
+    species = (kinds[z] for z in model.numbers.tolist())
+    yield from rows("%s %s 1.0 %.10f %.10f %.10f\n", named, species, *fractional.T)
+    yield "\n".join(["\nloop_", *(f"_hetbuild_site_{x}" for x in ("label", *OWN)), ""])
+    names = [gemmi.cif.quote(d.name) for d in model.domains]
+    domains = (names[d] for d in model.domain.tolist())
+    roles = {int(r): r.label for r in Role}
+    words = (roles[r] for r in model.role.tolist())
+    yield from rows("%s %s %s %+d\n", named, domains, words, model.charges)
 
 
 def write_crystal_cif(crystal: Crystal, stream: TextIO) -> None:
@@ -140,4 +148,6 @@ def labels(model: Model) -> list[str]:
     for z in np.unique(model.numbers):
         here = model.numbers == z
         rank[here] = np.arange(1, here.sum() + 1)
-    return [f"{symbol(z)}{n}" for z, n in zip(model.numbers, rank, strict=True)]
+    kinds = {int(z): symbol(z) for z in np.unique(model.numbers)}
+    numbered = zip(model.numbers.tolist(), rank.tolist(), strict=True)
+    return [f"{kinds[z]}{n}" for z, n in numbered]

@@ -6,7 +6,9 @@ and read by arithmetic on whole columns, names by look-up, never one atom at a t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -94,6 +96,17 @@ def joined(columns: Sequence[Characters]) -> str:
     end = np.full((rows, 1), NEWLINE, dtype=np.uint8)
     parts = [part for column in columns for part in (column, gap)]
     return np.hstack([*parts[:-1], end]).tobytes().decode("ascii")
+
+
+def rows(form: str, *values: Iterable[Any]) -> Iterator[str]:
+    """Text of one row after the other, of formats whose columns have no fixed width.
+
+    form: what % makes a row of; values: those of each of its places, as many as there are rows.
+    """
+    columns = [v.tolist() if isinstance(v, np.ndarray) else v for v in values]
+    whole = zip(*columns, strict=False)
+    while part := tuple(chain.from_iterable(islice(whole, ROWS))):
+        yield form * (len(part) // len(columns)) % part
 
 
 def chunks(total: int) -> Iterator[slice]:

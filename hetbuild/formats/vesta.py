@@ -8,7 +8,7 @@ is magenta and larger, ligands are darker and compensating ions paler than their
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import product
+from itertools import count, product
 from typing import TextIO
 
 import numpy as np
@@ -19,6 +19,7 @@ from hetbuild.elements import A_CATIONS, number, symbol
 from hetbuild.elements import MOLECULAR as IN_MOLECULES
 from hetbuild.formats.box import box, in_cell
 from hetbuild.formats.cif import labels
+from hetbuild.formats.columns import rows
 from hetbuild.formats.vesta_file import cell_vectors
 from hetbuild.geometry.bonds import LIGANDS, MOLECULAR, ionic_limit
 from hetbuild.geometry.view import View, view
@@ -59,7 +60,8 @@ PLANE_COLOUR = (255, 0, 255, 96)
 def write_vesta(model: Model, stream: TextIO, *, vacuum: float = 10.0) -> None:
     """A .vesta file of the model in the box of its CIF. vacuum: Å on every side."""
     cell, shift = box(model, vacuum)
-    sites = [label + MARKS[Role(r)] for label, r in zip(labels(model), model.role, strict=True)]
+    marks = {int(r): mark for r, mark in MARKS.items()}
+    sites = [a + marks[r] for a, r in zip(labels(model), model.role.tolist(), strict=True)]
     seen = view(model)
     # From the model's axes to VESTA's, which differ where a periodic model has been turned.
     standard = np.linalg.inv(cell) @ cell_vectors(lattice.parameters(cell))
@@ -98,13 +100,13 @@ def _title(model: Model) -> str:
 
 def _structure(model: Model, sites: Sequence[str], fractional: FloatArray) -> Iterator[str]:
     yield "STRUC\n"
-    rows = zip(model.numbers, sites, model.charges, fractional, strict=True)
-    for i, (z, label, q, (x, y, w)) in enumerate(rows, 1):
-        yield f"{i:5d} {symbol(z):2s} {label:>10s} 1.0000 {x:.9f} {y:.9f} {w:.9f}  1a  1\n"
-        yield f"{0:28.6f} {0:10.6f} {0:10.6f} {q:.2f}\n"
+    kinds = {int(z): symbol(z) for z in np.unique(model.numbers)}
+    row = "%5d %-2s %10s 1.0000 %.9f %.9f %.9f  1a  1\n"
+    row += f"{0:28.6f} {0:10.6f} {0:10.6f} %.2f\n"
+    names = (kinds[z] for z in model.numbers.tolist())
+    yield from rows(row, count(1), names, sites, *fractional.T, model.charges)
     yield "  0 0 0 0 0 0 0\nTHERI 1\n"
-    for i, label in enumerate(sites, 1):
-        yield f"{i:5d} {label:>10s} 1.000000\n"
+    yield from rows("%5d %10s 1.000000\n", count(1), sites)
     yield "  0 0 0\n"
 
 
@@ -163,14 +165,16 @@ def _jmol(element: str) -> tuple[float, int]:
 
 def _site_styles(model: Model, sites: Sequence[str]) -> Iterator[str]:
     yield "SITET\n"
-    for i, (z, role, label) in enumerate(zip(model.numbers, model.role, sites, strict=True), 1):
-        yield f"{i:5d} {label:>10s} {_styled(symbol(z), Role(role))} 0\n"
+    looks = list(zip(model.numbers.tolist(), model.role.tolist(), strict=True))
+    styled = {(z, r): _styled(symbol(z), Role(r)) for z, r in set(looks)}
+    yield from rows("%5d %10s %s 0\n", count(1), sites, (styled[x] for x in looks))
     yield "  0 0 0 0 0 0\n"
 
 
 def _element_styles(model: Model) -> Iterator[str]:
     yield "ATOMT\n"
-    kinds = dict.fromkeys(symbol(int(z)) for z in model.numbers)
+    _, first = np.unique(model.numbers, return_index=True)
+    kinds = [symbol(model.numbers[k]) for k in np.sort(first)]
     for i, element in enumerate(kinds, 1):
         yield f"{i:3d} {element:>2s} {_styled(element, Role.LATTICE)}\n"
     yield "  0 0 0 0 0 0\n"

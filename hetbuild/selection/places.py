@@ -174,8 +174,11 @@ def chosen(selection: Selection, places: Places) -> BoolArray:
     result = np.zeros(len(places), dtype=bool)
     for terms in selection.alternatives:
         met = np.ones(len(places), dtype=bool)
-        for term in terms:
-            met &= meets(term, places)
+        for term in sorted(terms, key=_is_slow):
+            if _is_slow(term):
+                met[met] = meets(term, places.where(met))
+            else:
+                met &= meets(term, places)
         result |= met
     return result
 
@@ -193,6 +196,11 @@ def explained(selection: Selection, places: Places) -> str:
             texts.append("of them " + ", of these ".join(steps))
     held = ", ".join(f"{n} {e}" for e, n in counts(places.numbers).items()) or "none"
     return f"{held}{'; ' if texts else ''}{'; or '.join(texts)}"
+
+
+def _is_slow(term: Term) -> bool:
+    """Whether it looks around every place: asked last, and only of those the others leave."""
+    return term.condition == Place("exposed")
 
 
 def meets(term: Term, places: Places) -> BoolArray:
