@@ -142,7 +142,7 @@ def test_help_lists_the_commands(tmp_path: Path) -> None:
         (["build", "--set", "domains.perovskite.radius=9e5", "--set",
           "domains.perovskite.facets=[]"], 1, "GiB of memory"),
         (["planes", "PbS", "0", "0", "0"], 2, "(0 0 0) is no lattice plane"),
-        (["planes", "PbS", "1", "x", "0"], 2, "'x' is not a valid integer"),
+        (["planes", "PbS", "1", "x", "0"], 2, "'1 x 0': three whole numbers are wanted"),
         (["carve", "PbS", "--facet", "1 0 0:5", "-o", "p.xyz"], 1, "do not close"),
         (["carve", "PbS", "--form", "1 0 0", "-o", "p.xyz"], 2, "write a plane and its distance"),
         (["inspect", "none.xyz"], 2, "There is no file none.xyz"),
@@ -175,7 +175,7 @@ def test_errors_are_clear_and_write_nothing(
         (["--replace", "Cl=Br", "--in", "x"], 2, "No domain 'x' in this model; it has perovskite"),
         (["--product", "Cu3S"], 2, "did you mean 'Cu2S'?"),
         (["--pb-to-cu", "--compensate", "boil"], 2, "'boil' is no move; write 'add Cl in"),
-        (["--replace", "Cs=MA", "--along", "a b"], 2, "--along takes 3 numbers"),
+        (["--replace", "Cs=MA", "--along", "a b"], 2, "three numbers are wanted, as"),
         ([], 2, "Say what to exchange"),
     ],
 )  # fmt: skip

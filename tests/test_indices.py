@@ -113,7 +113,7 @@ def test_one_word_or_several(verb: str, command: click.Command, row: click.Param
             return context.params[str(row.name)]
 
     assert read(text) == read(*text.split()) is not None
-    with pytest.raises(click.UsageError, match=f"'{text.rpartition(' ')[0]}'"):
+    with pytest.raises(InputError, match=f"'{text.rpartition(' ')[0]}'"):
         read(*text.split()[:-1])
 
 

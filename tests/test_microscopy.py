@@ -353,7 +353,7 @@ def test_the_command_writes_a_figure_and_says_what_it_measured(
     record = json.loads(bare.stdout)
     assert list(np.load("m.npy").shape) == record["image"]["shape"]
     for words, text in (
-        (["--zone", "0 0"], "--zone takes 3 numbers"),
+        (["--zone", "0 0"], "three numbers are wanted"),
         (["--multislice", "--source", "1"], "--source goes without --multislice"),
         (["--phonons", "2"], "--phonons goes with --multislice"),
         (["-o", "x.gif"], ".png"),

@@ -14,7 +14,7 @@ import click
 
 from hetbuild import indices
 from hetbuild.cli.console import numbers
-from hetbuild.errors import HetbuildError
+from hetbuild.errors import HetbuildError, InputError
 from hetbuild.names import shown
 
 if TYPE_CHECKING:
@@ -41,13 +41,15 @@ class Row(_Any):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> Any:
-        """The value; a usage error names what is wrong."""
+        """The value; an error names the option and what is wrong."""
         if not isinstance(value, str):
             return value
         try:
             return self.parse(value)
-        except (ValueError, HetbuildError) as error:
-            self.fail(f"{shown(value)}: {error}.".replace("..", "."), param, ctx)
+        except ValueError as error:
+            name = self.name if param is None else param.opts[-1]
+            name = name if name.startswith("-") else self.name.capitalize()
+            raise InputError(f"{name} {shown(value)}: {error}.") from None
 
     def taken(self, words: Sequence[str]) -> int:
         """How many of the words that follow an option are its value."""
