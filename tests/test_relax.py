@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -420,3 +421,22 @@ class TestWithChgnet:
         assert last.fmax < 0.05
         found = before_after(model, replace(model, positions=last.positions.copy()))
         assert found.worse == ()
+
+
+@pytest.mark.cp2k
+@pytest.mark.skipif(shutil.which("cp2k.psmp") is None, reason="cp2k is not installed")
+def test_tight_binding_of_cp2k_is_that_of_tblite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Energy and forces of 64 ions by GFN1-xTB of tblite 0.8, an implementation of its own; with
+    CP2K's defaults, energy is off by 0.7 eV and forces by 0.2 eV/Å."""
+    monkeypatch.chdir(tmp_path)
+    model = cube(2)
+    chosen = calculator("gfn1", numbers=model.numbers, model=model)
+    assert chosen.version.startswith("CP2K")
+    atoms, _ = optimise.prepared(model, chosen, NONE)
+    assert atoms.get_potential_energy() == pytest.approx(-4787.8140, abs=3e-4 * len(model))
+    forces = np.linalg.norm(atoms.get_forces(), axis=1)
+    rms = [float(np.sqrt((forces[model.numbers == z] ** 2).mean())) for z in (17, 55, 82)]
+    assert rms == pytest.approx([0.25052, 0.76614, 0.73374], abs=1e-3)
+    assert list(tmp_path.iterdir()) == []

@@ -21,7 +21,7 @@ import numpy as np
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.elements import number, symbol
 from hetbuild.errors import ImpossibleError, InputError
-from hetbuild.formats import slurm
+from hetbuild.formats import cp2k_xtb, slurm
 from hetbuild.formats.cp2k_states import Output, Pdos, StateOptions, ranges, sections
 from hetbuild.formats.cp2k_states import outputs as states_written
 from hetbuild.formats.spin import FIRST_OF_SERIES, GROUND, open_shells, parallel_multiplicity
@@ -308,15 +308,9 @@ def _dft(model: Model, name: str, options: Cp2kOptions) -> Tree:
         poisson = {"PERIODIC": "XYZ", "POISSON_SOLVER": "PERIODIC"}
     if options.method == "xtb":
         return common | {
-            "QS": {
-                "METHOD": "xTB",
-                "XTB": {
-                    "DO_EWALD": "F" if model.cell is None else "T",
-                    "CHECK_ATOMIC_CHARGES": "F",
-                },
-            },
+            "QS": cp2k_xtb.quickstep(periodic=model.cell is not None),
             "POISSON": poisson,
-            "SCF": _scf(model, 1e-6),
+            "SCF": cp2k_xtb.self_consistency(1e-6, options.nlumo, spin),
             **_print(model, options),
         }
     return {
