@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from importlib import import_module
@@ -216,6 +216,7 @@ class Model:
     molecule: IntArray = field(default_factory=lambda: np.empty(0, dtype=np.int32))
     """Which ligand molecule each atom belongs to, counted from 1; 0: none; shape (N,)."""
     interface: Interface | None = None
+    """How the two domains are joined; of more domains the first join, see `interfaces`."""
     ledger: tuple[LedgerEntry, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Recipe, versions, digests: what is needed to build the model again."""
@@ -223,6 +224,8 @@ class Model:
     """Cell vectors of a periodic model as rows, Å, shape (3, 3); None: a finite particle."""
     periodic: tuple[bool, bool, bool] = (False, False, False)
     """Along which cell vectors the model repeats; a slab in vacuum not along the third."""
+    further_interfaces: tuple[Interface, ...] = ()
+    """Those of the other joins, of a model of more than two domains."""
 
     def __post_init__(self) -> None:
         expect(self.numbers, np.ndarray, "Model: numbers", "Make models with build or carve.")
@@ -243,6 +246,8 @@ class Model:
             if name == "positions" and (np.signbit(array) & (array == 0.0)).any():
                 array = array + 0.0  # no -0.0: files would differ by how a zero came about
             object.__setattr__(self, name, frozen(array))
+        if self.interface is None and self.further_interfaces:
+            raise InputError("Model: further_interfaces follow an interface; give that first.")
         object.__setattr__(self, "provenance", frozen_tree(self.provenance))
         if self.cell is not None:
             object.__setattr__(self, "cell", frozen(self.cell))
@@ -259,6 +264,23 @@ class Model:
     def _repr_html_(self) -> str:
         """What a notebook shows: formula, charge, domains and a picture."""
         return str(_format("html").to_html(self))
+
+    @property
+    def interfaces(self) -> tuple[Interface, ...]:
+        """How the domains are joined: one for each join, in the order of the recipe.
+
+        Examples
+        --------
+        >>> import hetbuild as hb
+        >>> hb.build("cspbcl3-cube-2").interfaces
+        ()
+        """
+        return () if self.interface is None else (self.interface, *self.further_interfaces)
+
+    def with_interfaces(self, found: Sequence[Interface]) -> Model:
+        """The same atoms with these interfaces between their domains."""
+        first, *further = (*found,) or (None,)
+        return replace(self, interface=first, further_interfaces=tuple(further))
 
     @property
     def charge(self) -> int:

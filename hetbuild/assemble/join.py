@@ -89,10 +89,13 @@ class Registry:
         return np.array([self.along, self.across, -self.gap])
 
 
-def align(first: Model, second: Model, orientation: Orientation) -> tuple[Model, Model]:
+def align(
+    first: Model, second: Model, orientation: Orientation, *, between: tuple[int, int] = (0, 0)
+) -> tuple[Model, Model]:
     """Turn both particles to interface axes: x along, y across, z the common plane normal.
 
-    The domains keep their own lattice constants. The datum of each stays at the origin.
+    The domains keep their own lattice constants. The datum of each comes to the origin. between:
+    which domain of each is meant, where one has several.
 
     Raises
     ------
@@ -115,21 +118,28 @@ def align(first: Model, second: Model, orientation: Orientation) -> tuple[Model,
         expect(model, Model, "What is joined", "Build one, or read it with read_model.")
     expect(orientation, Orientation, "The orientation")
     turned = []
-    for model, plane, along in zip((first, second), *_pairs(orientation), strict=True):
-        axes = _axes(model.domains[0], plane, along)
-        turned.append(model.moved(axes, -axes @ model.domains[0].origin))
+    for model, index, plane, along in zip(
+        (first, second), between, orientation.planes, orientation.along, strict=True
+    ):
+        axes = _axes(model.domains[index], plane, along)
+        turned.append(model.moved(axes, -axes @ model.domains[index].origin))
     if orientation.across is not None:
-        _check_across(turned[0].domains[0], turned[1].domains[0], orientation)
+        upper, lower = (m.domains[i] for m, i in zip(turned, between, strict=True))
+        _check_across(upper, lower, orientation)
     return turned[0], turned[1]
 
 
 def anchored(
-    first: Model, second: Model, anchor: tuple[Sequence[float], Sequence[float]]
+    first: Model,
+    second: Model,
+    anchor: tuple[Sequence[float], Sequence[float]],
+    *,
+    between: tuple[int, int] = (0, 0),
 ) -> tuple[Model, Model]:
     """Bring the point `anchor` of each aligned particle to the origin.
 
     anchor: offsets from each domain's datum in conventional axes, shape (3,) each. With both on a
-    cation site, the cation rows of the two crystals coincide there.
+    cation site, the cation rows of the two crystals coincide there. between: as for `align`.
 
     Examples
     --------
@@ -140,8 +150,8 @@ def anchored(
     [-2.968, -2.968, 0.0]
     """
     moved = []
-    for model, offset in zip((first, second), anchor, strict=True):
-        point = model.domains[0].cartesian(np.asarray(offset, dtype=float))
+    for model, index, offset in zip((first, second), between, anchor, strict=True):
+        point = model.domains[index].cartesian(np.asarray(offset, dtype=float))
         moved.append(model.moved(np.eye(3), -point))
     return moved[0], moved[1]
 
@@ -154,12 +164,13 @@ def join(
     *,
     floors: Floors | None = None,
     shared_with: str | None = None,
+    between: tuple[int, int] = (0, 0),
 ) -> Model:
     """One model of two aligned, anchored particles; the second displaced by `registry`.
 
     shared_with: name of the domain that owns the shared layer, the cations of the plane through the
     anchor. Joining with an empty particle gives the other one. floors: refuse a model whose domains
-    collide; without them ions may, for `merge` and `settle` to resolve.
+    collide; without them ions may, for `merge` and `settle` to resolve. between: as for `align`.
 
     Raises
     ------
@@ -186,7 +197,7 @@ def join(
         numbers=np.concatenate([first.numbers, placed.numbers]),
         positions=np.round(np.concatenate([first.positions, placed.positions]), DECIMALS),
         charges=np.concatenate([first.charges, placed.charges]),
-        domain=np.repeat(np.arange(2, dtype=np.int8), [len(first), len(placed)]),
+        domain=np.concatenate([first.domain, placed.domain + len(first.domains)]).astype(np.int8),
         role=np.concatenate([first.role, placed.role]),
         site=np.concatenate([first.site, placed.site]),
         site_cell=np.concatenate([first.site_cell, placed.site_cell]),
@@ -197,12 +208,14 @@ def join(
             ]
         ),
         domains=first.domains + placed.domains,
-        interface=interface_of(first.domains[0], placed.domains[0], orientation, registry),
         ledger=first.ledger + placed.ledger,
     )
+    ends = first.domains[between[0]], placed.domains[between[1]]
+    met = interface_of(*ends, orientation, registry)
+    joined = joined.with_interfaces((*first.interfaces, *placed.interfaces, met))
     if floors is not None:
-        check_contacts(joined, floors)
-    return joined if shared_with is None else _mark_shared(joined, shared_with)
+        check_contacts(joined, floors, met)
+    return joined if shared_with is None else _mark_shared(joined, shared_with, met)
 
 
 def interface_of(
@@ -267,12 +280,6 @@ def search_registry(
     if best is None:
         raise ImpossibleError(_no_room(near, window, floors))
     return _refined(best, window, score)[1]
-
-
-def _pairs(
-    o: Orientation,
-) -> tuple[tuple[Plane, Plane], tuple[tuple[float, ...], tuple[float, ...]]]:
-    return o.planes, o.along
 
 
 def _axes(domain: Domain, plane: Plane, along: Sequence[float]) -> FloatArray:
@@ -346,11 +353,10 @@ def _coincide(first: Domain, u: Direction, second: Domain, v: Direction) -> Coin
     return lattice.coincidence((u, lengths[0]), (v, lengths[1]))
 
 
-def _mark_shared(model: Model, owner: str) -> Model:
+def _mark_shared(model: Model, owner: str, met: Interface) -> Model:
     """Cations of the owner on the plane through the anchor, at z = 0 of the first domain."""
     index = model.domain_named(owner)
-    assert model.interface is not None
-    level = 0.0 if index == 0 else -model.interface.gap
+    level = 0.0 if owner == met.domains[0] else -met.gap
     role = model.role.copy()
     on_plane = np.abs(model.positions[:, 2] - level) < ROUNDED
     role[on_plane & (model.domain == index) & (model.charges > 0)] = Role.SHARED
@@ -442,16 +448,22 @@ def _inside(registry: Registry, window: Window) -> bool:
     )
 
 
-def check_contacts(model: Model, floors: Floors) -> None:
+def check_contacts(model: Model, floors: Floors, met: Interface | None = None) -> None:
     """Refuse a joined model whose domains collide, over the images of a periodic one.
+
+    met: the interface that is looked at; default: that of the model.
 
     Raises
     ------
     ImpossibleError
         Ions of two domains are closer than `floors`.
     """
+    met = met or model.interface
+    if met is None:
+        return
     around = finite(model, 6.0)
-    first, second = model.domain == 0, around.domain == 1
+    ends = [model.domain_named(name) for name in met.domains]
+    first, second = model.domain == ends[0], around.domain == ends[1]
     contacts = closest_contacts(
         model.positions[first],
         model.charges[first],
@@ -459,13 +471,14 @@ def check_contacts(model: Model, floors: Floors) -> None:
         around.charges[second],
     )
     bad = [c for c in contacts if c.distance < floors.by_kind[c.kind] - ROUNDED]
-    if bad and model.interface is not None:
+    if bad:
         listing = ", ".join(f"{c.kind} {c.distance:.2f} Å" for c in bad)
-        along, across = model.interface.shift
+        along, across = met.shift
         raise ImpossibleError(
-            f"At shift {along:g}/{across:g} Å and gap {model.interface.gap:g} Å the domains "
-            f"collide: {listing} (limits {_limits(floors)}). Use a wider gap or another shift, let "
-            "the registry be searched, or merge and settle the interface (join.merge, join.settle)."
+            f"{' and '.join(met.domains)}: at shift {along:g}/{across:g} Å and gap {met.gap:g} Å "
+            f"the domains collide: {listing} (limits {_limits(floors)}). Use a wider gap or "
+            "another shift, let the registry be searched, or merge and settle the interface "
+            "(join.merge, join.settle)."
         )
 
 

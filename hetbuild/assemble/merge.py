@@ -32,10 +32,11 @@ class Merging:
             )
 
 
-def merge(model: Model, rule: Merging) -> Model:
+def merge(model: Model, rule: Merging, other: str | None = None) -> Model:
     """A joined model without the ions that stand where the other lattice has an ion of their sign.
 
-    Every ion that goes is entered in the ledger. Images count in a periodic model.
+    other: name of the domain whose ions go; default: all but the one that is kept. Every ion that
+    goes is entered in the ledger. Images count in a periodic model.
 
     Raises
     ------
@@ -45,10 +46,11 @@ def merge(model: Model, rule: Merging) -> Model:
     from scipy.spatial import cKDTree
 
     stays = model.domain == model.domain_named(rule.keep)
+    gives = ~stays if other is None else model.domain == model.domain_named(other)
     around = finite(model, rule.within + 1.0)
     gone = np.zeros(len(model), dtype=bool)
     for sign in (-1, 1):
-        yields = np.flatnonzero(~stays & (np.sign(model.charges) == sign))
+        yields = np.flatnonzero(gives & (np.sign(model.charges) == sign))
         holds = np.flatnonzero(np.resize(stays, len(around)) & (np.sign(around.charges) == sign))
         if not len(yields) or not len(holds):
             continue

@@ -133,11 +133,12 @@ def _plan(recipe: Recipe) -> Iterator[str]:
     yield f"{recipe.name}: {recipe.title}"
     for name, spec in recipe.domains.items():
         yield f"carve {name} out of {spec.crystal}"
-        if spec.cut is not None:
-            sign = ">=" if spec.cut.keep == "above" else "<="
-            yield f"cut {name}, keep planes {sign} {spec.cut.at:g} of {spec.cut.plane}"
-    if recipe.join is not None:
-        how = "searched" if recipe.join.registry.gap is None else "given"
-        yield f"join, registry {how}"
+        for cut in spec.cuts:
+            sign = ">=" if cut.keep == "above" else "<="
+            yield f"cut {name}, keep planes {sign} {cut.at:g} of {cut.plane}"
+    for joint in filter(None, (recipe.join, *recipe.joins)):
+        how = "searched" if joint.registry.gap is None else "given"
+        between = " and ".join(getattr(joint, "domains", ()))
+        yield f"join{' ' * bool(between)}{between}, registry {how}"
     for move in recipe.balance.moves if recipe.balance else ():
         yield f"balance: may {move.action} {move.element} in {move.domain}"

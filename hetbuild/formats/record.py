@@ -39,6 +39,7 @@ def to_record(model: Model) -> dict[str, Any]:
         "version": VERSION,
         "domains": [_domain(d) for d in model.domains],
         "interface": None if model.interface is None else _interface(model.interface),
+        **_further(model),
         "ledger": [list(asdict(e).values()) for e in model.ledger],
         "provenance": _told(model.provenance),
         "cell": None if model.cell is None else model.cell.tolist(),
@@ -72,6 +73,7 @@ def from_record(record: Mapping[str, Any], atoms: Mapping[str, Any]) -> Model:
             **atoms,
             domains=tuple(_to_domain(d) for d in record["domains"]),
             interface=None if record["interface"] is None else _to_interface(record["interface"]),
+            further_interfaces=tuple(map(_to_interface, record.get("further_interfaces", ()))),
             ledger=tuple(_to_entry(e) for e in record["ledger"]),
             provenance=_provenance(record["provenance"]),
             cell=None if record.get("cell") is None else _cell(record["cell"]),
@@ -96,8 +98,9 @@ def _check(model: Model) -> None:
     names = [d.name for d in model.domains]
     if len(set(names)) < len(names) or not names:
         raise ValueError(f"domains {', '.join(names) or 'none'}")
-    if model.interface is not None and not set(model.interface.domains) <= set(names):
-        raise ValueError(f"the interface is between {', '.join(model.interface.domains)}")
+    for interface in model.interfaces:
+        if not set(interface.domains) <= set(names) or len(set(interface.domains)) < 2:
+            raise ValueError(f"an interface is between {', '.join(interface.domains)}")
     if (model.cell is None) != (not any(model.periodic)):
         raise ValueError("a cell goes with directions in which the model repeats")
     if not np.isfinite(model.positions).all() or np.abs(model.positions).max(initial=0.0) > FAR:
@@ -192,6 +195,12 @@ def _checked(bulk: Crystal) -> Crystal:
 def _crystal(crystal: Crystal) -> dict[str, Any]:
     fields = {name: getattr(crystal, name) for name in crystal.__dataclass_fields__}
     return {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in fields.items()}
+
+
+def _further(model: Model) -> dict[str, Any]:
+    """Interfaces beyond the first: records of models without them have no such key."""
+    further = [_interface(i) for i in model.further_interfaces]
+    return {"further_interfaces": further} if further else {}
 
 
 def _interface(interface: Interface) -> dict[str, Any]:

@@ -26,12 +26,16 @@ SAMPLE = 200
 def point_group(model: Model, tolerance: float = TOLERANCE) -> tuple[FloatArray, FloatArray]:
     """Centre (3,) in Å and rotation matrices (g, 3, 3) that map the model onto itself.
 
-    A model cut from crystals can only have operations of all its crystals' point groups, so those
-    are tried about the centroid.
+    A model cut from crystals can only have operations of the point groups of its domains, so those
+    that all share are tried about the centroid. Domains of one crystal may change places, as the
+    arms of a tetrapod do: where others tell the operations, theirs do not count.
     """
     centre = model.positions.mean(axis=0)
-    operations = _cartesian(model.domains[0])
-    for domain in model.domains[1:]:
+    names = [d.crystal.name for d in model.domains]
+    single = [d for d in model.domains if names.count(d.crystal.name) == 1]
+    first, *others = single or model.domains
+    operations = _cartesian(first)
+    for domain in others:
         operations = _common(operations, _cartesian(domain))
     kept = sorted(_kept(model, centre, operations, tolerance))
     # Atoms on one place hide even the identity.
@@ -43,9 +47,11 @@ def point_group_symbol(model: Model) -> str:
     import spglib
 
     _, operations = point_group(model)
-    domain = model.domains[0]
-    basis = domain.vectors.T
-    integer = np.rint(np.linalg.inv(basis) @ operations @ basis).astype(np.intc)
+    # In the axes of a domain whose operations they are, they are whole numbers.
+    bases = [d.vectors.T for d in model.domains]
+    seen = [np.linalg.inv(basis) @ operations @ basis for basis in bases]
+    whole = min(seen, key=lambda w: float(np.round(np.abs(w - np.rint(w)).max(), 3)))
+    integer = np.rint(whole).astype(np.intc)
     found = spglib.get_pointgroup(integer)
     # Where atoms nearly coincide, operations found one by one need not be a group.
     return str(found[0]).strip() if found is not None else "1"

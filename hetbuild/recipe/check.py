@@ -72,8 +72,9 @@ def _domain_faults(name: str, spec: DomainSpec, crystal: Crystal, held: set[str]
         ends = (facet.outermost,) if isinstance(facet.outermost, str) else facet.outermost
         for key, words in (("outermost", ends), ("ligands", tuple(facet.ligands))):
             yield from _missing(f"domains.{name}.facets.{i}.{key}", words, own, crystal)
-    if spec.cut is not None:
-        yield from _missing(f"domains.{name}.cut.edge", tuple(spec.cut.edge), held, crystal)
+    for i, cut in enumerate(spec.cuts):
+        place = f"cut.{i}" if len(spec.cuts) > 1 else "cut"
+        yield from _missing(f"domains.{name}.{place}.edge", tuple(cut.edge), held, crystal)
 
 
 def _missing(

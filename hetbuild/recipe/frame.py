@@ -1,7 +1,8 @@
 """Facets a recipe names in the frame of a join, as indices of the domain's crystal.
 
-The frame of a domain has its cut plane, whose normal points away from the other domain, the
-direction `along` in it, and `across`, the second pair of directions or at right angles to both.
+The frame of a domain has the plane of its cut or of its first join, whose normal points away from
+the other domain, the direction `along` in it, and `across`, the second pair of directions or at
+right angles to both.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from hetbuild.crystal.crystal import Crystal, read_crystal
 from hetbuild.crystal.lattice import plane_normal
 from hetbuild.errors import InputError
 from hetbuild.library import find_structure
-from hetbuild.recipe.schema import DomainSpec, FacetSpec, Recipe
+from hetbuild.recipe.schema import DomainSpec, FacetSpec, JoinsSpec, Recipe
 
 HIGHEST = 12
 """Miller index up to which a plane is sought normal to a direction."""
@@ -58,19 +59,22 @@ def _named(recipe: Recipe, name: str, spec: DomainSpec) -> tuple[FacetSpec, ...]
 def _plane(
     recipe: Recipe, name: str, spec: DomainSpec, crystal: Crystal, word: str, where: str
 ) -> Plane:
-    """Indices of the facet a word names; those of the cut as the cut writes them."""
-    if spec.cut is None:
+    """Indices of the facet a word names; those of the interface as cut or join writes them."""
+    join = next((j for j in recipe.joins if name in j.domains), recipe.join)
+    if isinstance(join, JoinsSpec):
+        met, sign = join.planes[name], 1 if join.domains[0] == name else -1
+    elif spec.cuts:
+        met, sign = spec.cuts[0].plane, 1 if spec.cuts[0].keep == "above" else -1
+    else:
         raise InputError(f"{where}: the domain has no cut to count from; give indices.")
-    sign = 1 if spec.cut.keep == "above" else -1
-    h, k, l = spec.cut.plane  # noqa: E741 (Miller index)
+    h, k, l = met  # noqa: E741 (Miller index)
     if word in ("away", "toward"):
         sign *= 1 if word == "away" else -1
         return sign * h, sign * k, sign * l
-    join = recipe.join
     if join is None or name not in join.along:
         raise InputError(f"{where}: no join tells the directions of {name}; give indices.")
     along = np.array(join.along[name]) @ crystal.vectors
-    across = np.cross(sign * plane_normal(crystal.vectors, spec.cut.plane), along)
+    across = np.cross(sign * plane_normal(crystal.vectors, met), along)
     if join.across is not None:
         across = np.array(join.across[name]) @ crystal.vectors
     normal = along if word.endswith("along") else across

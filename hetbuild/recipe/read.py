@@ -23,6 +23,7 @@ from hetbuild.library import find_recipe, recipes, structures
 from hetbuild.names import check_name, shown
 from hetbuild.numerals import LARGEST
 from hetbuild.recipe.schema import REPLACES, STEPS, Recipe
+from hetbuild.recipe.schema.domain import ONE_CUT, SEVERAL_CUTS
 
 Settings = Mapping[str, Any] | Sequence[str]
 """Overrides: {"join.registry.gap": 0.9}, or "join.registry.gap=0.9" each."""
@@ -326,7 +327,7 @@ PLAIN = {
 def _fault(error: Mapping[str, Any], tree: Mapping[str, Any]) -> str:
     """One line: where, what is wrong, what is allowed."""
     tags = ("float", "BondedTo", "function-wrap", "[key]", *STEPS)
-    place = [str(p) for p in error["loc"] if p not in tags]
+    place = [str(p) for p in _without_cut_tags(error["loc"]) if p not in tags]
     where = ".".join(shown(p)[1:-1] for p in place) or "recipe"
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{where}: unknown key; {nearest(place[-1], _known_keys(place[:-1]))}"
@@ -348,6 +349,14 @@ def _choice(context: Mapping[str, Any]) -> str:
     if "tag" not in context:
         return f"{key}: is missing; known are {', '.join(STEPS)}"
     return f"{key}: {shown(context['tag'])} is not known; {nearest(context['tag'], STEPS)}"
+
+
+def _without_cut_tags(place: Sequence[Any]) -> list[Any]:
+    """A place without how the cuts of a domain are written, one or several."""
+    return [
+        key for i, key in enumerate(place)
+        if not (key in (ONE_CUT, SEVERAL_CUTS) and i and place[i - 1] == "cut")
+    ]  # fmt: skip
 
 
 def _known_keys(place: list[str]) -> list[str]:

@@ -15,35 +15,30 @@ from hetbuild.arrays import Plane, Progress
 from hetbuild.assemble.carve import carve
 from hetbuild.assemble.coherent import Strained, coincidence_cell, join_slabs, slabs
 from hetbuild.assemble.cut import cut
-from hetbuild.assemble.join import (
-    Orientation,
-    Registry,
-    align,
-    anchored,
-    check_contacts,
-    join,
-    search_registry,
-)
+from hetbuild.assemble.join import Orientation, Registry, check_contacts
 from hetbuild.assemble.merge import merge
 from hetbuild.assemble.polyhedron import Facet
 from hetbuild.assemble.settle import settle
 from hetbuild.assemble.shell import Layer, Shell, grow, grown_shape, strain_factor
 from hetbuild.assemble.size import Shape, scaled, size_of
+from hetbuild.assemble.tree import Joint, check_unjoined, grown, in_order, planted
 from hetbuild.assemble.trim import loose_rules, trim
 from hetbuild.assemble.truncate import Truncation, truncated
 from hetbuild.balancing.balance import Target, balance
 from hetbuild.crystal.crystal import Crystal, read_crystal
 from hetbuild.elements import parse_formula
 from hetbuild.errors import InputError
-from hetbuild.geometry.contacts import Floors
 from hetbuild.library import find_structure
 from hetbuild.model import Domain, Model
 from hetbuild.recipe.frame import in_indices
 from hetbuild.recipe.read import Settings, read_recipe
+from hetbuild.recipe.repeat import unfolded
 from hetbuild.recipe.schema import (
     DomainSpec,
     FacetSpec,
     JoinSpec,
+    JoinsSpec,
+    MeetingSpec,
     PeriodicSpec,
     Recipe,
     RegistrySpec,
@@ -100,7 +95,7 @@ def stages(recipe: Recipe, *, progress: Progress = None) -> Iterator[Stage]:
         As the verbs do; nothing here adds its own.
     """
     beside = recipe.folder
-    recipe = in_indices(recipe).kept_in(beside)
+    recipe = unfolded(in_indices(recipe).kept_in(beside))
     if recipe.join is not None and recipe.join.periodic is not None:
         made = _periodic_stages(recipe, recipe.join, recipe.join.periodic, beside)
     else:
@@ -131,22 +126,37 @@ def _particle_stages(recipe: Recipe, beside: Path, progress: Progress) -> Iterat
                 model = carry_out(model, spec)
                 yield f"{name}-{verb}", model
         parts.append(model)
-    model = parts[0]
-    for name, grown in _shells(recipe, model, beside, factor):
-        model = grown
+    if recipe.meetings:
+        yield from _joined_stages(recipe, parts, progress)
+        return
+    (model,) = parts
+    for name, larger in _shells(recipe, model, beside, factor):
+        model = larger
         yield f"{name}-grown", model
-    if recipe.join is not None:
-        model = _joined(recipe, recipe.join, parts[0], parts[1])
-        yield "joined", model
-        if recipe.join.merge is not None:
-            model = merge(model, recipe.join.merge)
-            yield "merged", model
-        if recipe.join.settle is None:
-            check_contacts(model, recipe.join.floors)
     model = _finished(recipe, model, progress)
     yield "balanced" if recipe.balance else "finished", model
-    if recipe.join is not None and recipe.join.settle is not None:
-        model = settle(model, recipe.join.settle)
+
+
+def _joined_stages(recipe: Recipe, parts: list[Model], progress: Progress) -> Iterator[Stage]:
+    """One join after the other, then balanced and settled as a whole."""
+    named = {part.domains[0].name: part for part in parts}
+    joints = [_joint(spec) for spec in recipe.meetings]
+    model = named[joints[0].domains[0]]
+    for joint, new in planted(joints):
+        prefix = "" if len(joints) == 1 else f"{new}-"
+        model = grown(model, named[new], joint)
+        yield f"{prefix}joined", model
+        if joint.merging is not None:
+            model = merge(model, joint.merging, joint.yields)
+            yield f"{prefix}merged", model
+        if joint.settling is None:
+            check_contacts(model, joint.floors, model.interfaces[-1])
+    if joints[0].settling is None:
+        check_unjoined(model, joints)
+    model = _finished(recipe, in_order(model, list(named)), progress)
+    yield "balanced" if recipe.balance else "finished", model
+    if joints[0].settling is not None:
+        model = settle(model, joints[0].settling)
         yield "settled", model
 
 
@@ -157,7 +167,7 @@ def provenance(recipe: Recipe, model: Model) -> dict[str, Any]:
     """
     packages = ("numpy", "scipy", "spglib", "gemmi", "ase")
     return {
-        "recipe": recipe.model_dump(mode="json") | {"steps": []},
+        "recipe": recipe.as_given.model_dump(mode="json") | {"steps": []},
         "crystals": {d.crystal.name: d.crystal.sha256 for d in model.domains},
         "versions": {"hetbuild": __version__} | {p: version(p) for p in packages},
     }
@@ -287,7 +297,7 @@ def _frame(name: str, spec: DomainSpec, beside: Path | None) -> Domain:
     return Domain(name, crystal, crystal.vectors.copy(), np.zeros(3), datum)
 
 
-def _orientation(spec: JoinSpec, names: list[str], planes: tuple[Plane, Plane]) -> Orientation:
+def _orientation(spec: MeetingSpec, names: list[str], planes: tuple[Plane, Plane]) -> Orientation:
     across = None if spec.across is None else (spec.across[names[0]], spec.across[names[1]])
     return Orientation(planes, (spec.along[names[0]], spec.along[names[1]]), across)
 
@@ -304,10 +314,10 @@ def _facet(spec: FacetSpec, crystal: Crystal, point_group: str) -> Facet:
 
 
 def _cut(model: Model, spec: DomainSpec) -> Model:
-    c = spec.cut
-    assert c is not None
-    edge = {e: r if isinstance(r, float) else r.bonded_to for e, r in c.edge.items()}
-    return cut(model, c.plane, keep=c.keep, at=c.at, edge=edge)
+    for c in spec.cuts:
+        edge = {e: r if isinstance(r, float) else r.bonded_to for e, r in c.edge.items()}
+        model = cut(model, c.plane, keep=c.keep, at=c.at, edge=edge)
+    return model
 
 
 def _trimmed(model: Model, spec: DomainSpec) -> Model:
@@ -317,26 +327,16 @@ def _trimmed(model: Model, spec: DomainSpec) -> Model:
     return trim(model, model.domains[0].name, rules)
 
 
-def _joined(recipe: Recipe, spec: JoinSpec, first: Model, second: Model) -> Model:
-    names = list(recipe.domains)
-    cuts = [recipe.domains[n].cut for n in names]
-    assert cuts[0] is not None  # the schema checks both
-    assert cuts[1] is not None
-    orientation = _orientation(spec, names, (cuts[0].plane, cuts[1].plane))
-    first, second = align(first, second, orientation)
-    first, second = anchored(first, second, (spec.anchor[names[0]], spec.anchor[names[1]]))
-    floors = spec.floors
-    registry = _registry(spec, first, second, floors)
-    return join(first, second, orientation, registry, shared_with=spec.shared)
-
-
-def _registry(spec: JoinSpec, first: Model, second: Model, floors: Floors) -> Registry:
-    given = _given_registry(spec.registry)
-    return given or search_registry(
-        first,
-        second,
-        spec.registry.window,
-        floors,
+def _joint(spec: JoinsSpec) -> Joint:
+    first, second = spec.domains
+    return Joint(
+        domains=spec.domains,
+        orientation=_orientation(spec, [first, second], (spec.planes[first], spec.planes[second])),
+        anchor=(spec.anchor[first], spec.anchor[second]),
+        registry=_given_registry(spec.registry),
+        window=spec.registry.window,
+        floors=spec.floors,
+        shared=spec.shared,
         merging=spec.merge,
         settling=spec.settle,
     )

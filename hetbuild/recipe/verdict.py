@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from hetbuild.analyse.report import Report
 from hetbuild.elements import formula, parse_formula
 from hetbuild.model import Model
+from hetbuild.recipe.repeat import unfolded
 from hetbuild.recipe.schema import Recipe
 
 
 def verdict(model: Model, report: Report, recipe: Recipe) -> list[str]:
     """What the finished model fails of what its recipe asked for; empty when all is well."""
     failed = []
+    recipe = unfolded(recipe)
     wanted = recipe.balance.target if recipe.balance else None
     charge = _charge(recipe)
     if charge is not None and model.charge != charge:

@@ -14,7 +14,13 @@ from hetbuild.recipe.schema.domain import (
     SlabSpec,
     TrimSpec,
 )
-from hetbuild.recipe.schema.join import JoinSpec, PeriodicSpec, RegistrySpec
+from hetbuild.recipe.schema.join import (
+    JoinSpec,
+    JoinsSpec,
+    MeetingSpec,
+    PeriodicSpec,
+    RegistrySpec,
+)
 from hetbuild.recipe.schema.recipe import REPLACES, VACUUM, OutputSpec, Recipe
 from hetbuild.recipe.schema.steps import (
     STEPS,
@@ -39,7 +45,9 @@ __all__ = [
     "EtchSpec",
     "FacetSpec",
     "JoinSpec",
+    "JoinsSpec",
     "LigandsSpec",
+    "MeetingSpec",
     "OutputSpec",
     "PeriodicSpec",
     "Recipe",

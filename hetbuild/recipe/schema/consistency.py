@@ -1,4 +1,4 @@
-"""What the domains and the join of a recipe must agree on."""
+"""What the domains and the joins of a recipe must agree on."""
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ def check_domains(recipe: Recipe, names: list[str]) -> None:
     if any(d.around is not None for d in recipe.domains.values()):
         _check_shells(recipe, names)
         return
+    if recipe.joins:
+        _check_joins(recipe, names)
+        return
     if len(names) > 2:
-        raise ValueError("more than two domains are a core and its shells: say around")
+        raise ValueError(
+            "more than two domains are a core and its shells (say around), or meet by [[joins]]"
+        )
     if len(names) == 2 and recipe.join is None:
         raise ValueError("two domains need a [join]")
     if recipe.join is None:
@@ -36,19 +41,51 @@ def check_domains(recipe: Recipe, names: list[str]) -> None:
         _check_periodic(recipe, recipe.join.periodic, names)
         return
     for name, side in zip(names, ("above", "below"), strict=True):
-        cut = recipe.domains[name].cut
-        if cut is None or cut.keep != side:
+        cuts = recipe.domains[name].cuts
+        if len(cuts) != 1 or cuts[0].keep != side:
             raise ValueError(
                 f"domain {name} must be cut with keep = {side!r}: the first domain lies above the "
                 "interface, the second below; to turn a domain over, negate its plane"
             )
 
 
+def _check_joins(recipe: Recipe, names: list[str]) -> None:
+    """Refuse joins that are no tree over all domains, or cannot be done together."""
+    if recipe.join is not None:
+        raise ValueError("give either [join] or [[joins]]; one join may stand in either")
+    if any(d.slab for d in recipe.domains.values()):
+        raise ValueError("slabs are joined by [join] with periodic, not by [[joins]]")
+    tree = {name: {name} for name in names}
+    for i, joint in enumerate(recipe.joins):
+        for name in joint.domains:
+            if name not in tree:
+                raise ValueError(f"joins.{i}.domains: unknown {name!r}; {nearest(name, names)}")
+        a, b = joint.domains
+        if b in tree[a]:
+            raise ValueError(
+                f"joins.{i} closes a circle: {a} and {b} are connected already. Domains are joined "
+                "as a tree; leave one of the joins out"
+            )
+        both = tree[a] | tree[b]
+        tree |= dict.fromkeys(both, both)
+    alone = [name for name in names if name not in tree[names[0]]]
+    if alone:
+        raise ValueError(
+            f"no join connects {', '.join(alone)} with {names[0]}: every domain needs a way to the "
+            "first one through [[joins]]"
+        )
+    if len({repr(joint.settle) for joint in recipe.joins}) > 1:
+        raise ValueError(
+            "joins are settled together, after balancing: give all of them the same settle"
+        )
+
+
 def _check_shells(recipe: Recipe, names: list[str]) -> None:
     for i, (name, spec) in enumerate(recipe.domains.items()):
         if spec.around is None:
             continue
-        if recipe.join is not None or any(recipe.domains[n].around is None for n in names[1:]):
+        joined = recipe.join is not None or recipe.joins
+        if joined or any(recipe.domains[n].around is None for n in names[1:]):
             raise ValueError("shells go around one core: a recipe with a shell takes no [join]")
         if spec.around != names[i - 1]:
             raise ValueError(

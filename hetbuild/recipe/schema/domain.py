@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from hetbuild.recipe.schema.tables import Spec
 from hetbuild.recipe.schema.values import (
@@ -87,6 +87,22 @@ class CutSpec(Spec):
     """Other rules for single elements: a plane index, or { bonded_to = "Pb" }."""
 
 
+def _how_many(value: object) -> str:
+    return SEVERAL_CUTS if isinstance(value, list | tuple) else ONE_CUT
+
+
+ONE_CUT, SEVERAL_CUTS = "cut", "cuts"
+"""Tags of the two ways to write cuts; they are no part of a place in a recipe."""
+
+Cuts = (
+    Annotated[
+        Annotated[CutSpec, Tag(ONE_CUT)] | Annotated[tuple[CutSpec, ...], Tag(SEVERAL_CUTS)],
+        Discriminator(_how_many),
+    ]
+    | None
+)
+
+
 class TrimSpec(Spec):
     """Removal of loose ions, after the cut or before it."""
 
@@ -163,8 +179,9 @@ class DomainSpec(Spec):
     """Size to bring the particle to before it is cut, as "8 nm" or "80 Å": its extent across the
     first of its facets, or the diameter of a sphere. Facets move in whole planes to the nearest
     size they reach; terminations, ligands, centre and cut stay."""
-    cut: CutSpec | None = None
-    """One side of a lattice plane is kept: the side that meets the other domain."""
+    cut: Cuts = None
+    """One side of a lattice plane is kept: the side that meets the other domain. A list of cuts
+    where several domains are met."""
     trim: TrimSpec | None = None
     """Loose ions that are removed, again and again until there are none."""
     slab: SlabSpec | None = None
@@ -180,6 +197,11 @@ class DomainSpec(Spec):
     axes: Mapping[str, tuple[Direction, Direction]] | None = None
     """Shell with its own lattice: two directions [uvw] of each of the two domains, by name; the
     first become parallel, and the planes the two span. Left out: Cartesian axes as they are."""
+
+    @property
+    def cuts(self) -> tuple[CutSpec, ...]:
+        """Every cut, in order."""
+        return (self.cut,) if isinstance(self.cut, CutSpec) else self.cut or ()
 
     @model_validator(mode="after")
     def _shell(self) -> DomainSpec:

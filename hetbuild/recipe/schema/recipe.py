@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
@@ -13,13 +14,13 @@ from hetbuild.formats.cp2k import Cp2kOptions
 from hetbuild.recipe.schema.balance import BalanceSpec, TargetSpec
 from hetbuild.recipe.schema.consistency import check_domains
 from hetbuild.recipe.schema.domain import DomainSpec
-from hetbuild.recipe.schema.join import JoinSpec
+from hetbuild.recipe.schema.join import JoinSpec, JoinsSpec, MeetingSpec
 from hetbuild.recipe.schema.steps import StepSpec
 from hetbuild.recipe.schema.tables import Spec
 from hetbuild.recipe.schema.values import FormulaText, Line, Name, Number, SizeText
 
-MOST_DOMAINS = 8
-"""A core and as many shells as anyone has grown."""
+MOST_DOMAINS = 32
+"""A core with an arm on each of 24 facets, and more shells than anyone has grown."""
 
 VACUUM = 10.0
 """Å around a particle in its box, unless the recipe says otherwise."""
@@ -65,6 +66,9 @@ class Recipe(Spec):
     """
     join: JoinSpec | None = None
     """How two domains meet."""
+    joins: tuple[JoinsSpec, ...] = ()
+    """How any number of domains meet, two by two; together they must connect all, without a circle.
+    """
     balance: BalanceSpec | None = None
     """How the charge, or a composition, is reached."""
     steps: tuple[StepSpec, ...] = ()
@@ -78,7 +82,14 @@ class Recipe(Spec):
     vacuum: Number = VACUUM
     """Å between the particle and its box in CIF."""
 
+    if_used: ClassVar[frozenset[str]] = frozenset({"joins"})
     _folder: Path = PrivateAttr(Path())
+    _as_given: Recipe | None = PrivateAttr(None)
+
+    @property
+    def as_given(self) -> Recipe:
+        """The recipe this one writes out in full; itself where it is no such."""
+        return self._as_given or self
 
     @property
     def folder(self) -> Path:
@@ -90,6 +101,16 @@ class Recipe(Spec):
         copy = self.model_copy()
         copy._folder = folder
         return copy
+
+    @property
+    def meetings(self) -> tuple[JoinsSpec, ...]:
+        """Every join of particles: those of [[joins]], or that of [join] with the planes cut."""
+        if self.join is None or self.join.periodic is not None:
+            return self.joins
+        first, second = self.domains
+        planes = {name: self.domains[name].cuts[0].plane for name in (first, second)}
+        fields = {k: getattr(self.join, k) for k in MeetingSpec.model_fields}
+        return (JoinsSpec(domains=(first, second), planes=planes, **fields),)
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:
@@ -147,6 +168,18 @@ class Recipe(Spec):
             free = self.balance.model_copy(update={"target": TargetSpec(charge=0)})
             update["balance"] = free
         return self._again(update)
+
+    def written_out(self, update: Mapping[str, object]) -> Recipe:
+        """The same in more words, as copies of a domain that a join repeats; it keeps its record.
+
+        Raises
+        ------
+        InputError
+            What comes of it is no valid recipe.
+        """
+        longer = self._again(update)
+        longer._as_given = self.as_given
+        return longer
 
     def _again(self, update: Mapping[str, object]) -> Recipe:
         """A changed copy, validated, that knows the same folder."""

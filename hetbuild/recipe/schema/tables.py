@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, WrapValidator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    WrapValidator,
+    model_serializer,
+)
 
 from hetbuild.assemble.join import Window
 from hetbuild.assemble.merge import Merging
@@ -21,6 +27,15 @@ from hetbuild.selection.profile import Profile
 
 class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    if_used: ClassVar[frozenset[str]] = frozenset()
+    """Keys that records leave out while they are empty: models that have no need of a key that came
+    later are recorded as they were before."""
+
+    @model_serializer(mode="wrap")
+    def _as_record(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        written: dict[str, Any] = write(self)
+        return {k: v for k, v in written.items() if k not in self.if_used or v}
 
 
 def _table(description: dict[str, Any]) -> None:
