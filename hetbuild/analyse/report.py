@@ -29,6 +29,12 @@ from hetbuild.model import Domain, Model, Role
 REPEATED = 14.0
 """Å beyond the cell to which a periodic model is repeated to be measured like a particle."""
 
+SYMMETRIC = 0.01
+"""Å within which atoms of a periodic model are images of each other by its space group."""
+
+CONTACTS = 6.0
+"""Å up to which contacts are looked for: ions of one sign in open crystals are no farther apart."""
+
 ON_SITE = 0.01
 """Å within which an ion stands on its lattice site."""
 
@@ -187,7 +193,7 @@ def _space_group(model: Model) -> str:
 
     assert model.cell is not None
     fractional = model.positions @ np.linalg.inv(model.cell)
-    found = spglib.get_spacegroup((model.cell, fractional, model.numbers), symprec=1e-2)
+    found = spglib.get_spacegroup((model.cell, fractional, model.numbers), symprec=SYMMETRIC)
     return str(found)
 
 
@@ -251,7 +257,7 @@ def _contacts(model: Model) -> tuple[Contact, ...]:
 def _inner_contacts(model: Model) -> tuple[Contact, ...]:
     from scipy.spatial import cKDTree
 
-    pairs = cKDTree(model.positions).query_pairs(6.0, output_type="ndarray")
+    pairs = cKDTree(model.positions).query_pairs(CONTACTS, output_type="ndarray")
     molecule = _molecules(model)
     pairs = pairs[(molecule[pairs[:, 0]] != molecule[pairs[:, 1]]) | (molecule[pairs[:, 0]] < 0)]
     distance = np.linalg.norm(np.diff(model.positions[pairs], axis=1)[:, 0], axis=1)

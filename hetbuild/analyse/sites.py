@@ -10,6 +10,9 @@ from hetbuild.arrays import BoolArray, IntArray
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.elements import usual_charge
 
+ITSELF = 1e-3
+"""Å: a site so near is the same one."""
+
 
 def charges_of(numbers: IntArray, crystals: Sequence[Crystal]) -> IntArray:
     """Formal charge of each atom, e, as the crystals have it, else its usual one, else 0; (N,)."""
@@ -59,7 +62,7 @@ def shell(crystal: Crystal, site: int, radius: float) -> tuple[IntArray, IntArra
     cells = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     apart = cells[:, None] + crystal.fractional - crystal.fractional[site]
     away = np.linalg.norm(apart @ crystal.vectors, axis=2)
-    i, around = np.nonzero((away < radius) & (away > 1e-3))
+    i, around = np.nonzero((away < radius) & (away > ITSELF))
     return around, cells[i]
 
 

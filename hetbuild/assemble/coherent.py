@@ -32,6 +32,10 @@ from hetbuild.model import DECIMALS, Domain, Model
 
 Strained = Literal["first", "second", "shared"]
 
+BEYOND = REACH + 8.0
+"""Å to which a slab is repeated about the other's cell: the reach of contacts, and as far again as
+ions of the other lie beyond the cell and a shift moves them."""
+
 FACING = Window(0.0, 0.0, (0.0, 5.0))
 """Where the second contact of a superlattice is looked for: along the normal only, Å."""
 
@@ -131,7 +135,7 @@ def join_slabs(
     nets = [_net(m.domains[0], cell, i) for i, m in enumerate((first, second))]
     target = {"first": nets[1], "second": nets[0], "shared": (nets[0] + nets[1]) / 2}[strained]
     first, second = (_fitted(m, net, target) for m, net in zip((first, second), nets, strict=True))
-    around = images(first, target, REACH + 8.0)
+    around = images(first, target, BEYOND)
     if registry is None:
         registry = search_registry(
             around, second, window or Window(), limit, merging=merging, settling=settling
@@ -192,7 +196,7 @@ def _height(
         return float(np.round(top - bottom + vacuum, DECIMALS))
     # The top of the first meets the bottom of the second's next image: bring them to one height.
     below = first.moved(np.eye(3), np.array([0.0, 0.0, bottom - top]))
-    found = search_registry(images(second, net, REACH + 8.0), below, FACING, floors)
+    found = search_registry(images(second, net, BEYOND), below, FACING, floors)
     return float(np.round(top - bottom + found.gap, DECIMALS))
 
 

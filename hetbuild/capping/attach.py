@@ -28,6 +28,10 @@ from hetbuild.selection.places import Places, chosen, explained
 
 NoRoom = Literal["refuse", "skip"]
 
+CLEARANCES = (0.3, 1.0)
+"""Least and most part of the van der Waals sum that may be asked for: bonded atoms have about 0.4
+of it, and beyond the whole nothing is a contact."""
+
 SECOND = 5.0
 """Å that ligands may stand off an ion that stays, or that two replace."""
 
@@ -153,8 +157,11 @@ def attach(
     """
     if model.cell is not None:
         raise ImpossibleError("Ligands stand on particles; this model is periodic.")
-    if not 0.3 <= clearance <= 1.0:
-        raise InputError(f"clearance {clearance:g}: give a part of the vdW sum in 0.3 to 1.")
+    least, most = CLEARANCES
+    if not least <= clearance <= most:
+        raise InputError(
+            f"clearance {clearance:g}: give a part of the vdW sum in {least:g} to {most:g}."
+        )
     state = _State(model, order, seed, clearance, progress)
     done = []
     for k, add in enumerate(adds):

@@ -30,6 +30,9 @@ BOND = 0.25
 OFF = 3.0
 """Å by which the middle of the donors may stand off the place of the ion that left."""
 
+ABOVE = OFF + 1.5
+"""Å about a site: cations above which a head may slide in, half a bond beyond OFF."""
+
 AROUND = 7.0
 """Å about a site: the ions that donors are held against, and that say where outside is."""
 
@@ -39,8 +42,11 @@ PAIR = 6.0
 TILTS = (0.0, 15.0, 30.0, 45.0, 60.0)
 """Degrees by which a head leans."""
 
+TILT_STEP = 7.5
+"""Degrees: a head that leans by so much more leans to one direction more, two at first."""
+
 SPINS = 12
-"""Turns about the axis of the head."""
+"""Rotations about the axis of the head."""
 
 LIFTS = (0.0, 0.4, 0.8, 1.2, 1.6)
 """Å that an ammonium may stand above where it would touch: branched ones need the room."""
@@ -148,7 +154,7 @@ def _lines(ligand: Ligand, site: FloatArray, partners: FloatArray) -> FloatArray
     """Where heads slide in, from the site, shape (L, 3): there, above cations, and between two."""
     if ligand.charge > 0:
         return np.zeros((1, 3))
-    near = partners[np.linalg.norm(partners - site, axis=1) < OFF + 1.5] - site
+    near = partners[np.linalg.norm(partners - site, axis=1) < ABOVE] - site
     first, second = np.triu_indices(len(near), 1)
     close = np.linalg.norm(near[first] - near[second], axis=1) < PAIR
     middle = (near[first] + near[second])[close] / 2
@@ -170,7 +176,7 @@ def _angles() -> FloatArray:
     """Azimuth, tilt and spin of every turn in degrees, shape (F, 3)."""
     found = []
     for tilt in TILTS:
-        azimuths = 1 if tilt == 0 else 2 + round(tilt / 7.5)
+        azimuths = 1 if tilt == 0 else 2 + round(tilt / TILT_STEP)
         for a in range(azimuths):
             for spin in range(SPINS):
                 turn = 360.0 * a / azimuths

@@ -24,6 +24,9 @@ FILES = (".xyz", ".mol", ".sdf")
 CONFORMERS = 8
 """Shapes tried: the stretched one, and others by ETKDG, doi 10.1021/acs.jcim.0c00025."""
 
+TRANS, SKEW = 180.0, 120.0
+"""Degrees: dihedral angle of the bonds of a straight chain, and of one beside a double bond."""
+
 LARGEST = 400
 """Atoms of the largest ligand."""
 
@@ -275,7 +278,7 @@ def _stretch(graph: Mol, conformer: int) -> None:
             for atom in (graph.GetAtomWithIdx(j), graph.GetAtomWithIdx(k))
             for bond in atom.GetBonds()
         )
-        rdMolTransforms.SetDihedralDeg(shape, i, j, k, m, 120.0 if beside else 180.0)
+        rdMolTransforms.SetDihedralDeg(shape, i, j, k, m, SKEW if beside else TRANS)
 
 
 def _upright(shape: FloatArray, donors: IntArray, bonds: IntArray, charges: IntArray) -> Any:

@@ -25,6 +25,15 @@ BENT = 4
 WITHIN = 6.0
 """Å about a pose: what may be in its way while it is bent."""
 
+BESIDE = 5.0
+"""Å beyond the tip of a ligand in which atoms may be in its way: radii of an atom and an ion."""
+
+ITSELF = 0.1
+"""Å: an ion so near a site is the one that stands on it."""
+
+HYDROGEN_BONDS = 0.1
+"""Å: ways to bind whose N-H...X are that much alike in length are equals."""
+
 STEEP = 15.0
 """Degrees: tails that lean alike are equals."""
 
@@ -48,7 +57,7 @@ def outward(site: FloatArray, ions: FloatArray) -> FloatArray:
     """Unit vector away from the ions within 7 Å of a site, shape (3,). ions: Å, shape (N, 3)."""
     away = site - ions
     length = np.linalg.norm(away, axis=1)
-    near = (length < AROUND) & (length > 0.1)
+    near = (length < AROUND) & (length > ITSELF)
     total = (away[near] / length[near, None]).sum(axis=0)
     if np.linalg.norm(total) < 0.5:  # as much on every side: away from the middle
         total = site - ions.mean(axis=0)
@@ -82,7 +91,7 @@ def place(
         ligand, site, normal, around.positions[near], around.numbers[near], on_top=on_top, off=off
     )
     head, shape = _ranked(ligand, found, normal, mode, around.positions[near])
-    reach = float(np.linalg.norm(ligand.conformers, axis=2).max()) + OFF + 5.0
+    reach = float(np.linalg.norm(ligand.conformers, axis=2).max()) + OFF + BESIDE
     close = ~around.gone & (np.linalg.norm(around.positions - site, axis=1) < reach)
     room = Room(ligand, around, np.flatnonzero(close), sign, clearance)
     poses = _Poses(ligand, found, head, shape)
@@ -158,4 +167,4 @@ def _hydrogen_bonds(ligand: Ligand, found: Heads, partners: FloatArray) -> Float
     if ligand.charge <= 0 or not len(h):
         return np.zeros(len(found.places))
     at = np.einsum("fij,hj->fhi", found.turns, ligand.conformers[0][h]) + found.places[:, None]
-    return np.asarray(np.rint(cKDTree(partners).query(at)[0].mean(axis=1) / 0.1))
+    return np.asarray(np.rint(cKDTree(partners).query(at)[0].mean(axis=1) / HYDROGEN_BONDS))

@@ -21,6 +21,9 @@ from hetbuild.matching.bicrystal import Side, Sites, bicrystal
 from hetbuild.matching.energy_map import GAPS, Pair, common_displacements, energy_maps
 from hetbuild.matching.search import Match
 
+CONTACTS = 6.0
+"""Å up to which contacts across an interface are looked for."""
+
 SAME = 2e-4
 """Of the range of the map: minima whose energies differ by less are images of each other."""
 
@@ -228,7 +231,7 @@ def _contacts(
     pair: Pair,
     shift: FloatArray,
     gap: float,
-    reach: float = 6.0,
+    reach: float = CONTACTS,
 ) -> tuple[Contact, ...]:
     """Closest contacts across the interface, both crystals repeated over the cell."""
     levels = [t.index * s.repeat for s, t in zip(sides, pair, strict=True)]

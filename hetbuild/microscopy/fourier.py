@@ -36,6 +36,12 @@ PADDED = 1024
 LOCATED = 0.05
 """Part of its width within which a peak can be located: envelopes and neighbours shift it."""
 
+THINNEST = 5.0
+"""Å: a domain counts as at least so thick when its reciprocal rods are taken, a unit cell."""
+
+EDGE = 8.0
+"""Å over which the common window of the domains falls to nothing: sharp edges make streaks."""
+
 IN_PLANE = 2.0
 """Degrees to the screen within which an angle between two directions can be measured on it."""
 
@@ -210,7 +216,7 @@ def _pattern(image: Image, index: int) -> Pattern:
     zone, off = nearest_zone(domain, image.view.axes[2])
     window = domain_window(image, index)
     mine = image.view.project(image.model.positions[image.model.domain == index])
-    thickness = max(float(np.ptp(mine[:, 2])), 5.0) if len(mine) else 5.0
+    thickness = max(float(np.ptp(mine[:, 2])), THINNEST) if len(mine) else THINNEST
     hkl, g = reflections(domain, image.view.axes, thickness)
     amplitude, step = transform(image.pixels, window, image.sampling)
     # One over the window's width, which is the width of a spot.
@@ -329,9 +335,9 @@ def nearest_zone(domain: Domain, towards: FloatArray, highest: int = 2) -> tuple
 
 
 def _whole_window(image: Image) -> FloatArray:
-    """The domains' windows together, flat inside: a cosine edge of 8 Å."""
+    """The domains' windows together, flat inside: with a cosine edge."""
     depth = np.max([_depth_inside(image, o) for o in image.outlines], axis=0)
-    return np.asarray(np.sin(0.5 * np.pi * np.clip(depth / 8.0, 0.0, 1.0)) ** 2)
+    return np.asarray(np.sin(0.5 * np.pi * np.clip(depth / EDGE, 0.0, 1.0)) ** 2)
 
 
 def _depth_inside(image: Image, outline: FloatArray) -> FloatArray:
