@@ -159,7 +159,8 @@ class Finder(ast.NodeVisitor):
 
     def visit_BinOp(self, node: ast.BinOp) -> None:
         kind = OPERATOR.get(type(node.op))
-        if kind is not None:
+        union = isinstance(node.op, ast.BitOr) and not self.inside  # of types
+        if kind is not None and not union:
             self.add(node, ast.BinOp(node.left, kind(), node.right), "operator")
         self.generic_visit(node)
 
