@@ -7,6 +7,8 @@ A mutant is worth running only if it can matter. What is left out, by rule:
   value does the same;
 * `<` for `<=` between lengths, which differ at a tie that computed numbers do not have: there the
   comparison is turned round instead. Where one side is a whole number, both are tried;
+* constants of a module that say how much work is done (EFFORT), where more gives the same, or that
+  lie between two scales far apart (WINDOWS): half or twice the value does the same by design;
 * the lines of EQUIVALENT, each with its reason.
 
 Numbers change by what matters: whole numbers up to ten by one, all others by a factor of two.
@@ -28,6 +30,106 @@ WINGS = (
 
 SMALL = 1e-3
 """Constants up to this are tolerances against rounding: any near value does the same."""
+
+EFFORT = frozenset(
+    [
+        "BYTES_PER_ATOM",
+        "BYTES_PER_COLUMN",
+        "CANDIDATES",
+        "CENTRES",
+        "CHUNK",
+        "COARSE",
+        "DIRECTIONS",
+        "EXACT",
+        "FEWEST",
+        "GROWTH",
+        "GRID",
+        "HEIGHTS",
+        "KEPT",
+        "LARGE",
+        "LONGEST",
+        "MOST",
+        "MOST_FACETS",
+        "MOST_LISTED",
+        "MOST_MEMORY",
+        "MOST_SHIFTS",
+        "MOST_SITES",
+        "NEAREST",
+        "OFF_SITE_TRIES",
+        "PAIR_BYTES",
+        "PEAKS",
+        "PENALTIES",
+        "RANDOM_FILLINGS",
+        "REFINED",
+        "REPLICAS",
+        "ROUNDS",
+        "ROWS",
+        "SAMPLE",
+        "SEEDS",
+        "SHIFTED",
+        "SHIFTS",
+        "SHIFT_ROUNDS",
+        "STEPS",
+        "STRAINED",
+        "SWEEPS",
+        "TRIES",
+        "TURNS",
+    ]
+)
+"""Numbers of tries, samples and rounds, sizes held at a time, limits of what is refused as too large.
+GRID and COARSE are spacings that a refinement follows."""
+
+WINDOWS = frozenset(
+    [
+        "ALL_BUT_A_FEW",
+        "ANGLE_TOLERANCE",
+        "AROUND",
+        "CLAIMED",
+        "CLOSE",
+        "DISTINCT",
+        "ENOUGH",
+        "EXPLAINED",
+        "FACING",
+        "FAR",
+        "FILLED",
+        "FIRM",
+        "FLAT",
+        "FORBIDDEN",
+        "HOPELESS",
+        "IN_ORDER",
+        "ITSELF",
+        "LAYER",
+        "LENGTH_TOLERANCE",
+        "LOCAL",
+        "NARROW",
+        "NEAR",
+        "NEAR_THING",
+        "OF_A_CORNER",
+        "PARALLEL",
+        "POOL",
+        "SAME",
+        "SAME_DIRECTION",
+        "SAME_PLACE",
+        "SAME_PLANE",
+        "SAME_SITE",
+        "SETTLED",
+        "SHEARED",
+        "SHELL",
+        "SHORTEST",
+        "STANDS_ON",
+        "STEP",
+        "SUBSTITUTE",
+        "SYMMETRIC",
+        "TAIL",
+        "TOLERANCE",
+        "TOO_FEW",
+        "UNCERTAIN",
+        "VACUUM",
+        "WIDTH",
+    ]
+)
+"""Distances within which two places are one, far above rounding and far below any between atoms, and
+the widths of what recognises a lattice in displaced atoms."""
 
 EQUIVALENT: dict[str, dict[str, str]] = {}
 """By file and text of a line: why no change of it changes a result."""
@@ -175,6 +277,8 @@ class Finder(ast.NodeVisitor):
 
     def visit_Constant(self, node: ast.Constant) -> None:
         value = node.value
+        if not self.inside and self.name in EFFORT | WINDOWS:
+            return
         if isinstance(value, bool):
             self.add(node, ast.Constant(not value), "truth")
         elif isinstance(value, int):
