@@ -31,104 +31,26 @@ WINGS = (
 SMALL = 1e-3
 """Constants up to this are tolerances against rounding: any near value does the same."""
 
-EFFORT = frozenset(
-    [
-        "BYTES_PER_ATOM",
-        "BYTES_PER_COLUMN",
-        "CANDIDATES",
-        "CENTRES",
-        "CHUNK",
-        "COARSE",
-        "DIRECTIONS",
-        "EXACT",
-        "FEWEST",
-        "GROWTH",
-        "GRID",
-        "HEIGHTS",
-        "KEPT",
-        "LARGE",
-        "LONGEST",
-        "MOST",
-        "MOST_FACETS",
-        "MOST_LISTED",
-        "MOST_MEMORY",
-        "MOST_SHIFTS",
-        "MOST_SITES",
-        "NEAREST",
-        "OFF_SITE_TRIES",
-        "PAIR_BYTES",
-        "PEAKS",
-        "PENALTIES",
-        "RANDOM_FILLINGS",
-        "REFINED",
-        "REPLICAS",
-        "ROUNDS",
-        "ROWS",
-        "SAMPLE",
-        "SEEDS",
-        "SHIFTED",
-        "SHIFTS",
-        "SHIFT_ROUNDS",
-        "STEPS",
-        "STRAINED",
-        "SWEEPS",
-        "TRIES",
-        "TURNS",
-    ]
-)
-"""Numbers of tries, samples and rounds, sizes held at a time, limits of what is refused as too large.
+EFFORT = {
+    "BYTES_PER_ATOM", "BYTES_PER_COLUMN", "CANDIDATES", "CENTRES", "CHUNK", "COARSE", "DIRECTIONS",
+    "EXACT", "FEWEST", "GROWTH", "GRID", "HEIGHTS", "KEPT", "LARGE", "LONGEST", "MOST",
+    "MOST_FACETS", "MOST_LISTED", "MOST_MEMORY", "MOST_SHIFTS", "MOST_SITES", "NEAREST",
+    "OFF_SITE_TRIES", "PAIR_BYTES", "PEAKS", "PENALTIES", "RANDOM_FILLINGS", "REFINED", "REPLICAS",
+    "ROUNDS", "ROWS", "SAMPLE", "SEEDS", "SHIFTED", "SHIFTS", "SHIFT_ROUNDS", "STEPS", "STRAINED",
+    "SWEEPS", "TRIES", "TURNS",
+}  # fmt: skip
+"""Numbers of tries, samples and rounds, sizes held at a time, limits of what is too large.
 GRID and COARSE are spacings that a refinement follows."""
 
-WINDOWS = frozenset(
-    [
-        "ALL_BUT_A_FEW",
-        "ANGLE_TOLERANCE",
-        "AROUND",
-        "CLAIMED",
-        "CLOSE",
-        "DISTINCT",
-        "ENOUGH",
-        "EXPLAINED",
-        "FACING",
-        "FAR",
-        "FILLED",
-        "FIRM",
-        "FLAT",
-        "FORBIDDEN",
-        "HOPELESS",
-        "IN_ORDER",
-        "ITSELF",
-        "LAYER",
-        "LENGTH_TOLERANCE",
-        "LOCAL",
-        "NARROW",
-        "NEAR",
-        "NEAR_THING",
-        "OF_A_CORNER",
-        "PARALLEL",
-        "POOL",
-        "SAME",
-        "SAME_DIRECTION",
-        "SAME_PLACE",
-        "SAME_PLANE",
-        "SAME_SITE",
-        "SETTLED",
-        "SHEARED",
-        "SHELL",
-        "SHORTEST",
-        "STANDS_ON",
-        "STEP",
-        "SUBSTITUTE",
-        "SYMMETRIC",
-        "TAIL",
-        "TOLERANCE",
-        "TOO_FEW",
-        "UNCERTAIN",
-        "VACUUM",
-        "WIDTH",
-    ]
-)
-"""Distances within which two places are one, far above rounding and far below any between atoms, and
+WINDOWS = {
+    "ALL_BUT_A_FEW", "ANGLE_TOLERANCE", "AROUND", "CLAIMED", "CLOSE", "DISTINCT", "ENOUGH",
+    "EXPLAINED", "FACING", "FAR", "FILLED", "FIRM", "FLAT", "FORBIDDEN", "HOPELESS", "IN_ORDER",
+    "ITSELF", "LAYER", "LENGTH_TOLERANCE", "LOCAL", "NARROW", "NEAR", "NEAR_THING", "OF_A_CORNER",
+    "PARALLEL", "POOL", "SAME", "SAME_DIRECTION", "SAME_PLACE", "SAME_PLANE", "SAME_SITE",
+    "SETTLED", "SHEARED", "SHELL", "SHORTEST", "STANDS_ON", "STEP", "SUBSTITUTE", "SYMMETRIC",
+    "TAIL", "TOLERANCE", "TOO_FEW", "UNCERTAIN", "VACUUM", "WIDTH",
+}  # fmt: skip
+"""Distances within which two places are one, far above rounding and far below any between atoms;
 the widths of what recognises a lattice in displaced atoms."""
 
 EQUIVALENT: dict[str, dict[str, str]] = {}
