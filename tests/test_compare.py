@@ -155,3 +155,22 @@ def test_no_pair_is_farther_apart_than_allowed(seed: int, within: float) -> None
     far = cdist(x, y) > within
     rows, columns = linear_sum_assignment(far)
     assert len(there) == (~far[rows, columns]).sum()
+
+
+def test_an_element_without_counterparts_is_left_out() -> None:
+    numbers, x = sphere(9.0)
+    few = (numbers == 82) | (np.arange(len(x)) % 8 == 0)
+    numbers, x = numbers[few], x[few]
+    y = np.where((numbers == 16)[:, None], x + np.array([40.0, 0, 0]), x)
+    found = compare((numbers, x), (numbers, y))
+    assert list(found.by_element) == list(found.by_part) == ["Pb"]
+    assert len(found.missing) == (numbers == 16).sum()
+
+
+def test_two_ions_that_are_one_of_an_element_each() -> None:
+    """No two atoms of an element tell an orientation: the axes alone do."""
+    x = np.array([[0.0, 0.0, 0.0], [2.9, 0.0, 0.0]])
+    y = np.array([[5.0, 0.0, 2.9], [5.0, 0.0, 0.0]])
+    found = compare((np.array([82, 16]), x), (np.array([16, 82]), y))
+    assert found.rmsd == pytest.approx(0, abs=1e-6)
+    assert not found.missing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -155,6 +156,16 @@ def test_damaged_records(dot: str, tmp_path: Path, old: str, new: str, message: 
     assert text != dot
     (tmp_path / "m.xyz").write_text(text)
     assert message in refused(tmp_path, "inspect", "m.xyz")
+
+
+def test_a_cif_without_its_cell_says_not_where_its_atoms_are(dot: str, tmp_path: Path) -> None:
+    (tmp_path / "m.xyz").write_text(dot)
+    assert called("export", "m.xyz", "--to", "cif", cwd=tmp_path).returncode == 0
+    whole = (tmp_path / "m.cif").read_text()
+    (tmp_path / "m.cif").write_text(re.sub(r"_cell_length_a .*\n", "", whole))
+    assert "fractional coordinates but not the whole cell" in refused(
+        tmp_path, "compare", "m.cif", "m.xyz"
+    )
 
 
 def test_crystals_are_named_once(dot: str, tmp_path: Path) -> None:

@@ -107,6 +107,14 @@ def test_charges_a_formula_leaves_open() -> None:
     assert formal_charges(parse_formula("FeS2"), {"Fe": 2, "S": -1})[0] == {"Fe": 2, "S": -1}
 
 
+def test_no_guess_where_trying_all_states_would_take_minutes() -> None:
+    """S has 5 states in the list of pymatgen: 800,000 ways to share them among 64."""
+    long = {"Pb": 19, "S": 64}
+    assert formal_charges(long, {}) == ({"Pb": 2, "S": -2}, ())
+    with pytest.raises(InputError, match="no formal charge known for V"):
+        formal_charges(long | {"V": 41}, {})
+
+
 def test_a_broken_cif_is_not_made_neutral(tmp_path: Path) -> None:
     """CsPbCl4 for CsPbCl3: Pb would have to be +3."""
     text = STO.read_text().replace("Sr", "Cs").replace("Ti", "Pb").replace("O1", "Cl1")

@@ -231,6 +231,8 @@ def _turns(
 
     density = _vector_map(others, y)
     points, weight = peaks
+    if not len(points):  # no two atoms of an element are near each other: nothing to go by
+        return []
     inner = np.linalg.norm(points, axis=1) < COARSE
     if inner.sum() < 3:
         inner[:] = True

@@ -103,9 +103,10 @@ class Comparison:
     ninety: float
     """Distance that 90 % of these do not exceed, Å."""
     by_part: Mapping[str, float]
-    """Rms by domain, or by element where there are no domains, Å."""
+    """Rms by domain, or by element where there are no domains, Å; those of which no atom has a
+    counterpart are left out."""
     by_element: Mapping[str, float]
-    """Rms by element, Å."""
+    """Rms by element, Å; without those of which no atom has a counterpart."""
     expansion: Mapping[str, tuple[float, float]]
     """By part, how much larger it is in the second model, linear and dimensionless, and the rms
     distance of counterparts in Å that is left when its homogeneous strain is taken out."""
@@ -345,6 +346,8 @@ def _comparison(
         near = partner
     apart, met = np.full(len(a), np.nan), near >= 0
     apart[met] = np.linalg.norm(b[near[met]] - a[met], axis=1)
+    elements = {name: atoms for name, atoms in elements.items() if met[atoms].any()}
+    groups = {name: atoms for name, atoms in groups.items() if met[atoms].any()}
     have, wanted = Counter(counts(numbers)), Counter(counts(others))
     return Comparison(
         rmsd=_rms(apart),

@@ -9,6 +9,9 @@ from hetbuild.errors import InputError
 from hetbuild.names import shown
 from hetbuild.numerals import MOST_CHARGE
 
+MOST_WAYS = 10_000
+"""Ways to share oxidation states among the atoms of a formula that are tried: half a second."""
+
 
 def formal_charges(
     count: Mapping[str, int], stated: Mapping[str, int]
@@ -82,7 +85,10 @@ def _guess(count: Mapping[str, int], fixed: Mapping[str, int]) -> dict[str, int]
     from pymatgen.core import Composition, Element
 
     override = {e: [q] for e, q in fixed.items()}
-    found = Composition(reduced(count)).oxi_state_guesses(oxi_states_override=override)
+    unit = reduced(count)
+    if _ways(unit, override) > MOST_WAYS:
+        return None
+    found = Composition(unit).oxi_state_guesses(oxi_states_override=override)
     whole = [g for g in found if all(float(q).is_integer() for q in g.values())]
     if len(whole) != 1:
         return None
@@ -90,3 +96,21 @@ def _guess(count: Mapping[str, int], fixed: Mapping[str, int]) -> dict[str, int]
     unusual = [e for e, q in guess.items() if q != fixed.get(e, USUAL_CHARGES.get(e, q))]
     # A rare charge in place of the usual one would rather hide a CIF that lacks atoms.
     return guess if all(guess[e] in Element(e).common_oxidation_states for e in unusual) else None
+
+
+def _ways(count: Mapping[str, int], override: Mapping[str, list[int]]) -> float:
+    """How many ways pymatgen goes through; of sums it tries thirty in the time of one sharing."""
+    from math import comb, prod
+
+    from pymatgen.core import Element
+
+    states = {
+        e: override.get(e)
+        or Element(e).icsd_oxidation_states
+        or Element(e).common_oxidation_states
+        or (0,)
+        for e in count
+    }
+    shared = (comb(n + len(states[e]) - 1, n) for e, n in count.items())
+    sums = (n * (max(states[e]) - min(states[e])) + 1 for e, n in count.items())
+    return max(float(sum(shared)), prod(map(float, sums)) / 30)

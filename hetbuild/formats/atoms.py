@@ -47,7 +47,18 @@ def read_atoms(path: Path, frame: int | None = None) -> Atoms:
         raise InputError(f"{path} is damaged: {broken[0][:200]}")
     if isinstance(atoms, list) or not len(atoms):
         raise InputError(f"{path} holds no atoms.")
+    if path.suffix.lower() == ".cif" and atoms.cell.rank < 3:
+        _check_cartesian(path)
     return _checked(path, atoms)
+
+
+def _check_cartesian(path: Path) -> None:
+    """ASE takes the fractions of a CIF that lacks a length or angle of its cell for Å."""
+    if b"_atom_site_fract_x" in path.read_bytes().lower():
+        raise InputError(
+            f"{path} gives fractional coordinates but not the whole cell: it needs three lengths "
+            "and three angles."
+        )
 
 
 def _checked(path: Path, atoms: Atoms) -> Atoms:

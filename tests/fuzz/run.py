@@ -1,8 +1,9 @@
 """Run fuzzed inputs, each in a process that may crash: `python tests/fuzz/run.py --long`.
 
 An input passes when the command ends by itself within 10 s of processor time and 2 GB, with exit
-code 0, 1, 2 or 3, a text where it is not 0, no traceback and no warning of a library; and when a
-command that refused its input left the folder as it was.
+code 0, 1, 2 or 3, a text where it is not 0, no traceback and no warning of a library; when what it
+prints with --json is JSON, without NaN; and when a command that refused its input left the folder
+as it was.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import os
 import resource
 import shutil
@@ -77,7 +79,20 @@ def verdict(seed: int) -> str:
     seen = [str(w.message) for w in warned or () if not issubclass(w.category, hidden)]
     if seen:
         return f"warning: {seen[0][:160]}"
+    if code == 0 and "--json" in given.words and not _is_json(out.getvalue()):
+        return f"no JSON: {out.getvalue()[:160]!r}"
     return _judged(code, err.getvalue(), same, pwned)
+
+
+def _is_json(text: str) -> bool:
+    def none(constant: str) -> None:
+        raise ValueError(constant)
+
+    try:
+        json.loads(text, parse_constant=none)
+    except ValueError:
+        return False
+    return True
 
 
 def _judged(code: object, text: str, same: bool, pwned: bool) -> str:
