@@ -61,10 +61,7 @@ def exchange_cations(
         The anion sublattices do not match, or there are fewer sites than cations.
     """
     index = model.domain_named(domain)
-    element, charge, per_unit = _cation(product)
-    if not 0.0 <= deficit <= per_unit:
-        most = f"{per_unit:g} {element}"
-        raise InputError(f"deficit {deficit:g}: {product.name} can lack 0 to {most}.")
+    element, charge, per_unit = check_product(product, deficit)
     leaving = _leaving(model, index, element, keep_planes, keep_thickness)
     atoms = _chosen(model, index, leaving, number(element), fraction, order, seed)
     if not len(atoms):
@@ -134,15 +131,25 @@ def _with_product(
     return relabelled(changed, index, way)
 
 
-def _cation(product: Crystal) -> tuple[str, int, float]:
-    """Element, charge and number per anion charge of -2 of the product's only cation."""
+def check_product(product: Crystal, deficit: float) -> tuple[str, int, float]:
+    """Element, charge and number per anion charge of -2 of the product's only cation.
+
+    Raises
+    ------
+    InputError
+        It has several cations, or cannot lack so many of its one.
+    """
     kinds = np.unique(product.numbers[product.charges > 0])
     if len(kinds) != 1:
         named = ", ".join(symbol(int(z)) for z in kinds)
         raise InputError(f"{product.name} has the cations {named}; a product must have one.")
     z = int(kinds[0])
     charge = int(product.charges[product.numbers == z][0])
-    return symbol(z), charge, 2.0 / charge
+    element, per_unit = symbol(z), 2.0 / charge
+    if not 0.0 <= deficit <= per_unit:
+        most = f"{per_unit:g} {element}"
+        raise InputError(f"deficit {deficit:g}: {product.name} can lack 0 to {most}.")
+    return element, charge, per_unit
 
 
 def _leaving(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from hetbuild.crystal.crystal import Crystal, read_crystal
 from hetbuild.crystal.subgroups import subgroup
@@ -10,7 +11,9 @@ from hetbuild.elements import KINDS, counts, parse_formula
 from hetbuild.errors import HetbuildError, InputError
 from hetbuild.library import find_structure
 from hetbuild.recipe.frame import in_indices
-from hetbuild.recipe.schema import DomainSpec, Recipe
+from hetbuild.recipe.repeat import unfolded
+from hetbuild.recipe.schema import BalanceSpec, DomainSpec, Recipe
+from hetbuild.recipe.step_ions import Domains, Known, move_faults, step_faults
 
 
 def check_ions(recipe: Recipe) -> None:
@@ -19,8 +22,9 @@ def check_ions(recipe: Recipe) -> None:
     Raises
     ------
     InputError
-        Ions named in facets, cuts, moves or targets are none of the domain's crystal nor among
-        those brought in; the text lists every one with where it is named.
+        Ions named in facets, cuts, moves, targets or steps are none of the domain's crystal nor
+        among those brought in, or a step's product or molecule does not fit; the text lists every
+        one with where it is named.
     """
     faults = list(_faults(recipe))
     if faults:
@@ -28,32 +32,51 @@ def check_ions(recipe: Recipe) -> None:
 
 
 def _faults(recipe: Recipe) -> Iterator[str]:
-    held: dict[str, set[str]] = {}
+    faults = False
     for name, spec in recipe.domains.items():
         try:
-            crystal = read_crystal(
-                find_structure(spec.crystal, recipe.folder), charges=spec.charges
-            )
-            crystal.datum(spec.centre.site)
+            known = _known(spec, recipe.folder)
         except HetbuildError as error:
+            faults = True
             yield f"domains.{name}: {error}"
             continue
-        held[name] = set(counts(crystal.numbers)) | {
-            ligand for f in spec.facets for ligand in f.ligands.values()
-        }
-        yield from _domain_faults(name, spec, crystal, held[name])
+        yield from _domain_faults(name, spec, known.crystal, known.elements)
     try:
         in_indices(recipe)
     except InputError as error:
         yield str(error)
-    yield from _balance_faults(recipe, held)
-    for i, step in enumerate(recipe.steps):
-        product = getattr(step, "product", None)
-        if product is not None:
-            try:
-                find_structure(product, recipe.folder)
-            except HetbuildError as error:
-                yield f"steps.{i}.product: {error}"
+    if faults:
+        return
+    try:
+        recipe = unfolded(recipe)
+    except HetbuildError as error:
+        yield str(error)
+        return
+    yield from _later_faults(
+        recipe, {n: _known(s, recipe.folder) for n, s in recipe.domains.items()}
+    )
+
+
+def _known(spec: DomainSpec, beside: Path) -> Known:
+    """The crystal of a domain, and what may be on the particle carved of it."""
+    crystal = read_crystal(find_structure(spec.crystal, beside), charges=spec.charges)
+    crystal.datum(spec.centre.site)
+    ligands = [f.ligands for f in spec.facets]
+    ligands += [spec.truncate.ligands] if spec.truncate else []
+    return Known(crystal, set(counts(crystal.numbers)) | {e for g in ligands for e in g.values()})
+
+
+def _later_faults(recipe: Recipe, domains: Domains) -> Iterator[str]:
+    """Of balancing and steps, when the domains are together."""
+    if any(joint.merge for joint in (*recipe.meetings, recipe.join) if joint is not None):
+        # The ion that stays where both lattices have one belongs to either.
+        both = set().union(*(d.elements for d in domains.values()))
+        domains = {name: Known(d.crystal, set(both)) for name, d in domains.items()}
+    if recipe.balance is not None:
+        yield from move_faults("balance.moves", recipe.balance.moves, domains)
+        yield from _target_faults(recipe, recipe.balance, domains)
+    periodic = recipe.join is not None and recipe.join.periodic is not None
+    yield from step_faults(recipe.steps, domains, recipe.folder, periodic)
 
 
 def _domain_faults(name: str, spec: DomainSpec, crystal: Crystal, held: set[str]) -> Iterator[str]:
@@ -93,22 +116,10 @@ def _missing(
             )
 
 
-def _balance_faults(recipe: Recipe, held: dict[str, set[str]]) -> Iterator[str]:
-    if recipe.balance is None or set(held) != set(recipe.domains):
-        return
-    brought = {n: set(ions) for n, ions in held.items()}
-    for move in recipe.balance.moves:
-        brought[move.domain] |= {move.to} if move.to else set()
-        brought[move.domain] |= {move.element} if move.action == "add" else set()
-    for i, move in enumerate(recipe.balance.moves):
-        known = brought[move.domain]
-        if move.action != "add" and move.element not in KINDS and move.element not in known:
-            yield (
-                f"balance.moves.{i}: there is no {move.element} to {move.action} in "
-                f"{move.domain}, which has {', '.join(sorted(known))}."
-            )
-    for name, text in recipe.balance.target.domains.items():
-        foreign = set(parse_formula(text)) - brought[name] if isinstance(text, str) else set()
+def _target_faults(recipe: Recipe, balance: BalanceSpec, domains: Domains) -> Iterator[str]:
+    for name, text in balance.target.domains.items():
+        wanted = set(parse_formula(text)) if isinstance(text, str) else set()
+        foreign = wanted - domains[name].elements
         if foreign:
             yield (
                 f"balance.target.domains.{name}: {text} has {', '.join(sorted(foreign))}, which "

@@ -56,7 +56,7 @@ def run_step(
     """
     model = _with_charges(model, spec)
     if model.cell is not None:
-        _check_periodic(spec)
+        check_periodic(spec)
     match spec:
         case ReplaceSpec():
             changed, done = _replaced(model, spec, beside)
@@ -92,7 +92,7 @@ def _topotactic(
     return changed, [report.as_dict()]
 
 
-def _check_periodic(spec: Step) -> None:
+def check_periodic(spec: Step) -> None:
     """Refuse what counts distances or energies without the images of a periodic model."""
     plain = isinstance(spec, ReplaceSpec) and not any(
         is_molecule(ion) for pair in spec.ions.items() for ion in pair
@@ -251,14 +251,10 @@ def _replaced(model: Model, spec: ReplaceSpec, beside: Path | None) -> tuple[Mod
     molecular = {o: n for o, n in spec.ions.items() if is_molecule(o) or is_molecule(n)}
     index = model.domain_named(spec.domain)
     single = {meant(o, model, index): n for o, n in spec.ions.items() if o not in molecular}
-    if molecular and (spec.lattice == "product" or spec.product):
-        raise InputError("The lattice stays with molecules: leave lattice and product out.")
-    if molecular and (spec.which or spec.profile):
-        raise InputError(
-            "Molecules are exchanged by fraction and order: leave which and profile out."
-        )
+    check_molecular(spec)
     changed = model
     if single:
+        parent = model.domains[index].crystal
         changed, report = replace_ions(
             changed,
             spec.domain,
@@ -268,7 +264,7 @@ def _replaced(model: Model, spec: ReplaceSpec, beside: Path | None) -> tuple[Mod
             seed=spec.seed,
             which=spec.which,
             profile=spec.profile,
-            product=_product(changed, spec, single, beside),
+            product=product_of(parent, spec.product, single, beside),
             lattice=spec.lattice,
         )
         done.append(report.as_dict())
@@ -288,13 +284,30 @@ def _replaced(model: Model, spec: ReplaceSpec, beside: Path | None) -> tuple[Mod
     return changed, done
 
 
-def _product(
-    model: Model, spec: ReplaceSpec, ions: Mapping[str, str], beside: Path | None
+def check_molecular(spec: ReplaceSpec) -> None:
+    """Refuse keys that have no meaning where molecules come or go.
+
+    Raises
+    ------
+    InputError
+        There are such keys.
+    """
+    if not any(is_molecule(ion) for pair in spec.ions.items() for ion in pair):
+        return
+    if spec.lattice == "product" or spec.product:
+        raise InputError("The lattice stays with molecules: leave lattice and product out.")
+    if spec.which or spec.profile:
+        raise InputError(
+            "Molecules are exchanged by fraction and order: leave which and profile out."
+        )
+
+
+def product_of(
+    parent: Crystal, named: str | None, ions: Mapping[str, str], beside: Path | None
 ) -> Crystal | None:
     """The product named, else the shipped crystal with the new ions on the parent's sites."""
-    if spec.product is not None:
-        return read_crystal(find_structure(spec.product, beside))
-    parent = model.domains[model.domain_named(spec.domain)].crystal
+    if named is not None:
+        return read_crystal(find_structure(named, beside))
     exchanged = product_crystal(parent, ions).numbers
     wanted = counts(exchanged)
     for name, path in structures().items():

@@ -30,6 +30,7 @@ VALUES: tuple[Any, ...] = (
     [0, 0, 0], [1, 0, 0], [1, -1, 0], [1, 2, 3], [10**6, 1, 0], [2**63, 0, 0], [1e308, 0, 0],
     ["1/8", "1/8", 0], [0.1, 0.2, 0.3], [float("nan")] * 3, [1, 2], ["Cl"], ["Cl"] * 50,
     {"Cl": "Br"},
+    "-43m", "4mm [0 0 1]", "m-3m [9 9 9]", "away", "-across", {"edges": 1}, {"vertices": 10**9},
     {"S": "Cl"}, {"Pb": 2}, {"x": {}}, {"Cl": {"bonded_to": "Pb"}}, {"Cl": {"bonded_to": "Xx"}},
 )  # fmt: skip
 """Put in the place of others in trees."""
@@ -62,6 +63,11 @@ TEXTS = (
 """Values of options."""
 
 RECIPES = ("pair.toml", "dot.toml", "cspbcl3-cube-1", "cspbcl3-cube-2")
+KEYS = sorted((ROOT / "docs" / "keys").glob("*.toml"))
+"""Recipes that state every key there is, new ones too."""
+
+MODEL_VERBS = ("exchange", "etch", "ligands", "export", "inspect", "angles", "xrd", "compare")
+OTHER_VERBS = ("build", "match", "planes", "carve", "recipes", "schema", "help", "dos")
 DOT = """\
 name = "dot"
 title = "A sphere"
@@ -121,10 +127,12 @@ def case(seed: int) -> Case:
 def _recipe(rng: random.Random) -> Case:
     import tomllib
 
-    name = rng.choice(RECIPES)
+    name = rng.choice((*RECIPES, *(path.name for path in KEYS)))
     files = {"p.cif": corpus()["p.cif"]}
-    if name.endswith(".toml"):
+    if name in corpus():
         text = corpus()[name].decode()
+    elif name.endswith(".toml"):
+        text = (ROOT / "docs" / "keys" / name).read_text(encoding="utf-8")
     else:
         text = (ROOT / "examples" / "recipes" / f"{name}.toml").read_text()
     how = rng.random()
@@ -215,8 +223,7 @@ def _model(rng: random.Random) -> Case:
         ["exchange", asked, "--replace", "S=Se", *crystals],
         ["exchange", asked, "--product", "ZnS", "--allow-charge", *crystals],
         ["etch", asked, "--remove", rng.choice(("perovskite", "sulfide", "PbS", "x")), *crystals],
-        ["compare", asked, "dot.xyz"],
-        ["compare", "dot.xyz", asked],
+        ["compare", *rng.sample([asked, "dot.xyz"], 2)],
     ))  # fmt: skip
     return Case({asked: content, "dot.xyz": known["dot.xyz"]}, list(words))
 
@@ -227,9 +234,7 @@ def _words(rng: random.Random) -> Case:
     from hetbuild.cli import cli
 
     context = click.Context(cli)
-    name = rng.choice(
-        ("build", "exchange", "etch", "export", "inspect", "compare", "match", "planes", "carve")
-    )
+    name = rng.choice((*MODEL_VERBS, *OTHER_VERBS))
     command = cli.get_command(context, name)
     assert command is not None
     words = [name]
