@@ -25,7 +25,7 @@ from hetbuild.cli.crystals import free_cell
 from hetbuild.crystal.charges import formal_charges
 from hetbuild.crystal.crystal import read_crystal
 from hetbuild.elements import counts, parse_formula
-from hetbuild.errors import HetbuildError, InputError
+from hetbuild.errors import HetbuildError, ImpossibleError, InputError
 from hetbuild.exchanging.molecules import read_molecule, replace_molecules
 from hetbuild.formats.xyz import read_xyz, write_xyz
 from hetbuild.library import structures
@@ -282,6 +282,19 @@ def test_sizes_of_a_built_model(tmp_path: Path) -> None:
 def test_errors_of_sizes(words: tuple[str, ...], text: str, tmp_path: Path) -> None:
     with pytest.raises(HetbuildError, match=text):
         raise HetbuildError(fault("build", *words, "-o", str(tmp_path / "out")))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "text"),
+    [
+        ("inp-dot", "1.2 nm", "Of dot InCl3 is left, less than one formula unit InP of InP"),
+        ("pb4s3cl2-half", "1 nm", "less than one formula unit Pb4S3Cl2 of Pb4S3Cl2: make its size"),
+        ("cdse-twin", "0.6 nm", "less than one formula unit CdSe of CdSe"),
+    ],
+)
+def test_what_is_too_small_to_be_its_crystal_is_refused(name: str, size: str, text: str) -> None:
+    with pytest.raises(ImpossibleError, match=text):
+        build(read_recipe(name).without_formulas().with_size(size))
 
 
 # Kinds of ion in place of elements

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import ase.io
 import gemmi
@@ -24,6 +25,7 @@ from vestacrystparser.parser import VestaFile, load_elements_data
 from hetbuild.elements import number, symbol
 from hetbuild.errors import InputError, PhaseWarning
 from hetbuild.formats import ase_plugin as plugin
+from hetbuild.formats.title import title
 from hetbuild.formats.vesta import PALETTE, bond_limits, style, write_vesta
 from hetbuild.formats.vesta_file import read_vesta
 from hetbuild.formats.xyz import read_positions
@@ -237,7 +239,26 @@ def test_no_title_spoils_the_file(cube: Model, title: str, shown: str, tmp_path:
 def test_title_of_a_daughter_tells_the_step(cube: Model) -> None:
     steps = [{"asked": {"action": "etch", "domain": "perovskite"}}]
     text = written(replace(cube, provenance={"recipe": {"title": "Parent"}, "steps": steps}))
-    assert f"\nParent, then etch step in perovskite: {cube.formula} |" in text
+    assert f"\nCsPbCl3, perovskite etched (from Parent): {cube.formula} |" in text
+
+
+@pytest.mark.parametrize(
+    ("asked", "done"),
+    [
+        ({"action": "replace", "domain": "p", "ions": {"Cl": "Br", "Cs": "MA"}},
+         "Cl to Br, Cs to MA in p"),
+        ({"action": "topotactic", "domain": "p", "product": "Cu2S"}, "p to Cu2S"),
+        ({"action": "swap", "domain": "p", "element": "Pb", "to": "Mn"}, "Pb to Mn in p"),
+        ({"action": "remove", "domain": "p", "element": "Pb"}, "Pb removed in p"),
+        ({"action": "add", "domain": "p", "element": "Cl"}, "Cl added in p"),
+        ({"action": "ligands", "domain": "", "add": [{"ligand": "oleate"}]},
+         "oleate on the surface"),
+    ],
+)  # fmt: skip
+def test_a_title_tells_the_steps_after_it(cube: Model, asked: dict[str, Any], done: str) -> None:
+    known = {"recipe": {"title": "Parent"}, "steps": [{"asked": asked}]}
+    assert title(replace(cube, provenance=known)) == f"CsPbCl3, {done} (from Parent)"
+    assert title(replace(cube, provenance={**known, "titled": 1})) == "Parent"
 
 
 # Reader, on files of others

@@ -272,20 +272,44 @@ def _substitutions(facet: Facet, crystal: Crystal) -> Iterator[tuple[str, str, i
             yield element, ligand, crystal.charge_of(ligand)
 
 
+def check_whole(model: Model) -> None:
+    """Stop where ligands, trimming or balancing leave too little of a domain to be its crystal.
+
+    Raises
+    ------
+    ImpossibleError
+        A domain holds less than one formula unit of its crystal.
+    """
+    for index, domain in enumerate(model.domains):
+        have = counts(model.numbers[model.domain == index])
+        unit = _unit(domain.crystal)
+        if any(have.get(e, 0) < n for e, n in unit.items()):
+            raise ImpossibleError(
+                f"Of {domain.name} {formula(have) or 'nothing'} is left, less than one formula "
+                f"unit {formula(unit)} of {domain.crystal.name}: make its size, facets or radius "
+                "larger."
+            )
+
+
 def _refuse_if_tiny(crystal: Crystal, inside: list[int]) -> None:
     """inside: ions on each site of the conventional cell."""
-    per_cell = counts(crystal.numbers)
-    units = int(np.gcd.reduce(list(per_cell.values())))
+    unit = _unit(crystal)
     have = {
         e: sum(n for n, z in zip(inside, crystal.numbers, strict=True) if symbol(z) == e)
-        for e in per_cell
+        for e in unit
     }
-    if any(have[e] < n // units for e, n in per_cell.items()):
-        unit = formula({e: n // units for e, n in per_cell.items()})
+    if any(have[e] < n for e, n in unit.items()):
         raise ImpossibleError(
-            f"The shape holds {formula(have)}, less than one formula unit {unit} of "
+            f"The shape holds {formula(have)}, less than one formula unit {formula(unit)} of "
             f"{crystal.name}: make its facets or radius larger, or move its centre."
         )
+
+
+def _unit(crystal: Crystal) -> dict[str, int]:
+    """Ions of one formula unit, by element."""
+    per_cell = counts(crystal.numbers)
+    units = int(np.gcd.reduce(list(per_cell.values())))
+    return {e: n // units for e, n in per_cell.items()}
 
 
 def _refuse_if_large(need: float, memory: int | None, what: str) -> None:

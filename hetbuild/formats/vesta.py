@@ -20,6 +20,7 @@ from hetbuild.elements import MOLECULAR as IN_MOLECULES
 from hetbuild.formats.box import box, in_cell
 from hetbuild.formats.cif import labels
 from hetbuild.formats.columns import rows
+from hetbuild.formats.title import title
 from hetbuild.formats.vesta_file import cell_vectors
 from hetbuild.geometry.bonds import LIGANDS, MOLECULAR, ionic_limit
 from hetbuild.geometry.view import View, view
@@ -83,18 +84,11 @@ def write_vesta(model: Model, stream: TextIO, *, vacuum: float = 10.0) -> None:
 
 
 def _title(model: Model) -> str:
-    """Title, steps, formula and citations on one line: VESTA's title is no longer than that."""
+    """Title, formula and citations on one line: VESTA's title is no longer than that."""
     recipe = model.provenance.get("recipe", {})
-    name = recipe.get("title") or recipe.get("name") or "hetbuild model"
-    asked = [step["asked"] for step in model.provenance.get("steps", ())]
-    # The recipe's title is that of the parent.
-    name += "".join(
-        f", then {step['action']}" + (f" step in {step['domain']}" if step["domain"] else "")
-        for step in asked
-    )
     cited = [f"Cite: {reference}" for reference in recipe.get("references", ())]
     roles = "Colours: shared layer magenta, ligands dark, compensating ions pale"
-    whole = BETWEEN.join([f"{name}: {model.formula}", *cited, roles])
+    whole = BETWEEN.join([f"{title(model)}: {model.formula}", *cited, roles])
     return "TITLE\n" + " ".join(whole.split()) + "\n\n"
 
 

@@ -14,6 +14,7 @@ from hetbuild.analyse.interface import with_interface
 from hetbuild.analyse.report import Report, inspect
 from hetbuild.arrays import Progress
 from hetbuild.errors import ImpossibleError, InputError, nearest
+from hetbuild.formats.title import title
 from hetbuild.geometry.images import finite
 from hetbuild.microscopy.image import REPEATED
 from hetbuild.page import sections
@@ -59,9 +60,7 @@ def page(model: Model, *, parts: Sequence[str] = PARTS, progress: Progress = Non
         written.append(_microscopy(piece))
         told(0.9)
     written.append(sections.provenance(model, report))
-    return document(
-        _title(model, report), _facts(seen, report), [w for w in written if w], scene(seen)
-    )
+    return document(title(model), _facts(seen, report), [w for w in written if w], scene(seen))
 
 
 def document(
@@ -93,17 +92,6 @@ def document(
         viewer=viewer,
         script=read["page.js"],
         licence=text(read["vendor/LICENSE-3Dmol.txt"]),
-    )
-
-
-def _title(model: Model, report: Report) -> str:
-    """That of the recipe, which is the parent's, with the steps that followed; or the formula."""
-    recipe = model.provenance.get("recipe") or {}
-    title = str(recipe.get("title") or recipe.get("name") or report.formula)
-    asked = [step["asked"] for step in model.provenance.get("steps", ())]
-    where = (f" in {step['domain']}" if step.get("domain") else "" for step in asked)
-    return title + "".join(
-        f", then {step['action']} step{place}" for step, place in zip(asked, where, strict=True)
     )
 
 

@@ -185,7 +185,10 @@ def _extended(
             f"{path or 'The recipe'} extends {name!r}, but there is no file {beside} and no "
             f"shipped recipe of this name (`hetbuild recipes` lists them); {nearest(name, shipped)}"
         )
-    return _merged(load_tree(beside if beside.is_file() else shipped[name], seen), tree)
+    base = load_tree(beside if beside.is_file() else shipped[name], seen)
+    if "steps" in tree:
+        base.pop("title", None)  # it tells of the model before them
+    return _merged(base, tree)
 
 
 def keep_inside(tree: Mapping[str, Any], path: Path) -> None:

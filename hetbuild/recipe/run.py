@@ -12,7 +12,7 @@ import numpy as np
 
 from hetbuild import __version__
 from hetbuild.arrays import Plane, Progress
-from hetbuild.assemble.carve import carve
+from hetbuild.assemble.carve import carve, check_whole
 from hetbuild.assemble.coherent import Strained, coincidence_cell, join_slabs, slabs
 from hetbuild.assemble.cut import cut
 from hetbuild.assemble.join import Orientation, Registry, check_contacts
@@ -163,11 +163,12 @@ def _joined_stages(recipe: Recipe, parts: list[Model], progress: Progress) -> It
 def provenance(recipe: Recipe, model: Model) -> dict[str, Any]:
     """What is needed to build the model again: recipe, crystal digests, versions.
 
-    Steps enter themselves when they run.
+    Steps enter themselves when they run; `titled` is how many of them the title tells of.
     """
     packages = ("numpy", "scipy", "spglib", "gemmi", "ase")
     return {
         "recipe": recipe.as_given.model_dump(mode="json") | {"steps": []},
+        **({"titled": len(recipe.steps)} if recipe.steps else {}),
         "crystals": {d.crystal.name: d.crystal.sha256 for d in model.domains},
         "versions": {"hetbuild": __version__} | {p: version(p) for p in packages},
     }
@@ -367,4 +368,5 @@ def _finished(recipe: Recipe, model: Model, progress: Progress) -> Model:
             keep_symmetry=spec.keep_symmetry,
             progress=progress,
         )
+    check_whole(model)
     return replace(model, provenance=provenance(recipe, model))
