@@ -6,7 +6,7 @@ A mutant is worth running only if it can matter. What is left out, by rule:
 * zero, powers of ten below SMALL and digits of rounding: tolerances against rounding, any near
   value does the same;
 * `<` for `<=` between lengths, which differ at a tie that computed numbers do not have: there the
-  comparison is turned round instead. Where one side is a whole number, both are tried;
+  comparison is turned round instead. Where one side is a whole number other than 0, both are tried;
 * constants of a module that say how much work is done (EFFORT), where more gives the same, or that
   lie between two scales far apart (WINDOWS): half or twice the value does the same by design;
 * the lines of EQUIVALENT, each with its reason.
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -224,9 +224,9 @@ class Finder(ast.NodeVisitor):
 
 
 def _whole(node: ast.expr) -> bool:
-    """Whether an expression is a whole number by its looks: a literal, a length or a count."""
-    if isinstance(node, ast.Constant):
-        return isinstance(node.value, int)
+    """Whether an expression is a whole number by its looks: a literal but 0, a length, a size."""
+    if isinstance(node, ast.Constant):  # with 0 signs are told, of charges and of lengths
+        return isinstance(node.value, int) and node.value != 0
     if isinstance(node, ast.Call):
         return getattr(node.func, "id", getattr(node.func, "attr", "")) in ("len", "abs")
     return isinstance(node, ast.Attribute) and node.attr in ("size", "ndim")
@@ -248,11 +248,13 @@ def mutants(wings: tuple[str, ...] = WINGS) -> Iterator[Mutant]:
                     yield mutant
 
 
-def tests_of(mutant: Mutant, lines: dict[str, dict[str, list[str]]]) -> set[str]:
-    """Tests that run what a mutant changes.
+def tests_of(
+    mutant: Mutant, lines: dict[str, dict[str, list[str]]], every: Iterable[str]
+) -> set[str]:
+    """Of every test those that run what a mutant changes.
 
     What runs at import, a constant or a field's default, is run by every test that runs a line of
-    the wings with its name.
+    the wings with its name, or stands in a file that has it.
     """
     if mutant.runs:
         mine = lines.get(mutant.module, {})
@@ -266,4 +268,8 @@ def tests_of(mutant: Mutant, lines: dict[str, dict[str, list[str]]]) -> set[str]
         for number, tests in by_line.items():
             if word is None or word.search(rows[int(number) - 1]):
                 found |= set(tests)
+    if word is not None:
+        files = {test.partition("::")[0] for test in every}
+        named = {f for f in files if word.search((ROOT / f).read_text(encoding="utf-8"))}
+        found |= {test for test in every if test.partition("::")[0] in named}
     return found

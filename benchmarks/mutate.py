@@ -157,7 +157,7 @@ def run(sample: list[Mutant], copy: Path, cover: dict[str, Any]) -> None:
     if fails(copy, everything, sum(seconds[test] for test in everything)):
         raise SystemExit("mutate.py: tests fail without any change")
     for i, mutant in enumerate(sample, 1):
-        order = affordable(tests_of(mutant, cover["lines"]), seconds)
+        order = affordable(tests_of(mutant, cover["lines"], seconds), seconds)
         start = time.monotonic()
         killed = noticed(mutant, copy, order, sum(seconds[test] for test in order))
         survived += not killed
