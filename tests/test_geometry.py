@@ -21,6 +21,7 @@ from hetbuild.crystal.charges import state
 from hetbuild.errors import InputError
 from hetbuild.geometry import pairing
 from hetbuild.geometry.bonds import molecule_bonds
+from hetbuild.geometry.contacts import clear_of, closest_contacts
 from hetbuild.geometry.depth import below_hull, flat_faces
 from hetbuild.geometry.exposure import exposed
 from hetbuild.geometry.images import images
@@ -308,3 +309,43 @@ def test_merging_takes_ions_of_the_same_sign_in_one_place() -> None:
         assert len(a) + len(b) == len(left)
         kept = a if keep == "salt" else b
         assert len(kept) == len(first)
+
+
+# Contacts
+
+
+@settings(max_examples=15, deadline=None)
+@given(SEEDS)
+def test_closest_contacts_are_the_least_of_all_pairs(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    (a, q), (b, c) = (
+        (rng.uniform(0, 9, (n, 3)), rng.choice([-2, -1, 0, 1, 2], n)) for n in rng.integers(1, 9, 2)
+    )
+    apart = cdist(a, b)
+    expected = {}
+    for kind, signs in (
+        ("anion-anion", [(-1, -1)]),
+        ("cation-anion", [(1, -1), (-1, 1)]),
+        ("cation-cation", [(1, 1)]),
+    ):
+        of_kind = [
+            (apart[i, j], i, j)
+            for i, j in itertools.product(range(len(a)), range(len(b)))
+            if (np.sign(q[i]), np.sign(c[j])) in signs
+        ]
+        if of_kind:
+            expected[kind] = min(of_kind)
+    found = closest_contacts(a, q, b, c)
+    assert [f.kind for f in found] == list(expected)
+    for f in found:
+        r, i, j = expected[f.kind]
+        assert (f.distance, f.first, f.second) == (pytest.approx(r), i, j)
+    floors = hb.Floors(anion_anion=2.5, cation_anion=1.5, cation_cation=2.0)
+    limit = {(-1, -1): 2.5, (1, 1): 2.0, (1, -1): 1.5, (-1, 1): 1.5}
+    for charge in (-1, 1):
+        free = clear_of(a, charge, b, c, floors)
+        close = [
+            any(r < limit.get((charge, int(np.sign(x))), 0.0) for r, x in zip(row, c, strict=True))
+            for row in apart
+        ]
+        np.testing.assert_array_equal(free, ~np.array(close))

@@ -1,0 +1,225 @@
+"""Parts of the engine against plain geometry: shapes, cuts, tilts, charges of imported crystals."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from conftest import load
+from pymatgen.core import Lattice, Species, Structure
+from scipy.spatial.distance import cdist
+from scipy.spatial.transform import Rotation
+
+import hetbuild as hb
+from hetbuild.analyse.interface import nearest_tilt, with_interface
+from hetbuild.crystal.vicinal import cation_lattice
+from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.exchanging.same_site import renamed
+
+
+@cache
+def joined() -> hb.Model:
+    upper = hb.carve("CsPbCl3", [hb.Facet((1, 0, 0), 1)], site="Pb", name="perovskite")
+    upper = hb.cut(upper, (1, 0, 0), keep="above", at=0)
+    lower = hb.carve(load("PbS"), [hb.Facet((1, 0, 0), 2)], site="Pb", name="sulfide")
+    lower = hb.cut(lower, (1, 0, 0), keep="below", at=-1)
+    parallel = hb.Orientation(((1, 0, 0), (1, 0, 0)), along=((0, 1, 0), (0, 1, 0)))
+    upper, lower = hb.align(upper, lower, parallel)
+    return hb.join(upper, lower, parallel, hb.Registry(0.0, 0.0, 0.5), shared_with="perovskite")
+
+
+def rock_salt(first: object, second: object) -> Structure:
+    sites = [[0, 0, 0], [0.5, 0.5, 0.5]]
+    return Structure.from_spacegroup("Fm-3m", Lattice.cubic(5.0), [first, second], sites)
+
+
+# Crystals of other libraries
+
+
+def test_charges_of_species_go_before_usual_ones() -> None:
+    crystal = hb.Crystal.from_pymatgen(rock_salt(Species("Fe", 3), Species("N", -3)))
+    assert dict(zip(crystal.numbers, crystal.charges, strict=True)) == {26: 3, 7: -3}
+    given = hb.Crystal.from_pymatgen(rock_salt("Fe", "O"), charges={"Fe": 2})
+    assert dict(zip(given.numbers, given.charges, strict=True)) == {26: 2, 8: -2}
+
+
+@pytest.mark.parametrize(
+    ("structure", "words"),
+    [
+        (rock_salt(Species("Fe", 2.5), Species("O", -2)), "Fe has the oxidation states [+]2.5"),
+        (
+            Structure(
+                Lattice.cubic(4.0),
+                [Species("Fe", 2), Species("Fe", 3), Species("O", -2)],
+                [[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5]],
+            ),
+            "Fe has the oxidation states [+]2, [+]3",
+        ),
+        (rock_salt({"Pb": 0.5, "Sn": 0.5}, "S"), "has partly occupied sites"),
+    ],
+)
+def test_crystals_without_one_whole_charge_are_refused(structure: Structure, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        hb.Crystal.from_pymatgen(structure)
+
+
+# Interfaces
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.3, 7.0, 31.0, 45.0])
+def test_the_tilt_is_the_smallest_angle_between_axes_that_are_not_parallel(angle: float) -> None:
+    """Rock salt turned about [001] by an angle, against all pairs of its axes."""
+    domain = hb.carve("PbS", [hb.Facet((1, 0, 0), 1)], site="Pb").domains[0]
+    turn = Rotation.from_euler("z", angle, degrees=True).as_matrix()
+    found = nearest_tilt(domain, domain.moved(turn, np.zeros(3)))
+    assert found is not None
+    axes = np.vstack([np.eye(3), -np.eye(3)])
+    apart = np.degrees(np.arccos(np.clip(axes @ (axes @ turn.T).T, -1, 1)))
+    assert found.angle == pytest.approx(apart[(apart > 0.5) & (apart <= 90)].min(), abs=1e-6)
+    u, v = np.array(found.first), turn @ np.array(found.second)
+    assert np.degrees(np.arccos(u @ v)) == pytest.approx(found.angle, abs=1e-6)
+
+
+def test_an_interface_that_was_not_recorded_is_seen() -> None:
+    model = joined()
+    assert model.interface is not None
+    turn = Rotation.random(random_state=4).as_matrix()
+    seen = with_interface(replace(model, interface=None).moved(turn, np.ones(3))).interface
+    assert seen is not None
+    assert seen.domains == model.interface.domains
+    for found, made in zip(seen.planes, model.interface.planes, strict=True):
+        assert np.cross(found, made).tolist() == [0, 0, 0]
+    assert seen.planes[0] == model.interface.planes[0]
+    assert np.isnan(seen.gap)
+    assert with_interface(model) is model
+    one = model.where(model.domain == 0)
+    assert with_interface(replace(one, interface=None)).interface is None
+
+
+def test_a_domain_named_after_its_crystal_is_renamed_with_it() -> None:
+    model = joined()
+    index = [d.name for d in model.domains].index("sulfide")
+    named = replace(
+        model,
+        domains=tuple(
+            replace(d, name="PbS") if i == index else d for i, d in enumerate(model.domains)
+        ),
+    )
+    assert named.interface is not None
+    named = replace(named, interface=replace(named.interface, domains=("perovskite", "PbS")))
+    galena = replace(load("PbS"), name="galena")
+    changed = named.with_domain(index, replace(named.domains[index], crystal=galena))
+    new = renamed(changed, index, "PbS")
+    assert [d.name for d in new.domains] == ["perovskite", "galena"]
+    assert new.interface is not None
+    assert new.interface.domains == ("perovskite", "galena")
+    assert renamed(changed, index, "another") is changed
+
+
+# Shapes
+
+
+@pytest.mark.parametrize(
+    ("facets", "inside"),
+    [
+        ([hb.Facet((1, 0, 0), 4)], lambda x: np.abs(x).max(axis=1) <= 2),
+        ([hb.Facet((1, 1, 1), 3)], lambda x: np.abs(x).sum(axis=1) <= 3),
+        (
+            [hb.Facet((1, 0, 0), 4), hb.Facet((1, 1, 0), 3)],
+            lambda x: (
+                (np.abs(x).max(axis=1) <= 2) & (np.sort(np.abs(x), axis=1)[:, 1:].sum(axis=1) <= 3)
+            ),
+        ),
+    ],
+)
+def test_shapes_are_the_sites_between_their_planes(facets: list[hb.Facet], inside: object) -> None:
+    """Planes of Facet are d(hkl): for (100) of rock salt half an edge, so 4 of (2 0 0) are 2 a."""
+    crystal = load("PbS")
+    edge = crystal.cell_parameters[0]
+    facets = [
+        replace(f, hkl=tuple(2 * h for h in f.hkl)) if f.hkl == (1, 0, 0) else f for f in facets
+    ]
+    model = hb.carve(crystal, facets, site="Pb")
+    cells = np.array(list(itertools.product(range(-4, 5), repeat=3)))
+    sites = (cells[:, None] + crystal.fractional).reshape(-1, 3)
+    sites = sites - crystal.fractional[crystal.datum("Pb")]
+    expected = sites[inside(sites)]  # type: ignore[operator]  # a function of places
+    assert len(model) == len(expected)
+    assert cdist(model.positions / edge, expected).min(axis=1).max() < 1e-6
+
+
+@pytest.mark.parametrize("keep", ["above", "below"])
+def test_a_cut_keeps_one_side_with_its_plane(keep: str) -> None:
+    cube = hb.carve("CsPbCl3", [hb.Facet((1, 0, 0), 2)], site="Pb", name="cube")
+    index = cube.domains[0].plane_index((1, 0, 0), cube.positions)
+    for at in (0.0, 0.5, -1.0):
+        half = hb.cut(cube, (1, 0, 0), keep=keep, at=at)  # type: ignore[arg-type]  # a literal
+        side = index >= at - 1e-6 if keep == "above" else index <= at + 1e-6
+        np.testing.assert_array_equal(half.positions, cube.positions[side])
+    with pytest.raises(ImpossibleError):
+        hb.cut(cube, (1, 0, 0), keep=keep, at=9 if keep == "above" else -9)  # type: ignore[arg-type]
+
+
+def test_an_edge_by_its_bonds_loses_none() -> None:
+    """Cl that lost a Pb goes, whichever side of the plane it is on; all others stay."""
+    cube = hb.carve("CsPbCl3", [hb.Facet((1, 0, 0), 2)], site="Pb", name="cube")
+    half = hb.cut(cube, (1, 0, 0), keep="above", at=0, edge={"Cl": "Pb"})
+    index = cube.domains[0].plane_index((1, 0, 0), cube.positions)
+    away = index < -1e-6
+    lead = cube.positions[(cube.numbers == 82) & away]
+    bond = 1.25 * 5.605 / 2
+    chloride = cube.numbers == 17
+    whole = (cdist(cube.positions, lead) < bond).sum(axis=1) == 0
+    expected = np.where(chloride, whole, ~away)
+    np.testing.assert_array_equal(half.positions, cube.positions[expected])
+
+
+# Ions that come
+
+
+def test_added_ions_stand_on_free_sites_next_to_their_partners() -> None:
+    """Cl for a cube that lacks it: on lattice sites of Cl, clear of all others, lowest first."""
+    cube = hb.carve("CsPbCl3", [hb.Facet((1, 0, 0), 1)], site="Pb", name="cube")
+    assert cube.charge > 0
+    full = hb.balance(cube, ["add Cl in cube"])
+    new = full.where(np.arange(len(full)) >= len(cube))
+    assert full.charge == 0
+    assert set(new.numbers.tolist()) == {17}
+    crystal = load("CsPbCl3")
+    assert {crystal.numbers[s] for s in new.site.tolist()} == {17}
+    apart = cdist(new.positions, full.positions) + 9.0 * (
+        np.arange(len(full)) == np.arange(len(cube), len(full))[:, None]
+    )
+    for q, floor in ((-1, 3.0), (1, 2.4)):
+        assert apart[:, np.sign(full.charges) == q].min() >= floor
+    lead = full.positions[full.numbers == 82]
+    assert (cdist(new.positions, lead).min(axis=1) < 1.25 * 5.605 / 2).all()
+
+
+# Lattices of cations
+
+
+@pytest.mark.parametrize(
+    ("name", "cation", "share"),
+    [("CsPbCl3", "Pb", 1), ("PbS", "Pb", 4), ("CsPbBr3-orthorhombic", "Pb", 4), ("Cu2S", "Cu", 8)],
+)
+def test_the_lattice_of_cations_is_every_translation_that_keeps_them(
+    name: str, cation: str, share: int
+) -> None:
+    crystal = load(name)
+    basis = cation_lattice(crystal, cation)
+    assert np.linalg.det(basis) == pytest.approx(1 / share)
+    sites = crystal.fractional[crystal.numbers == {"Pb": 82, "Cu": 29}[cation]]
+    for shift in basis:
+        off = (sites + shift)[:, None] - sites
+        off = np.abs(off - np.rint(off)).max(axis=2).min(axis=1)
+        assert off.max() < 2e-3
+    metric = np.linalg.norm(basis @ crystal.vectors, axis=1)
+    steps = np.array([s for s in itertools.product((-1, 0, 1), repeat=3) if any(s)])
+    lengths = np.linalg.norm(steps @ basis @ crystal.vectors, axis=1)
+    assert metric.min() == pytest.approx(lengths.min())
+    with pytest.raises(InputError, match="is no cation of"):
+        cation_lattice(crystal, "S" if "S" in name else name[4:6])
