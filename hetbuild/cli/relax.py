@@ -43,7 +43,7 @@ USUAL, FINE = 0.05, 0.01
 @click.option("--optimizer", type=click.Choice(["lbfgs", "fire"]), default="lbfgs")
 @click.option("--fmax", type=NUMBER, help="Largest force left, eV/Å [0.05; crystals 0.01].")
 @click.option("--steps", type=int, default=500, help="At most; earlier runs count [500].")
-@click.option("--max-step", type=NUMBER, default=0.1, help="Å an atom moves in a step [0.1].")
+@click.option("--max-step", type=NUMBER, default=0.2, help="Å an atom moves in a step [0.2].")
 @click.option("--fixed-core", type=NUMBER, metavar="Å", help="Hold atoms deeper than this.")
 @click.option(
     "--only",

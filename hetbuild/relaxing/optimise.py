@@ -1,14 +1,14 @@
 """Optimisation of atoms to a minimum of energy, one frame after another.
 
-The optimisers are ASE's. Frames come from a generator: who asks for the next one decides what to
-write, what to show and when to stop.
+Frames come from a generator: who asks for the next one decides what to write, what to show and when
+to stop. LBFGS is `lbfgs`, FIRE is ASE's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -16,17 +16,15 @@ from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.errors import InputError
 from hetbuild.model import Model
 from hetbuild.relaxing.calculators import Chosen, evaluated
+from hetbuild.relaxing.lbfgs import MEMORY, Lbfgs
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 Optimizer = Literal["lbfgs", "fire"]
 
-LONGEST_STEP = 0.1
-"""Å an atom may move in one step; with 0.2, ASE's own, CHGNet overshoots at a rough interface."""
-
-MEMORY = 100
-"""Steps that LBFGS remembers (ASE's default)."""
+LONGEST_STEP = 0.2
+"""Å an atom may move in one step."""
 
 
 @dataclass(frozen=True)
@@ -115,44 +113,61 @@ def frames(
     InputError
         The calculator cannot evaluate the model.
     """
+    if earlier and (earlier[-1].fmax < settings.fmax or earlier[-1].step >= settings.steps):
+        return
     atoms, shift = prepared(model, chosen, held)
     if earlier:
-        if earlier[-1].fmax < settings.fmax or earlier[-1].step >= settings.steps:
-            return
         atoms.positions = earlier[-1].positions + shift
     evaluated(chosen, atoms)
-    first = earlier[-1].step if earlier else 0
-    dynamics = _dynamics(atoms, settings, earlier, shift)
-    for k, _ in enumerate(dynamics.irun(fmax=settings.fmax, steps=settings.steps - first)):
-        if k or not earlier:
-            yield Frame(
-                first + k,
-                float(atoms.get_potential_energy()),
-                np.round(atoms.positions - shift, 8),
-                np.round(atoms.get_forces(), 8),
-            )
+    way = _fire if settings.optimizer == "fire" else _lbfgs
+    if not earlier:
+        earlier = (_frame(0, atoms, shift),)
+        yield earlier[0]
+    if earlier[-1].fmax >= settings.fmax:
+        yield from way(model, atoms, shift, settings, held, earlier)
 
 
-def _dynamics(atoms: Atoms, settings: Settings, earlier: Sequence[Frame], shift: FloatArray) -> Any:
-    from ase.optimize import FIRE, LBFGS
+def _frame(step: int, atoms: Atoms, shift: FloatArray) -> Frame:
+    """What stands in the file and what the next step is made from are the same numbers."""
+    return Frame(
+        step,
+        float(atoms.get_potential_energy()),
+        np.round(atoms.positions - shift, 8),
+        np.round(atoms.get_forces(), 8),
+    )
 
-    if settings.optimizer == "fire":
-        return FIRE(atoms, logfile=None, maxstep=settings.longest_step)
-    lbfgs = LBFGS(atoms, logfile=None, maxstep=settings.longest_step, memory=MEMORY)
-    if len(earlier) > 1:
-        lbfgs.replay_trajectory([_Replayed(f, shift) for f in earlier[-MEMORY - 1 :]])
-    return lbfgs
+
+def _lbfgs(
+    model: Model,
+    atoms: Atoms,
+    shift: FloatArray,
+    settings: Settings,
+    held: IntArray,
+    earlier: Sequence[Frame],
+) -> Iterator[Frame]:
+    minimiser = Lbfgs(model.positions, settings.longest_step, held)
+    for frame in earlier[-MEMORY - 1 :]:
+        minimiser.note(frame.positions, frame.forces)
+    frame = earlier[-1]
+    while frame.fmax >= settings.fmax and frame.step < settings.steps:
+        atoms.positions = frame.positions + minimiser.step() + shift
+        frame = _frame(frame.step + 1, atoms, shift)
+        minimiser.note(frame.positions, frame.forces)
+        yield frame
 
 
-@dataclass(frozen=True, eq=False)
-class _Replayed:
-    """A frame as ASE's optimisers ask for it."""
+def _fire(
+    model: Model,
+    atoms: Atoms,
+    shift: FloatArray,
+    settings: Settings,
+    held: IntArray,
+    earlier: Sequence[Frame],
+) -> Iterator[Frame]:
+    from ase.optimize import FIRE
 
-    frame: Frame
-    shift: FloatArray
-
-    def get_positions(self) -> FloatArray:
-        return self.frame.positions + self.shift
-
-    def get_forces(self) -> FloatArray:
-        return self.frame.forces.copy()
+    first = earlier[-1].step
+    dynamics = FIRE(atoms, logfile=None, maxstep=settings.longest_step)
+    for k, _ in enumerate(dynamics.irun(settings.fmax, settings.steps - first)):
+        if k:
+            yield _frame(first + k, atoms, shift)
