@@ -367,7 +367,7 @@ def test_a_crystal_continues_itself(plane: Plane) -> None:
 
 
 def test_continuity_singles_out_the_interface_of_the_paper() -> None:
-    """Of all that fit within 0.5 %, only the stairs continue each other's cation rows."""
+    """Of all that fit within 0.5 %, only the stepped planes continue each other's cation rows."""
     crystals = load("CsPbCl3"), load("PbS")
     found = match(*crystals, max_strain=0.005)
     fits = {tuple(p.representative for p in m.planes): cation_fit(m, crystals) for m in found}

@@ -8,6 +8,8 @@ from functools import cache
 
 import numpy as np
 import pytest
+from ase import Atoms
+from ase.spacegroup import crystal
 from conftest import load
 from pymatgen.core import Lattice, Species, Structure
 from scipy.spatial.distance import cdist
@@ -223,3 +225,45 @@ def test_the_lattice_of_cations_is_every_translation_that_keeps_them(
     assert metric.min() == pytest.approx(lengths.min())
     with pytest.raises(InputError, match="is no cation of"):
         cation_lattice(crystal, "S" if "S" in name else name[4:6])
+
+
+# One crystal, one description
+
+
+STRUCTURES = {
+    "quartz": (154, (4.913, 5.405, 120), {"Si": (0.47, 0, 2 / 3), "O": (0.4135, 0.2669, 0.7858)}),
+    "wurtzite": (186, (3.25, 5.207, 120), {"Zn": (1 / 3, 2 / 3, 0), "O": (1 / 3, 2 / 3, 0.382)}),
+    "zinc blende": (216, (5.41, 5.41, 90), {"Zn": (0, 0, 0), "S": (0.25, 0.25, 0.25)}),
+    "anatase": (141, (3.784, 9.515, 90), {"Ti": (0, 0, 0), "O": (0, 0, 0.208)}),
+    "rutile": (136, (4.594, 2.959, 90), {"Ti": (0, 0, 0), "O": (0.305, 0.305, 0)}),
+    "CdI2": (164, (4.24, 6.84, 120), {"Cd": (0, 0, 0), "I": (1 / 3, 2 / 3, 0.25)}),
+    "PbO": (129, (3.97, 5.02, 90), {"Pb": (0, 0.5, 0.237), "O": (0, 0, 0)}),
+    "FeBr3": (148, (6.4, 18.4, 120), {"Fe": (0, 0, 1 / 3), "Br": (0.0, 0.33, 0.08)}),
+}
+"""Space group, a, c and gamma, sites: origins and axes that may be chosen in several ways."""
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_a_crystal_is_the_same_from_any_origin_axes_and_order(name: str) -> None:
+    """Shifted, its axes permuted or inverted in pairs, its atoms shuffled and turned in space."""
+    group, (a, c, gamma), sites = STRUCTURES[name]
+    cell = (a, a, c, 90, 90, gamma)
+    atoms = crystal(list(sites), list(sites.values()), spacegroup=group, cellpar=cell)
+    usual = {"Si": 4, "Zn": 2, "Ti": 4, "Cd": 2, "Pb": 2, "Fe": 3, "O": -2, "S": -2}
+    charges = {element: usual.get(element, -1) for element in sites}
+    first = hb.Crystal.from_ase(atoms, charges=charges)
+    rng = np.random.default_rng(len(name))
+    axes = [np.eye(3), np.array([[0, 1, 0], [0, 0, 1], [1, 0, 0]]), np.diag([-1, -1, 1])]
+    for change in axes:
+        turn = Rotation.random(random_state=rng).as_matrix()
+        vectors = change @ np.array(atoms.cell)
+        fractional = (atoms.get_scaled_positions() @ np.linalg.inv(change) + rng.random(3)) % 1.0
+        order = rng.permutation(len(atoms))
+        other = Atoms(atoms.numbers[order], cell=vectors @ turn.T, pbc=True)
+        other.set_scaled_positions(fractional[order])
+        second = hb.Crystal.from_ase(other, charges=charges)
+        np.testing.assert_allclose(second.cell_parameters, first.cell_parameters, atol=1e-3)
+        np.testing.assert_array_equal(second.numbers, first.numbers)
+        off = second.fractional - first.fractional
+        np.testing.assert_allclose(off, np.rint(off), atol=2e-3)
+        assert second.labels == first.labels

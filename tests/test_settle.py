@@ -169,7 +169,7 @@ def test_exposed_ions_are_those_outside(main_stages: dict[str, Model]) -> None:
     assert outside[at_face].all()
     inside = np.abs(cube.positions).max(axis=1) < 2 * 5.605 - 0.1
     assert not outside[inside].any()
-    # Of the Cs in the kinks of the stair the sulfide covers those in the middle of the interface.
+    # Of the Cs in the kinks of the profile the sulfide covers those in the middle of the interface.
     merged = main_stages["merged"]
     heights = merged.domains[0].plane_index((-2, 1, 0), merged.positions)
     row = np.flatnonzero((merged.numbers == 55) & (np.abs(heights + 1.5) < 0.01))

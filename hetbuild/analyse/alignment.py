@@ -18,7 +18,7 @@ from hetbuild.geometry.rigid import superposed
 RADIUS, COARSE = 10.0, 7.0
 """Å: longest vectors between atoms that are looked at, and of those by which turns are scanned."""
 SHORTEST = 2.5
-"""Å: below it vectors are not looked at."""
+"""Shortest interatomic vectors that are used, Å."""
 VOXEL, BLUR = 0.4, 0.5
 """Å of the map of vectors, and the Gaussian it is smoothed with."""
 CENTRES = 3000
@@ -28,9 +28,9 @@ PEAKS = 80
 TURNS = 40000
 """Orientations scanned; some 5 degrees apart."""
 KEPT = 400
-"""Of these, refined on the maps."""
+"""Orientations of these that are refined on the maps."""
 STEPS = (5.0, 2.5, 1.2, 0.6, 0.3)
-"""Degrees of the refinement, one after the other."""
+"""Steps of the refinement of an orientation, degrees, one after the other."""
 DISTINCT = 3.0
 """Degrees between orientations that count as two."""
 CANDIDATES = 96
@@ -38,7 +38,7 @@ CANDIDATES = 96
 SAMPLE = 400
 """Atoms by which they are tried."""
 FAR = 2.5
-"""Å: atoms farther from their like than this count no more."""
+"""Å: distance to the nearest atom of the same element at which the score of an atom saturates."""
 SHIFTED = 32
 """Motions tried with other shifts."""
 ROUNDS = 2

@@ -38,7 +38,7 @@ MEDIAN = 2.366
 SHELL = 6.0
 """Å around a site in which the filling of its lattice is counted."""
 FILLED = 8.0
-"""Weight of that filling in the cost."""
+"""Weight of that filling of the lattice in the cost of an ion's site."""
 NEIGHBOURS = 8
 """Ions around one without a site, whose domain it shares."""
 SUBSTITUTE = 0.5
@@ -49,7 +49,7 @@ of CsPbBr3 and PbS with Br and Cl, the ligands are Cl."""
 ROUNDS = 5
 """Times that sites, widths and frames are found in turn."""
 FORBIDDEN = 1e4
-"""Cost that no ion pays."""
+"""Cost of a site that an ion cannot take; above the sum of all others."""
 TRIES = 30
 """Times that ions are moved to meet a formula."""
 FEWEST = 12

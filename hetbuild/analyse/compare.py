@@ -30,7 +30,7 @@ SHIFTS = 6
 """Shifts of a periodic model that are refined."""
 
 SHIFT_ROUNDS = 30
-"""Of matching and shifting a periodic model; pairs are the same again after a few."""
+"""Largest number of rounds of pairing and shifting a periodic model; a few suffice."""
 
 ROUNDS = 20
 """Times that atoms are paired and superposed in turn, at most."""

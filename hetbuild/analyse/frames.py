@@ -24,7 +24,7 @@ SEEDS = 24
 LENGTH_TOLERANCE = 0.14
 """Relative; neighbours displaced by 0.4 Å rms change a 5.6 Å vector by up to this much."""
 ANGLE_TOLERANCE = 12.0
-"""Degrees."""
+"""Degrees by which the angle between two lattice vectors may differ."""
 STRAIN = 0.13
 """Largest isotropic strain looked for: CsPbI3 on the lattice that CsPbCl3 left it is at -10 %."""
 LOCAL = 9.0

@@ -38,7 +38,7 @@ LISTED = 15
 """Most uncertain ions listed of a model of a thousand."""
 
 GROWTH = 0.13
-"""Of larger ones this times N^(2/3), as their interface grows."""
+"""For larger models this times N^(2/3) are listed, as their interface grows."""
 
 
 def model_of(

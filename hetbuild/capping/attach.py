@@ -36,7 +36,7 @@ SECOND = 5.0
 """Å that ligands may stand off an ion that stays, or that two replace."""
 
 STANDS = 0.1
-"""Å within which an ion is still there."""
+"""Å within which an atom of the model is the ion that was there before."""
 
 LISTED = 12
 """Sites without room that a text lists."""

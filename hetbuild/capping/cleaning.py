@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rdkit.Chem import Mol
 
 STEPS = 200
-"""Of the minimiser."""
+"""Largest number of steps of the minimiser."""
 
 STIFF = 50.0
 """kcal/(mol Å²) of a restraint, a tenth of a bond's."""

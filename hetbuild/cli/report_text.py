@@ -176,7 +176,7 @@ def _exchanged(done: Mapping[str, Any], verbose: bool) -> Iterator[str]:
     yield f"{'':14s} " + ", ".join(f"{n} with {k} anions" for k, n in around)
     yield (
         f"{'energy':14s} {details['below_random']:+.2f} eV per cation against the mean of random "
-        "choices of holes"
+        "choices of interstitial sites"
     )
     if details["missing"]:
         yield f"{'deficit':14s} {details['missing']} cations left out"

@@ -15,7 +15,7 @@ from hetbuild.crystal.lattice import plane_label
 from hetbuild.elements import counts, formula
 
 SAME_LAYER = 1e-3
-"""Å between ions of one layer."""
+"""Å within which the heights of ions of one layer agree."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ SYMPREC = 5e-3
 """Å by which sites may miss their symmetry: CIFs give 0.333 for 1/3 of a 10 Å axis."""
 
 SAME_METRIC = 1e-3
-"""Of the largest entry of a metric tensor: axes that differ by less are alike."""
+"""Difference of metric tensors, by their largest entry, below which two cells are the same."""
 
 ON_POINT = 1e-3
 """Cells within which a shift of origin lands on a lattice point."""

@@ -76,11 +76,12 @@ class StepProfile:
 def step_profile(crystal: Crystal, hkl: Plane, cation: str | None = None) -> StepProfile:
     """Describe (hkl) as terrace + step of the sublattice of one cation (default: the heaviest).
 
-    Seen along the densest row in the plane, the cations are a 2D lattice, and the way from one step
-    edge to the next is a sum of two of its basis vectors, each taken one or more times. Of all such
-    sums the one with the shortest longer part is meant: it leaves the plane least. The terrace is
-    the part whose planes lie further apart. Where no sum of two is shorter than the way itself
-    (the way is a Voronoi vector of the 2D lattice), the plane is flat.
+    Projected along the densest row in the plane, the cations form a 2D lattice. The vector from one
+    step edge to the next is decomposed into m u + n v, with u and v a basis of that lattice. Among
+    these decompositions the one is taken whose longer component, m u or n v, is shortest, so that
+    terrace and step stay closest to the plane. The terrace is the component along the plane of
+    larger spacing d(hkl). Where both components would be longer than the vector itself (which is
+    then a Voronoi vector of the 2D lattice), the plane is flat.
 
     Raises
     ------

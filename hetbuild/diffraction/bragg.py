@@ -15,7 +15,7 @@ from hetbuild.diffraction.scattering import Radiation, dispersion, form_factors
 from hetbuild.elements import symbol
 
 WEAKEST = 0.1
-"""% of the strongest line; weaker ones are as good as absent."""
+"""Intensity, % of the strongest line, below which a line is not listed."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,20 +15,20 @@ MAX_SHIFT = 0.5
 """Degrees 2 theta by which the measured scale may be off, unless told."""
 
 DEGREE = 3
-"""Of the polynomial background, unless told."""
+"""Default degree of the polynomial background."""
 
 MAX_DEGREE = 12
-"""A polynomial that can follow peaks is no background."""
+"""Highest degree of the background: a higher polynomial would follow the peaks."""
 
 LARGEST_SHIFT = 5.0
-"""Degrees 2 theta; more is another pattern, not a scale that is off."""
+"""Largest zero shift, degrees 2 theta; more would match another pattern."""
 
 FLOOR = 0.01
 """Part of the highest intensity below which a point counts no more than one that high: counting
 statistics alone would give the emptiest points all the weight."""
 
 TRIALS = 41
-"""Shifts tried before the best is refined; patterns have many peaks to lock on."""
+"""Zero shifts tried before the best is refined, against fits that lock on a neighbouring peak."""
 
 
 @dataclass(frozen=True, eq=False)

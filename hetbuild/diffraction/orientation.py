@@ -20,11 +20,11 @@ NEARLY = 10.0
 """Degrees up to which two low-index directions are listed as nearly parallel."""
 
 ENOUGH = 12
-"""Atoms on sites, not in one plane, that a frame is fitted to."""
+"""Smallest number of atoms on sites, not all in one plane, that a lattice is fitted to."""
 
 ROUNDS = 30
-"""Of least squares, each atom weighted by the inverse of its distance in the last: together they
-minimise the sum of distances."""
+"""Rounds of least squares, each atom weighted by the inverse of its distance in the round before:
+together they minimise the sum of distances."""
 
 EXACT = 1e-4
 """Å: atoms nearer to their sites than this weigh no more."""

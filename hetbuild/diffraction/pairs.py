@@ -20,7 +20,7 @@ from hetbuild.errors import ImpossibleError
 from hetbuild.model import Model
 
 STEP = 0.01
-"""Å: width of a bin."""
+"""Width of a bin of the histogram of distances, Å."""
 
 ON_SITE = 1e-4
 """Å within which an atom stands on its lattice site; files keep 1e-8."""

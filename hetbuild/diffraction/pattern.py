@@ -20,10 +20,10 @@ TAIL = 30.0
 """Full widths at half maximum after which a profile is cut; 2 % of a Lorentzian lie beyond."""
 
 LARGEST_FWHM = 5.0
-"""Degrees 2 theta; no diffractometer is that wide."""
+"""Largest instrumental width, degrees 2 theta; no diffractometer has more."""
 
 MOST_POINTS = 200_000
-"""A finer pattern than this is a slip of the pen."""
+"""Largest number of points of a pattern."""
 
 
 @dataclass(frozen=True, slots=True)

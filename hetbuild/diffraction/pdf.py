@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Q_RANGE = (1.0, 20.0)
-"""1/Å transformed unless told: what a silver tube or a synchrotron reaches."""
+"""Default range of Q that is transformed, 1/Å: what a silver tube or a synchrotron reaches."""
 
 R_MAX = 20.0
-"""Å up to which G(r) is given unless told."""
+"""Default distance up to which G(r) is given, Å."""
 
 R_STEP = 0.01
-"""Å between its points."""
+"""Distance between the points of G(r), Å."""
 
 B_FACTOR = 1.0
-"""Å² for all elements unless told; U = 0.013 Å², usual of heavy atoms at room temperature."""
+"""Default B of all elements, Å²; U = 0.013 Å², usual for heavy atoms at room temperature."""
 
 AHEAD = 0.3
 """Å before the shortest distance from which maxima are taken; those before it are ripples."""

@@ -12,10 +12,11 @@ from hetbuild.arrays import FloatArray, Plane
 from hetbuild.diffraction.bragg import BraggLines
 
 PROMINENCE = 0.04
-"""Of the highest maximum: the ripples between the lines of a finite particle stay below this."""
+"""Fraction of the highest maximum below which a maximum is ignored: the ripples between the lines
+of a finite particle stay below it."""
 
 WEAK = 0.1
-"""Of a line's strength: weaker ones beside it do not spoil its width."""
+"""Fraction of a line's intensity below which a neighbouring line does not affect its width."""
 
 LINE_FLOOR = 2.0
 """% of the strongest line of its phase a line must have to name a maximum."""

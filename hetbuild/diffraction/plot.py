@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from hetbuild.diffraction.xrd import Xrd
 
 COLOURS = ("#0b6e4f", "#1f4e9c", "#b3541e", "#6a3d9a")
-"""Of the domains, in their order."""
+"""Colours of the domains, in their order."""
 
 CROSS = "#999999"
-"""Of cross terms."""
+"""Colour of the cross terms between domains."""
 
 SIZE = (7.0, 4.6)
-"""Inches."""
+"""Width and height of the figure, inches."""
 
 LABELLED = 10.0
 """% of its strongest a line must have to be labelled with its indices."""

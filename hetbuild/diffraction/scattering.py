@@ -53,7 +53,8 @@ Cr, Fe, Co, Cu: Hölzer et al., Phys. Rev. A 56, 4554 (1997), doi 10.1103/PhysRe
 Deslattes et al., Rev. Mod. Phys. 75, 35 (2003), doi 10.1103/RevModPhys.75.35."""
 
 WEIGHTS = (2 / 3, 1 / 3)
-"""Of Kα1 and Kα2: 2j + 1 = 4 and 2 electrons can fill the hole; 0.51 was measured for copper."""
+"""Intensities of Kα1 and Kα2: 2j + 1 = 4 and 2 electrons can fill the vacant level; 0.51 was
+measured for copper."""
 
 
 def radiation(text: str) -> Radiation:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RANGE = (10.0, 80.0)
-"""Degrees 2 theta of a pattern unless told."""
+"""Default range of a pattern, degrees 2 theta."""
 
 STRONG = 10.0
 """% of the highest maximum below which the tails of others spoil a maximum's width."""

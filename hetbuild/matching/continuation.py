@@ -20,10 +20,10 @@ from hetbuild.matching.bicrystal import Side, bicrystal
 from hetbuild.matching.search import Match
 
 ROUNDS = 4
-"""Of shifting to the mean displacement; the coincident set settles within these."""
+"""Rounds of shifting by the mean displacement; after these the coincident sites stay the same."""
 
 MOST_SHIFTS = 2000
-"""That are tried for one layer."""
+"""Largest number of lateral shifts tried for one layer."""
 
 MARGIN = 1e-3
 """Å by which heights of one layer may differ."""

@@ -25,7 +25,8 @@ CONTACTS = 6.0
 """Å up to which contacts across an interface are looked for."""
 
 SAME = 2e-4
-"""Of the range of the map: minima whose energies differ by less are images of each other."""
+"""Minima whose energies differ by less than this fraction of the energy range of the map count as
+one: they are equivalent by symmetry."""
 
 
 @dataclass(frozen=True, slots=True)

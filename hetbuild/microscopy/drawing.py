@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = ("#ffb347", "#5cc8ff", "#8ee37a", "#f78fd0")
-"""Of the domains in order, on black; told apart by any eye."""
+"""Colours of the domains in order, on black; distinct for colour-blind readers too."""
 
 PLANE = "#ff5ecf"
 RIM = "#010101"

@@ -22,7 +22,7 @@ from hetbuild.microscopy.image import EXPONENT, Image
 from hetbuild.model import Domain
 
 FINEST = 1.4
-"""Å: spacing of the finest planes looked for; a source of 0.5 Å leaves nothing of finer ones."""
+"""Smallest plane spacing looked for, Å; a source size of 0.5 Å damps smaller ones to nothing."""
 
 FAINT = 0.1
 """Structure factor, relative to the strongest, below which a reflection is not looked for."""
@@ -31,7 +31,7 @@ SEEN = 4.0
 """A spot is seen where the amplitude is this many times its median in the transform."""
 
 PADDED = 1024
-"""Least points along an edge of a transform."""
+"""Smallest number of points along an edge of a transform, reached by padding with zeros."""
 
 LOCATED = 0.05
 """Part of its width within which a peak can be located: envelopes and neighbours shift it."""

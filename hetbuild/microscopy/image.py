@@ -32,7 +32,7 @@ SOURCE = 0.5
 of probe and motion, which fits multislice of a point source, with a source of 0.4 Å."""
 
 SAMPLING = 0.1
-"""Å a pixel."""
+"""Default sampling, Å per pixel."""
 
 MARGIN = 4.0
 """Å of vacuum around the particle."""
@@ -41,7 +41,7 @@ REPEATED = 15.0
 """Å beyond its cell that a periodic model is repeated to be seen."""
 
 MOST_PIXELS = 8192
-"""Along an edge of an image."""
+"""Largest number of pixels along an edge of an image."""
 
 
 @dataclass(frozen=True, eq=False)

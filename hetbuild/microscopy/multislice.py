@@ -22,7 +22,7 @@ from hetbuild.microscopy.image import REPEATED, Image, blurred, chosen_view, fra
 from hetbuild.model import Model
 
 ANTIALIAS = 2.0 / 3.0
-"""Part of the band that multislice keeps."""
+"""Fraction of the spatial frequencies of the grid kept in multislice, against aliasing."""
 
 DEEP = 2.0
 """Å of vacuum before and behind the particle."""

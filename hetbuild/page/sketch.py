@@ -51,7 +51,7 @@ def interface_sketch(model: Model, report: Report) -> Figure | None:
     made = new_figure((2 * wide / SCALE, (2 * HEIGHT + 6.0) / SCALE))
     axes = made.subplots()
     _draw_ions(axes, place, kind, role)
-    _draw_stair(axes, place[role == Role.SHARED])
+    _draw_step_profile(axes, place[role == Role.SHARED])
     axes.axhline(0.0, color=PLANE, lw=1.2, ls=(0, (6, 3)))
     names = [d.name for d in model.domains]
     for side, name, hkl in zip((1, -1), names, model.interface.planes, strict=True):
@@ -112,7 +112,7 @@ def _draw_ions(axes: Axes, place: FloatArray, kind: IntArray, role: IntArray) ->
     axes.legend(loc="upper right", frameon=False, fontsize=8, ncols=len(np.unique(kind)))
 
 
-def _draw_stair(axes: Axes, shared: FloatArray) -> None:
+def _draw_step_profile(axes: Axes, shared: FloatArray) -> None:
     """Through the shared cations from left to right."""
     if len(shared) > 1:
         line = shared[np.argsort(shared[:, 0], kind="stable")]
