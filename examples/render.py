@@ -35,7 +35,7 @@ BALL = 0.4
 
 INK = "#2b2f3a"
 PLANE = "#c2187a"
-OCTAHEDRON, STEP_PROFILE = "#4e6fb3", "#c2187a"
+OCTAHEDRON, PROFILE = "#4e6fb3", "#c2187a"
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ def draw_octahedra(axis: Axes, scene: Scene) -> None:
             if np.linalg.matrix_rank(flat - flat[0], tol=1e-3) < 2:
                 continue  # seen edge-on
             hulls.append(flat[ConvexHull(flat).vertices])
-            colours.append(STEP_PROFILE if shared else OCTAHEDRON)
+            colours.append(PROFILE if shared else OCTAHEDRON)
     axis.add_collection(
         PolyCollection(hulls, facecolors=colours, alpha=0.11, edgecolors="none", zorder=1)
     )
@@ -212,7 +212,7 @@ def draw_bonds(axis: Axes, scene: Scene) -> None:
             LineCollection(half, colors=colour[scene.bonds[:, side]], linewidths=1.1, zorder=2)
         )
     strong = scene.roles[scene.bonds[:, 0]] == "_shared"
-    axis.add_collection(LineCollection(ends[strong], colors=STEP_PROFILE, linewidths=2.2, zorder=2.5))
+    axis.add_collection(LineCollection(ends[strong], colors=PROFILE, linewidths=2.2, zorder=2.5))
 
 
 def draw_plane(axis: Axes, scene: Scene) -> None:
@@ -236,7 +236,7 @@ def draw_step_profile(axis: Axes, scene: Scene) -> None:
     height = np.round(centres @ normal - distance, 1)
     rows = np.unique(height[height > -0.05])[:2]
     steps = np.unique(np.round(centres[np.isin(height, rows), :2], 2), axis=0)
-    axis.plot(*steps.T, color=STEP_PROFILE, lw=7, alpha=0.22, solid_joinstyle="round", zorder=3)
+    axis.plot(*steps.T, color=PROFILE, lw=7, alpha=0.22, solid_joinstyle="round", zorder=3)
 
 
 def draw_key(axis: Axes, scene: Scene) -> None:
