@@ -125,11 +125,16 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--wing", choices=WINGS, action="append")
+    parser.add_argument(
+        "--part", default="1/1", help="of the sample, as 2/3: for several processes"
+    )
     parser.add_argument("--only", help="text that the line of a mutant as printed must have")
     parser.add_argument("--list", action="store_true", help="print the sample, run nothing")
     given = parser.parse_args()
     every = list(mutants(tuple(given.wing or WINGS)))
     sample = random.Random(given.seed).sample(every, min(given.count, len(every)))
+    part, parts = map(int, given.part.split("/"))
+    sample = sample[part - 1 :: parts]
     if given.only:
         sample = [mutant for mutant in every if given.only in str(mutant)]
     print(f"{len(sample)} of {len(every)} mutants", flush=True)

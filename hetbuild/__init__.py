@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from hetbuild.crystal.crystal import Crystal as Crystal
     from hetbuild.diffraction.pdf import pdf as pdf
     from hetbuild.diffraction.xrd import xrd as xrd
+    from hetbuild.domain import Domain as Domain
+    from hetbuild.domain import Role as Role
     from hetbuild.errors import CheckError as CheckError
     from hetbuild.errors import HetbuildError as HetbuildError
     from hetbuild.errors import ImpossibleError as ImpossibleError
@@ -46,9 +48,7 @@ if TYPE_CHECKING:
     from hetbuild.matching.search import match as match
     from hetbuild.microscopy.fourier import spectrum as spectrum
     from hetbuild.microscopy.image import image as image
-    from hetbuild.model import Domain as Domain
     from hetbuild.model import Model as Model
-    from hetbuild.model import Role as Role
     from hetbuild.recipe.read import read_recipe as read_recipe
     from hetbuild.recipe.run import build as build
     from hetbuild.recipe.schema import Recipe as Recipe
@@ -67,7 +67,7 @@ _MODULES = {
     "CheckError": "errors",
     "Comparison": "analyse.compare",
     "Crystal": "crystal.crystal",
-    "Domain": "model",
+    "Domain": "domain",
     "Facet": "assemble.polyhedron",
     "Floors": "geometry.contacts",
     "HetbuildError": "errors",
@@ -80,7 +80,7 @@ _MODULES = {
     "Recipe": "recipe.schema",
     "Registry": "assemble.join",
     "Report": "analyse.report",
-    "Role": "model",
+    "Role": "domain",
     "Target": "balancing.balance",
     "Window": "assemble.join",
     "align": "assemble.join",
