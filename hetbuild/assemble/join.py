@@ -67,6 +67,14 @@ class Window:
     gap: tuple[float, float] = (0.0, 2.0)
     """Smallest and largest distance from coincidence along the normal, Å."""
 
+    def __post_init__(self) -> None:
+        for name in ("along", "across"):
+            if not 0.0 <= getattr(self, name) < np.inf:
+                raise InputError(
+                    f"A window {name} of {getattr(self, name):g} Å: give how far to either side, 0 "
+                    "or more."
+                )
+
 
 @dataclass(frozen=True, slots=True)
 class Registry:

@@ -71,8 +71,12 @@ class Move:
             raise InputError("`to` belongs to action = 'swap', and only to it")
         if self.seed < 0:
             raise InputError(f"seed must be greater than or equal to 0; given {self.seed}")
-        parse_selection(self.which)
-        parse_order(self.order, seed=self.seed)
+        checks = (("to", number), ("which", parse_selection), ("order", parse_order))
+        for name, parse in checks[not self.to :]:
+            try:
+                parse(getattr(self, name))
+            except InputError as error:
+                raise InputError(f"{name}: {error}") from None
 
     @classmethod
     def parse(cls, text: str) -> Move:

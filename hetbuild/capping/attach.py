@@ -22,6 +22,7 @@ from hetbuild.elements import symbol
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchanging.selection import select, share
 from hetbuild.model import LedgerEntry, Model, Role
+from hetbuild.numerals import MOST_CHARGE
 from hetbuild.selection.language import parse_selection
 from hetbuild.selection.order import parse_order
 from hetbuild.selection.places import Places, chosen, explained
@@ -77,6 +78,12 @@ class Add:
             raise InputError(f"{self.ligand}: count {self.count} is negative")
         if self.fraction is not None and not 0.0 <= self.fraction <= 1.0:
             raise InputError(f"{self.ligand}: fraction {self.fraction:g} is not in 0 to 1")
+        if self.chain is not None and self.chain < 1:
+            raise InputError(f"{self.ligand}: chain {self.chain}: give 1 carbon or more")
+        if self.charge is not None and abs(self.charge) > MOST_CHARGE:
+            raise InputError(
+                f"{self.ligand}: charge {self.charge}: give -{MOST_CHARGE} to {MOST_CHARGE} e"
+            )
 
     @classmethod
     def parse(cls, text: str) -> Add:

@@ -100,6 +100,17 @@ class Cp2kOptions:
     multiplicity: int | None = None
     """2S + 1; default: that of high-spin ions, all parallel, or of one odd electron."""
 
+    def __post_init__(self) -> None:
+        if self.cutoff <= 0:
+            raise InputError(f"A cutoff of {self.cutoff:g} Ry; it must be positive, 400 is usual.")
+        least = {"fixed_core": 0, "nlumo": 0, "cubes": 0, "multiplicity": 1}
+        for name, low in least.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value:
+                raise InputError(f"{name} {value:g}: give {low} or more.")
+        if self.slurm is not None:
+            slurm.parse(self.slurm)
+
 
 def deck(
     model: Model, name: str, options: Cp2kOptions | None = None, fixed: IntArray | None = None
@@ -277,8 +288,6 @@ def _check(model: Model, options: Cp2kOptions) -> None:
             f"The model has formal charge {model.charge:+d} e, and a deck is for a neutral one. "
             "Balance it, or accept the ion with --allow-charge."
         )
-    if options.cutoff <= 0:
-        raise InputError(f"A cutoff of {options.cutoff:g} Ry; it must be positive, 400 is usual.")
 
 
 def _input(model: Model, name: str, options: Cp2kOptions, fixed: IntArray) -> Tree:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hetbuild.arrays import BoolArray, FloatArray, IntArray
+from hetbuild.errors import InputError
 
 KINDS = ("anion-anion", "cation-anion", "cation-cation")
 """Kinds of contact, in the order every triple of this module uses."""
@@ -30,6 +31,13 @@ class Floors:
     """Between a cation and an anion."""
     cation_cation: float = 3.3
     """Between two cations."""
+
+    def __post_init__(self) -> None:
+        for name in ("anion_anion", "cation_anion", "cation_cation"):
+            if not 0.0 <= getattr(self, name) < np.inf:
+                raise InputError(
+                    f"A floor of {name} {getattr(self, name):g} Å: give a distance, 0 or more."
+                )
 
     @property
     def by_kind(self) -> dict[str, float]:

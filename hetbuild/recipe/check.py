@@ -12,7 +12,7 @@ from hetbuild.errors import HetbuildError, InputError
 from hetbuild.library import find_structure
 from hetbuild.recipe.frame import in_indices
 from hetbuild.recipe.repeat import unfolded
-from hetbuild.recipe.schema import BalanceSpec, DomainSpec, Recipe
+from hetbuild.recipe.schema import BalanceSpec, BondedTo, DomainSpec, Recipe
 from hetbuild.recipe.step_ions import Domains, Known, move_faults, step_faults
 
 
@@ -98,6 +98,8 @@ def _domain_faults(name: str, spec: DomainSpec, crystal: Crystal, held: set[str]
     for i, cut in enumerate(spec.cuts):
         place = f"cut.{i}" if len(spec.cuts) > 1 else "cut"
         yield from _missing(f"domains.{name}.{place}.edge", tuple(cut.edge), held, crystal)
+        cations = tuple(r.bonded_to for r in cut.edge.values() if isinstance(r, BondedTo))
+        yield from _missing(f"domains.{name}.{place}.edge.bonded_to", cations, held, crystal)
 
 
 def _missing(

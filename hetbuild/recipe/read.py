@@ -329,8 +329,8 @@ PLAIN = {
 
 def _fault(error: Mapping[str, Any], tree: Mapping[str, Any]) -> str:
     """One line: where, what is wrong, what is allowed."""
-    tags = ("float", "BondedTo", "function-wrap", "[key]", *STEPS)
-    place = [str(p) for p in _without_cut_tags(error["loc"]) if p not in tags]
+    tags = ("float", "BondedTo", "function-wrap", "[key]")
+    place = [str(p) for p in _without_tags(error["loc"]) if p not in tags]
     where = ".".join(shown(p)[1:-1] for p in place) or "recipe"
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         return f"{where}: unknown key; {nearest(place[-1], _known_keys(place[:-1]))}"
@@ -354,11 +354,12 @@ def _choice(context: Mapping[str, Any]) -> str:
     return f"{key}: {shown(context['tag'])} is not known; {nearest(context['tag'], STEPS)}"
 
 
-def _without_cut_tags(place: Sequence[Any]) -> list[Any]:
-    """A place without how the cuts of a domain are written, one or several."""
+def _without_tags(place: Sequence[Any]) -> list[Any]:
+    """A place without how the cuts of a domain are written, and without the action of a step."""
     return [
         key for i, key in enumerate(place)
         if not (key in (ONE_CUT, SEVERAL_CUTS) and i and place[i - 1] == "cut")
+        if not (key in STEPS and i == 2 and place[0] == "steps")
     ]  # fmt: skip
 
 

@@ -184,6 +184,8 @@ def _replace_faults(spec: ReplaceSpec, here: Known, beside: Path | None) -> Iter
             single[here.meant(old)[0]] = new
     if here.whole and single and len(single) == len(spec.ions):
         yield from _product_faults(spec, single, here.crystal, beside)
+    elif spec.product is not None:
+        yield from said("product", partial(find_structure, spec.product, beside))
     here.elements |= {new for new in spec.ions.values() if not is_molecule(new)}
     here.whole = False
 

@@ -32,9 +32,11 @@ class Profile:
     def __post_init__(self) -> None:
         if not (0 <= self.near <= 1 and 0 <= self.far <= 1):
             raise InputError(
-                f"A profile goes from one fraction in 0 to 1 to another; given {self.near:g} and "
-                f"{self.far:g}."
+                f"A profile goes from one fraction in 0 to 1 to another; given near {self.near:g} "
+                f"and far {self.far:g}."
             )
+        if not 0 <= self.at < np.inf:
+            raise InputError(f"A profile at {self.at:g} Å: give a distance, 0 or more.")
         if (self.width > 0) == (self.form == "step"):
             raise InputError("A profile takes a width in Å above 0 unless it is a step.")
 

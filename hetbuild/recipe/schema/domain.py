@@ -13,6 +13,7 @@ from hetbuild.recipe.schema.values import (
     Count,
     Direction,
     Form,
+    Length,
     Number,
     Plane,
     Point,
@@ -168,7 +169,7 @@ class DomainSpec(Spec):
     """Where the middle of the particle is in the crystal; planes are counted from its site."""
     facets: tuple[FacetSpec, ...] = ()
     """What bounds the particle; together, or with `radius`, they must close."""
-    radius: Number | None = None
+    radius: Length | None = None
     """Radius of a sphere in Å, alone or together with facets."""
     point_group: PointGroupText | None = None
     """Of the forms {hkl}: a subgroup of the crystal's, as "-43m", which tells {1 1 1} from

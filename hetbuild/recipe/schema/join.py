@@ -10,7 +10,7 @@ from hetbuild.assemble.join import Window
 from hetbuild.errors import nearest
 from hetbuild.geometry.contacts import Floors
 from hetbuild.recipe.schema.tables import MergeText, SettleSwitch, Spec
-from hetbuild.recipe.schema.values import Direction, Number, Plane, Point
+from hetbuild.recipe.schema.values import Direction, Length, Number, Part, Plane, Point
 
 
 class RegistrySpec(Spec):
@@ -35,9 +35,9 @@ class PeriodicSpec(Spec):
 
     strained: str
     """Domain that takes the strain, or "shared"."""
-    max_strain: Number = 0.05
+    max_strain: Part = 0.05
     """Largest mismatch of the coincidence cell."""
-    vacuum: Number | None = None
+    vacuum: Length | None = None
     """Å between the free faces; left out: a superlattice."""
 
 

@@ -17,7 +17,7 @@ from hetbuild.recipe.schema.domain import DomainSpec
 from hetbuild.recipe.schema.join import JoinSpec, JoinsSpec, MeetingSpec
 from hetbuild.recipe.schema.steps import StepSpec
 from hetbuild.recipe.schema.tables import Spec
-from hetbuild.recipe.schema.values import FormulaText, Line, Name, Number, SizeText
+from hetbuild.recipe.schema.values import FormulaText, Length, Line, Name, SizeText
 
 MOST_DOMAINS = 32
 """A core with an arm on each of 24 facets, and more shells than anyone has grown."""
@@ -79,7 +79,7 @@ class Recipe(Spec):
     """Formula the finished model must have; a build that misses it exits with 3."""
     output: OutputSpec = OutputSpec()
     """What is written besides, as a CP2K deck."""
-    vacuum: Number = VACUUM
+    vacuum: Length = VACUUM
     """Å between the particle and its box in CIF."""
 
     if_used: ClassVar[frozenset[str]] = frozenset({"joins"})

@@ -9,7 +9,17 @@ from pydantic import Field, model_validator
 
 from hetbuild.capping.room import CLEARANCE
 from hetbuild.recipe.schema.tables import AddText, MoveText, ProfileTable, Spec
-from hetbuild.recipe.schema.values import Charge, Count, Direction, Number, OrderText, SelectionText
+from hetbuild.recipe.schema.values import (
+    Charge,
+    Count,
+    Direction,
+    ElementText,
+    Length,
+    Number,
+    OrderText,
+    Part,
+    SelectionText,
+)
 
 
 class _StepSpec(Spec):
@@ -70,9 +80,9 @@ class TopotacticSpec(_ExchangeSpec):
     """Which ions go first where a part is exchanged."""
     keep_planes: Count | None = None
     """Cation planes that stay next to the interface; default 5."""
-    keep_thickness: Number | None = None
+    keep_thickness: Length | None = None
     """The same in Å."""
-    contact: Number = 2.9
+    contact: Length = 2.9
     """Shortest distance in Å of a cation that comes in to one that stays."""
     deficit: Number = 0.0
     """x of Cu(2-x)S: missing cations, taken out evenly."""
@@ -100,7 +110,7 @@ class ChangeSpec(_StepSpec):
     """What is done to the ions chosen."""
     element: str
     """Element, or cation, anion, halide, chalcogen where the domain has one of that kind."""
-    to: str = ""
+    to: ElementText = ""
     """swap: the element that comes in."""
     count: Count | None = None
     """How many."""
@@ -133,7 +143,7 @@ class LigandsSpec(_StepSpec):
     order: OrderText = "spread"
     """Which ions go first, and what decides among equals: "spread", "random", "symmetric" (whole
     orbits of the point group) or "lowest energy" (the ions that cost least to take out)."""
-    clearance: Number = CLEARANCE
+    clearance: Part = CLEARANCE
     """Part of the van der Waals sum that no contact may fall under, 0.3 to 1."""
     no_room: Literal["refuse", "skip"] = "refuse"
     """Where fewer find room than asked: refuse, or skip those that have none."""

@@ -22,6 +22,7 @@ from hetbuild.errors import HetbuildError
 from hetbuild.formats.cp2k import Cp2kOptions
 from hetbuild.geometry.contacts import Floors
 from hetbuild.indices import parse_plane
+from hetbuild.names import shown
 from hetbuild.selection.profile import Profile
 
 
@@ -67,13 +68,20 @@ def _profile(value: object, read: Callable[[object], Profile]) -> Profile:
         raise ValueError(str(error)) from None
 
 
+def _facet(text: str) -> tuple[int, int, int]:
+    try:
+        return parse_plane(text, form=True)
+    except ValueError as error:
+        raise ValueError(f"facet {shown(text)}: {error}") from None
+
+
 def _move(value: object, read: Callable[[object], Move]) -> Move:
     """A move as a table, or as text: "swap S to Cl in sulfide"."""
     try:
         if isinstance(value, str):
             return Move.parse(value)
         if isinstance(value, Mapping) and isinstance(value.get("facet"), str):
-            value = {**value, "facet": parse_plane(value["facet"], form=True)}
+            value = {**value, "facet": _facet(value["facet"])}
         return read(value)
     except HetbuildError as error:
         raise ValueError(str(error)) from None

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from hetbuild.assemble.size import parse_size
 from hetbuild.crystal.subgroups import parse_point_group
-from hetbuild.elements import parse_formula
+from hetbuild.elements import number, parse_formula
 from hetbuild.errors import HetbuildError, InputError
 from hetbuild.indices import POINT, parse_plane, parse_vector
 from hetbuild.names import PATTERN, check_name, shown
@@ -27,6 +27,18 @@ def _number(value: object) -> object:
             return limited(value)
     except ValueError as error:
         raise ValueError(f"{shown(value)} is {error}; write 0.125 or '1/8'") from None
+    return value
+
+
+def _length(value: float) -> float:
+    if value < 0:
+        raise ValueError(f"a length cannot be negative; given {value:g} Å")
+    return value
+
+
+def _part(value: float) -> float:
+    if not 0 <= value <= 1:
+        raise ValueError(f"a part is 0 to 1; given {value:g}")
     return value
 
 
@@ -90,6 +102,12 @@ def _point_group(value: object) -> object:
     return value
 
 
+def _element(value: object) -> object:
+    if isinstance(value, str) and value:
+        _as_fault(number, value)
+    return value
+
+
 def _formula(value: object) -> object:
     if isinstance(value, str):
         _as_fault(parse_formula, value)
@@ -128,6 +146,8 @@ def _size(value: object) -> object:
 
 
 Number = Annotated[float, BeforeValidator(_number, json_schema_input_type=float | str)]
+Length = Annotated[Number, AfterValidator(_length)]
+Part = Annotated[Number, AfterValidator(_part)]
 Miller = Annotated[int, Field(ge=-LARGEST_INDEX, le=LARGEST_INDEX)]
 _Triple = tuple[Miller, Miller, Miller]
 Plane = Annotated[
@@ -148,6 +168,7 @@ Line = Annotated[str, BeforeValidator(_line)]
 SelectionText = Annotated[str, BeforeValidator(_selection)]
 OrderText = Annotated[str, BeforeValidator(_order)]
 PointGroupText = Annotated[str, BeforeValidator(_point_group)]
+ElementText = Annotated[str, BeforeValidator(_element)]
 FormulaText = Annotated[str, BeforeValidator(_formula)]
 FormulaOrCharge = Annotated[
     str | int, BeforeValidator(_formula_or_charge, json_schema_input_type=str | int)
