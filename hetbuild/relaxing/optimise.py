@@ -128,12 +128,13 @@ def frames(
 
 
 def _frame(step: int, atoms: Atoms, shift: FloatArray) -> Frame:
-    """What stands in the file and what the next step is made from are the same numbers."""
+    """What stands in the file and what the next step is made from are the same numbers, also where a
+    calculator gives single precision: a soft particle makes Å out of the ninth digit."""
     return Frame(
         step,
         float(atoms.get_potential_energy()),
         np.round(atoms.positions - shift, 8),
-        np.round(atoms.get_forces(), 8),
+        np.round(np.asarray(atoms.get_forces(), dtype=float), 8),
     )
 
 
