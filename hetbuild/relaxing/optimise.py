@@ -128,8 +128,8 @@ def frames(
 
 
 def _frame(step: int, atoms: Atoms, shift: FloatArray) -> Frame:
-    """What stands in the file and what the next step is made from are the same numbers, also where a
-    calculator gives single precision: a soft particle makes Å out of the ninth digit."""
+    """What stands in the file and what the next step is made from are the same numbers, also from
+    calculators in single precision: a soft particle makes Å out of the ninth digit."""
     return Frame(
         step,
         float(atoms.get_potential_energy()),
