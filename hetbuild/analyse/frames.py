@@ -19,6 +19,8 @@ from hetbuild.crystal.crystal import Crystal
 from hetbuild.elements import symbol
 from hetbuild.errors import ImpossibleError
 
+INNER = 0.8
+"""Fraction of the atoms, from the middle, tried as a start: the outermost lack neighbours."""
 SEEDS = 24
 """Atoms tried as a start."""
 LENGTH_TOLERANCE = 0.14
@@ -196,7 +198,7 @@ def _seeds(points: FloatArray) -> IntArray:
     if not len(points):
         return np.empty(0, dtype=np.int64)
     order = np.argsort(np.linalg.norm(points - points.mean(axis=0), axis=1), kind="stable")
-    picked = np.linspace(0, 0.8 * (len(order) - 1), min(SEEDS, len(order)))
+    picked = np.linspace(0, INNER * (len(order) - 1), min(SEEDS, len(order)))
     return np.asarray(order[np.unique(picked.astype(int))])
 
 

@@ -15,6 +15,9 @@ from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import Direction, plane_label
 from hetbuild.errors import InputError
 
+COPRIME = 0.83
+"""Fraction of integer triples without a common divisor: 1/zeta(3) = 0.832 of all."""
+
 
 @dataclass(frozen=True, slots=True)
 class PlaneLabel:
@@ -106,7 +109,7 @@ def plane_label_of(crystal: Crystal, hkl: Sequence[int]) -> PlaneLabel:
 
 def number_of_planes(crystal: Crystal, max_index: int) -> float:
     """About how many symmetry-distinct planes there are up to an index, without listing them."""
-    coprime = 0.83 * ((2 * max_index + 1) ** 3 - 1)
+    coprime = COPRIME * ((2 * max_index + 1) ** 3 - 1)
     return 1.0 + coprime / len(crystal.rotations)
 
 

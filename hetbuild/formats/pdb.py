@@ -11,6 +11,9 @@ from hetbuild.errors import InputError
 from hetbuild.geometry.bonds import molecule_bonds
 from hetbuild.model import Model
 
+LOWEST, HIGHEST = -999.0, 9999.0
+"""Å: coordinates that fit the eight columns of PDB with three decimals."""
+
 MOST = 99_999
 """Serial numbers have five digits."""
 
@@ -30,8 +33,8 @@ def write_pdb(model: Model, stream: TextIO) -> None:
         raise InputError(
             f"PDB numbers at most {MOST} atoms and this model has {len(model)}: export to mol2."
         )
-    if (model.positions < -999.0).any() or (model.positions > 9999.0).any():
-        raise InputError("PDB holds positions from -999 to 9999 Å: export to mol2.")
+    if (model.positions < LOWEST).any() or (model.positions > HIGHEST).any():
+        raise InputError(f"PDB holds positions from {LOWEST:g} to {HIGHEST:g} Å: export to mol2.")
     bonds = molecule_bonds(model)
     kinds, index = np.unique(model.numbers, return_inverse=True)
     symbols = np.array([symbol(int(z)).upper() for z in kinds])

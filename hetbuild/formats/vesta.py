@@ -51,6 +51,9 @@ MARKS: Mapping[Role, str] = {
 }
 """What the label of a site ends in, by role."""
 
+SHARED_SIZE = 1.2
+"""Times its radius that a cation of the shared layer is drawn with."""
+
 BETWEEN = " | "
 """Between the parts of the title."""
 
@@ -138,7 +141,7 @@ def style(element: str, role: Role = Role.LATTICE) -> tuple[float, Plane]:
     r, g, b = colour >> 16, colour >> 8 & 255, colour & 255
     match role:
         case Role.SHARED:
-            return 1.2 * radius, (255, 0, 255)
+            return SHARED_SIZE * radius, (255, 0, 255)
         case Role.LIGAND:
             return radius, (r * 11 // 20, g * 11 // 20, b * 11 // 20)
         case Role.COMPENSATION:

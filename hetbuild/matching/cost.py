@@ -19,6 +19,12 @@ PAIR_BYTES = 900.0
 """Memory of one pair of supercells that is compared: measured, 830 to 1170 for up to 10^6 pairs."""
 
 
+NET_BYTES = 1e3
+"""Memory of one supercell, of the second crystal four times as many: measured."""
+
+PAIR_SECONDS, NET_SECONDS = 1e-3, 2e-6
+"""Time for a pair of planes, and for each supercell or pair of supercells compared: measured."""
+
 LONGEST = 3600.0
 """Seconds of estimated time above which a search is refused."""
 
@@ -36,13 +42,14 @@ def estimate(
 def search_seconds(first: float, second: float, max_strain: float, max_area: float) -> float:
     """One plane pair with nets of these areas: what numpy and the tree search were timed at."""
     a, b = count_supercells(first, max_area), count_supercells(second, max_area)
-    return 1e-3 + 2e-6 * (a + 4 * b) + 2e-6 * a * b * (4 * max_strain) ** 2
+    compared = a + 4 * b + a * b * (4 * max_strain) ** 2
+    return PAIR_SECONDS + NET_SECONDS * compared
 
 
 def search_bytes(first: float, second: float, max_strain: float, max_area: float) -> float:
     """Memory of one plane pair: supercells, and the pairs of them that are compared."""
     a, b = count_supercells(first, max_area), count_supercells(second, max_area)
-    return 1e3 * (a + 4 * b) + PAIR_BYTES * 2.0 * a * b * max_strain**2
+    return NET_BYTES * (a + 4 * b) + PAIR_BYTES * 2.0 * a * b * max_strain**2
 
 
 def net_area(crystal: Crystal, hkl: Plane) -> float:

@@ -17,6 +17,10 @@ import numpy as np
 from hetbuild.arrays import BoolArray, FloatArray, IntArray
 from hetbuild.crystal.planes import PlaneNet
 
+SHEAR = 2.2
+"""Shift of a cell's second vector along the first, in lengths of the second, per unit of principal
+strain: 2 for pure shear, and a tenth more for its second order up to LARGEST_STRAIN."""
+
 LARGEST_STRAIN = 0.15
 """Up to here the shortest vectors of two matching nets are among the four that are tried."""
 
@@ -71,7 +75,7 @@ def strained_supercells(net: PlaneNet, max_area: float, limit: float) -> Superce
     u, v = u[short], v[short]
     v = v - _offset(u @ net.flat, v @ net.flat)[:, None] * u
     aspect = np.linalg.norm(v @ net.flat, axis=1) / np.linalg.norm(u @ net.flat, axis=1)
-    reach = int(np.ceil(0.5 + 2.2 * limit * float(aspect.max(initial=0.0))))
+    reach = int(np.ceil(0.5 + SHEAR * limit * float(aspect.max(initial=0.0))))
     shifts = np.arange(-reach, reach + 1)
     second = v[:, None] + shifts[:, None] * u[:, None]
     bases = np.stack(np.broadcast_arrays(u[:, None], second), axis=2).reshape(-1, 2, 2)

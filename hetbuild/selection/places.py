@@ -31,6 +31,9 @@ from hetbuild.selection.language import (
     Term,
 )
 
+ONE_PLANE = 0.4
+"""Largest part of d(hkl) that ON_FACET may be: the next plane does not count."""
+
 ON_FACET = 0.5
 """Å by which an ion may lie below a flat face, or below the outermost ion of a facet, and be on it:
 ligands and vacancies make faces uneven."""
@@ -282,7 +285,7 @@ def _on_facet(hkl: Sequence[int], form: bool, places: Places) -> BoolArray:
         ions = model.positions[(model.domain == i) & (model.molecule == 0)]
         outermost = (domain.fractional(ions) @ planes.T).max(axis=0)
         index = domain.fractional(places.positions[mine]) @ planes.T
-        near = min(ON_FACET / domain.crystal.spacing(hkl), 0.4)
+        near = min(ON_FACET / domain.crystal.spacing(hkl), ONE_PLANE)
         found[mine] = (index > outermost - near).any(axis=1)
     return found
 
