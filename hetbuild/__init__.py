@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from hetbuild.assemble.join import join as join
     from hetbuild.assemble.join import search_registry as search_registry
     from hetbuild.assemble.polyhedron import Facet as Facet
-    from hetbuild.balancing.balance import Target as Target
     from hetbuild.balancing.balance import balance as balance
     from hetbuild.balancing.candidates import Move as Move
+    from hetbuild.balancing.target import Target as Target
     from hetbuild.crystal.crystal import Crystal as Crystal
     from hetbuild.diffraction.pdf import pdf as pdf
     from hetbuild.diffraction.xrd import xrd as xrd
@@ -81,7 +81,7 @@ _MODULES = {
     "Registry": "assemble.join",
     "Report": "analyse.report",
     "Role": "domain",
-    "Target": "balancing.balance",
+    "Target": "balancing.target",
     "Window": "assemble.join",
     "align": "assemble.join",
     "anchored": "assemble.join",

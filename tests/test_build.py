@@ -29,8 +29,9 @@ from hetbuild.assemble.join import (
 from hetbuild.assemble.polyhedron import Facet
 from hetbuild.assemble.trim import loose_rules, trim
 from hetbuild.balancing.anneal import ground_state
-from hetbuild.balancing.balance import Target, balance, prepared
+from hetbuild.balancing.balance import balance, prepared
 from hetbuild.balancing.candidates import Move, candidates
+from hetbuild.balancing.target import Target
 from hetbuild.elements import parse_formula
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.contacts import Floors

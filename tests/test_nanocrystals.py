@@ -18,8 +18,9 @@ from hetbuild.assemble.carve import carve
 from hetbuild.assemble.cut import cut
 from hetbuild.assemble.polyhedron import Facet
 from hetbuild.assemble.size import Shape, scaled, size_of
-from hetbuild.balancing.balance import Target, balance
+from hetbuild.balancing.balance import balance
 from hetbuild.balancing.candidates import Move
+from hetbuild.balancing.target import Target
 from hetbuild.cli import cli
 from hetbuild.cli.crystals import free_cell
 from hetbuild.crystal.charges import formal_charges

@@ -16,8 +16,9 @@ from hetbuild.arrays import IntArray
 from hetbuild.assemble.carve import carve
 from hetbuild.assemble.polyhedron import Facet
 from hetbuild.assemble.trim import trim
-from hetbuild.balancing.balance import Target, balance, change
+from hetbuild.balancing.balance import balance, change
 from hetbuild.balancing.candidates import Move
+from hetbuild.balancing.target import Target
 from hetbuild.elements import number
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.point_group import point_group_symbol

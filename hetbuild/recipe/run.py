@@ -24,7 +24,8 @@ from hetbuild.assemble.size import Shape, scaled, size_of
 from hetbuild.assemble.tree import Joint, check_unjoined, grown, in_order, planted
 from hetbuild.assemble.trim import loose_rules, trim
 from hetbuild.assemble.truncate import Truncation, truncated
-from hetbuild.balancing.balance import Target, balance
+from hetbuild.balancing.balance import balance
+from hetbuild.balancing.target import Target
 from hetbuild.crystal.crystal import Crystal, read_crystal
 from hetbuild.elements import parse_formula
 from hetbuild.errors import InputError

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from hetbuild.arrays import IntArray, Progress
-from hetbuild.balancing.balance import Target, balance, change
+from hetbuild.balancing.balance import balance, change
 from hetbuild.balancing.candidates import Action, Move, eligible, resolved
+from hetbuild.balancing.target import Target
 from hetbuild.capping.attach import attach
 from hetbuild.capping.coverage import coverage
 from hetbuild.crystal.crystal import Crystal, read_crystal
