@@ -319,7 +319,7 @@ def _dft(model: Model, name: str, options: Cp2kOptions) -> Tree:
         return common | {
             "QS": cp2k_xtb.quickstep(periodic=model.cell is not None),
             "POISSON": poisson,
-            "SCF": cp2k_xtb.self_consistency(1e-6, options.nlumo, spin),
+            "SCF": cp2k_xtb.self_consistency(1e-5, options.nlumo, spin),
             **_print(model, options),
         }
     return {
