@@ -20,6 +20,9 @@ from hetbuild.analyse.interface import nearest_tilt, with_interface
 from hetbuild.crystal.vicinal import cation_lattice
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchanging.same_site import renamed
+from hetbuild.matching.continuation import _Search
+from hetbuild.matching.cost import search_bytes, search_seconds
+from hetbuild.matching.proposal import propose
 
 
 @cache
@@ -267,3 +270,60 @@ def test_a_crystal_is_the_same_from_any_origin_axes_and_order(name: str) -> None
         off = second.fractional - first.fractional
         np.testing.assert_allclose(off, np.rint(off), atol=2e-3)
         assert second.labels == first.labels
+
+
+# Matches
+
+
+def test_a_wider_limit_of_strain_adds_matches_and_changes_none() -> None:
+    """Of all within 5 % those within 2 % are the matches of a search to 2 %."""
+    wide = hb.match("CsPbBr3", "PbS", max_index=1, max_strain=0.05, max_area=150.0)
+    near = hb.match("CsPbBr3", "PbS", max_index=1, max_strain=0.02, max_area=150.0)
+    for m in wide:
+        low, high = m.principal
+        assert -0.05 - 1e-9 <= low <= high <= 0.05 + 1e-9
+        assert max(m.area) <= 150.0 + 1e-6
+        # The cell of the first, strained, is that of the second.
+        assert (1 + low) * (1 + high) == pytest.approx(m.area[1] / m.area[0], rel=1e-9)
+    inside = [m for m in wide if max(map(abs, m.principal)) <= 0.02]
+    assert 0 < len(inside) < len(wide)
+
+    def key(m: hb.Match) -> tuple[object, ...]:
+        return (*m.planes[0].asked, *m.planes[1].asked, *np.round([*m.area, *m.principal], 6))
+
+    assert sorted(map(key, inside)) == sorted(map(key, near))
+
+
+def test_the_cost_of_a_search_grows_with_the_fourth_power_of_the_area() -> None:
+    """Supercells of a net up to an area: a sum of divisors, pi²/12 A²; pairs: its square."""
+    pairs = [search_bytes(10.0, 12.0, 0.03, area) for area in (4000.0, 8000.0)]
+    assert pairs[1] / pairs[0] == pytest.approx(16, rel=0.05)
+    a, b = ((np.pi * 4000.0 / area) ** 2 / 12 for area in (10.0, 12.0))
+    assert pairs[0] == pytest.approx(1e3 * (a + 4 * b) + 900 * 2 * a * b * 0.03**2, rel=0.05)
+    seconds = search_seconds(10.0, 12.0, 0.03, 4000.0)
+    assert seconds == pytest.approx(1e-3 + 2e-6 * (a + 4 * b + a * b * 0.12**2), rel=0.05)
+
+
+def test_a_particle_of_less_than_four_formula_units_is_refused() -> None:
+    crystals = (load("PbS"), load("PbSe"))
+    found = hb.match(*crystals, max_index=1)[0]
+    edge = crystals[0].cell_parameters[0]  # a cube of four formula units
+    with pytest.raises(InputError, match="holds less than four formula units"):
+        propose(found, crystals, ("PbS", "PbSe"), sizes=(edge - 0.01, 30.0))
+    assert propose(found, crystals, ("PbS", "PbSe"), sizes=(edge + 0.01, 30.0)).sizes[1] == 30.0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sites_are_found_across_the_edges_of_the_cell(seed: int) -> None:
+    """A layer that is the sites themselves, moved a little: all are found, exactly."""
+    rng = np.random.default_rng(seed)
+    cell = np.array([[7.0, 0.0], [2.0, 8.0]])
+    grid = np.array(list(itertools.product([0.02, 0.5, 0.97], repeat=2))) @ cell
+    sites = np.column_stack([grid, np.zeros(9)])
+    spread = [s for i, s in enumerate(sites) if i % 2 == 0]
+    moved = np.array(spread) + np.append(rng.uniform(-0.4, 0.4, 2), 0.0)
+    moved[:, :2] += rng.integers(-2, 3, (len(moved), 2)) @ cell
+    search = _Search(np.array(spread), cell, None)
+    count, total, rms = search.best(moved, np.zeros((1, 3)))
+    assert (count, total) == (len(moved), len(moved))
+    assert rms == pytest.approx(0.0, abs=1e-4)
