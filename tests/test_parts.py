@@ -16,7 +16,8 @@ from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
 import hetbuild as hb
-from hetbuild.analyse.interface import nearest_tilt, with_interface
+from hetbuild.analyse.interface import measure_interface, nearest_tilt, with_interface
+from hetbuild.crystal.setting import CENTRING
 from hetbuild.crystal.vicinal import cation_lattice
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchanging.same_site import renamed
@@ -327,3 +328,36 @@ def test_sites_are_found_across_the_edges_of_the_cell(seed: int) -> None:
     count, total, rms = search.best(moved, np.zeros((1, 3)))
     assert (count, total) == (len(moved), len(moved))
     assert rms == pytest.approx(0.0, abs=1e-4)
+
+
+def test_planes_of_an_interface_are_told_by_the_sites_of_displaced_ions() -> None:
+    model = joined()
+    ideal = measure_interface(model)
+    assert ideal is not None
+    noise = np.random.default_rng(1).normal(0, 0.6, model.positions.shape)
+    found = measure_interface(replace(model, positions=model.positions + noise))
+    assert found is not None
+    assert found.planes == ideal.planes
+
+
+@pytest.mark.parametrize(
+    ("letter", "symbol"),
+    [
+        ("P", "P m -3 m"), ("A", "A m m 2"), ("C", "C m c m"), ("I", "I m -3 m"), ("F", "F m -3 m"),
+        ("R", "R -3 m:H"),
+    ],
+)  # fmt: skip
+def test_primitive_vectors_make_the_centring_of_the_international_tables(
+    letter: str, symbol: str
+) -> None:
+    import gemmi
+
+    group = gemmi.find_spacegroup_by_name(symbol)
+    centring = np.array(group.operations().cen_ops) / gemmi.Op.DEN
+    basis = CENTRING[letter]
+    assert np.linalg.det(basis) == pytest.approx(1 / len(centring))
+    whole = np.vstack([centring, np.eye(3)]) @ np.linalg.inv(basis)
+    np.testing.assert_allclose(whole, np.rint(whole), atol=1e-9)
+    back = (basis[:, None] - centring) % 1.0
+    back = np.minimum(back, 1 - back)
+    assert (back.max(axis=2).min(axis=1) < 1e-9).all()
