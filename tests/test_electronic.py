@@ -207,6 +207,22 @@ def test_densities_sum_and_count_electrons(finished: Path) -> None:
         density(found, window=(3.0, 1.0))
 
 
+def test_smeared_occupations(tmp_path: Path) -> None:
+    """300 K about a small gap: an orbital that holds 1.3 electrons is occupied, one of 0.7 empty."""
+    model = small()
+    write_run(tmp_path, model, weights_of(model, len(ENERGIES)))
+    for path in list(tmp_path.glob("*.pdos")):
+        lines = path.read_text().splitlines()
+        for row, held in ((OCCUPIED + 1, "1.300000"), (OCCUPIED + 2, "0.700000")):
+            lines[row] = re.sub(r"[02]\.000000", held, lines[row], count=1)
+        path.write_text("\n".join(lines) + "\n")
+    states = read_states([tmp_path], model)
+    assert states.occupations[OCCUPIED - 1 :][:2] == pytest.approx([1.3, 0.7])
+    found = electronic_structure(states, model)
+    assert found.homo == pytest.approx(ENERGIES[OCCUPIED - 1] * HARTREE)
+    assert found.gap == pytest.approx(0.15 * HARTREE)
+
+
 def test_open_shells(tmp_path: Path) -> None:
     """Two spins, each with files of its own, one orbital occupied by one electron."""
     model = small()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hetbuild.arrays import FloatArray, IntArray
+from hetbuild.arrays import BoolArray, FloatArray, IntArray
 from hetbuild.elements import symbol
 from hetbuild.errors import InputError
 from hetbuild.formats.cp2k_states import unrolled
@@ -61,6 +61,12 @@ class States:
 
     def __len__(self) -> int:
         return len(self.energies)
+
+    @property
+    def occupied(self) -> BoolArray:
+        """At least half full, shape (M,): a smeared calculation fills none near the gap quite."""
+        full = 1.0 if self.spin.any() else 2.0
+        return np.asarray(self.occupations >= full / 2)
 
     @property
     def by_atom(self) -> FloatArray | None:

@@ -60,7 +60,6 @@ def _draw_ipr(panel: Axes, found: Structure, ipr: FloatArray, seen: BoolArray) -
 
 
 def _mark_gap(panel: Axes, found: Structure) -> None:
-    occupied = found.states.occupations >= 0.5
-    top = float(found.energies[occupied].max())
+    top = float(found.energies[found.states.occupied].max())
     if found.gap is not None:
         panel.axvspan(top, top + found.gap, color="#eeeeee", lw=0, zorder=0)

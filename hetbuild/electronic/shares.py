@@ -110,9 +110,9 @@ def _of_lists(states: States, model: Model) -> dict[str, FloatArray]:
 
 def groups(states: States) -> IntArray:
     """Number of the group of degenerate orbitals of each, shape (M,): same spin and occupation."""
-    order = np.lexsort((states.energies, states.occupations < 0.5, states.spin))
+    order = np.lexsort((states.energies, ~states.occupied, states.spin))
     energy, spin = states.energies[order], states.spin[order]
-    empty = states.occupations[order] < 0.5
+    empty = ~states.occupied[order]
     new = (np.diff(energy) > DEGENERATE) | (np.diff(spin) != 0) | np.diff(empty)
     number = np.empty(len(states), dtype=np.int64)
     number[order] = np.concatenate([[0], np.cumsum(new)])

@@ -116,7 +116,7 @@ def electronic_structure(
         As `shares`; or no orbital is occupied.
     """
     found = shares(states, model)
-    occupied = states.occupations >= OWN
+    occupied = states.occupied
     if not occupied.any():
         raise InputError(f"{states.name}: no orbital is occupied, so there is no highest one.")
     homo = float(states.energies[occupied].max())
@@ -217,7 +217,7 @@ def density(
     """
     if width <= 0:
         raise InputError(f"A width of {width:g} eV; it must be above zero, 0.1 is usual.")
-    homo = float(found.energies[found.states.occupations >= OWN].max())
+    homo = float(found.energies[found.states.occupied].max())
     low, high = window or (homo - 6.0, float(found.energies.max()) + 5 * width)
     if low >= high:
         raise InputError(f"A window from {low:g} to {high:g} eV is empty: the lower end first.")
