@@ -208,7 +208,7 @@ def test_densities_sum_and_count_electrons(finished: Path) -> None:
 
 
 def test_smeared_occupations(tmp_path: Path) -> None:
-    """300 K about a small gap: an orbital that holds 1.3 electrons is occupied, one of 0.7 empty."""
+    """300 K about a small gap: an orbital of 1.3 electrons is occupied, one of 0.7 is empty."""
     model = small()
     write_run(tmp_path, model, weights_of(model, len(ENERGIES)))
     for path in list(tmp_path.glob("*.pdos")):
