@@ -1,9 +1,10 @@
 """The same bytes whatever the machine: `python benchmarks/bytes.py [RECIPE ...]`.
 
-Builds recipes (default: all shipped ones), exchanges and etches where there is something to, and
-exports, once for each setting of the surroundings that should not matter: the kernels OpenBLAS
-takes for its processor, its threads, Python's hash seed, locale and time zone. The md5 of every
-file, and of what is printed, must be that of the first setting.
+Builds recipes (default: all shipped ones), exchanges, etches and caps where there is something to,
+exports, measures patterns, pages, densities of states and relaxations, once for each setting of the
+surroundings that should not matter: the kernels OpenBLAS takes for its processor, its threads,
+Python's hash seed, locale and time zone. The md5 of every file, and of what is printed, must be
+that of the first setting.
 """
 
 from __future__ import annotations
@@ -42,25 +43,76 @@ AFTER = {
 }
 """What is done with the model of a recipe."""
 
-FORMATS = ("plain-xyz", "poscar", "lammps", "gromacs", "xsf", "cp2k")
+ONCE = (
+    ["carve", "PbS", "--radius", "12", "-o", "carved.xyz", "--json"],
+    ["carve", "CsPbBr3", "--form", "1 0 0:9", "--form", "1 1 1:10", "-o", "cut.xyz", "--json"],
+    ["match", "CsPbCl3", "PbS", "--json"],
+    ["match", "CsPbBr3-orthorhombic", "PbSe", "--max-index", "1", "--json"],
+    ["match", "CsPbCl3", "PbS", "--registry", "1", "--json"],
+    ["match", "CsPbCl3", "PbS", "--recipe", "1"],
+    ["planes", "Pb4S3Cl2", "1", "0", "0", "--json"],
+    ["crystals", "--json"],
+)
+"""What needs no model."""
+
+MEASURED = (
+    ["inspect", "{model}", "--json"],
+    ["angles", "{model}", "--json"],
+    ["xrd", "{model}", "--json", "-o", "{name}/xrd.csv"],
+    ["report", "{model}", "-o", "{name}/page.html"],
+)
+"""What every model is asked, those of fewer ions than LARGE."""
+
+LARGE = 3000
+
+SMALL = "cspbcl3-pbs-small"
+ON_SMALL = (
+    ["compare", f"{SMALL}-relaxed/{SMALL}-relaxed.xyz", f"{SMALL}/{SMALL}.xyz", "--json"],
+    ["xrd", f"{SMALL}/{SMALL}.xyz", "--pdf", "--json", "-o", "pdf.csv"],
+    ["ligands", f"{SMALL}/{SMALL}.xyz", "--add", "4 acetate on Cl, surface", "-o", "capped"],
+    ["dos", "run", "--json"],
+)
 
 
 def work(recipes: list[str]) -> None:
     """Build everything in this process, in the working folder."""
+    from hetbuild.formats.catalogue import FORMATS
+
+    for words in ONCE:
+        run(*words)
     for name in recipes:
         run("build", name, "--stages", "--json", "-o", name)
         model = f"{name}/{name}.xyz"
-        run("inspect", model, "--json")
-        for kind in FORMATS:
+        for kind in (*FORMATS, "cp2k"):
             run("export", model, "--to", kind, "-o", place(name, kind))
+        if int(Path(model).read_text(encoding="utf-8").split("\n", 1)[0]) < LARGE:
+            for words in MEASURED:
+                run(*(word.format(name=name, model=model) for word in words))
         for k, (verb, *words) in enumerate(AFTER.get(name, ())):
             run(verb, model, *words, "-o", f"{name}-{k}-{verb}")
+    if SMALL in recipes:
+        _after_small()
+
+
+def _after_small() -> None:
+    """The ionic calculator and the made-up run of CP2K of the tests, on the small model."""
+    import hetbuild as hb
+
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+    from test_electronic import ENERGIES, weights_of, write_run
+
+    model = hb.read_model(f"{SMALL}/{SMALL}.xyz")
+    write_run(Path("run"), model, weights_of(model, len(ENERGIES)))
+    ionic = ["--calculator", "born_mayer:BornMayer", "--fmax", "1", "--json"]
+    run("relax", f"{SMALL}/{SMALL}.xyz", *ionic, "-o", f"{SMALL}-relaxed")
+    for words in ON_SMALL:
+        run(*words)
 
 
 def place(name: str, kind: str) -> str:
     from hetbuild.formats.catalogue import FORMATS as KNOWN
 
-    return f"{name}/deck" if kind == "cp2k" else f"{name}/exported{KNOWN[kind].ending}"
+    return f"{name}/deck" if kind == "cp2k" else f"{name}/exported-{kind}{KNOWN[kind].ending}"
 
 
 def run(*words: str) -> None:
@@ -72,9 +124,11 @@ def run(*words: str) -> None:
     result = CliRunner().invoke(cli, list(words))
     said = Path("said") / f"{'-'.join(words).replace('/', '_')}.txt"
     said.parent.mkdir(exist_ok=True)
-    said.write_text(f"{result.exit_code}\n{result.stdout}\n{result.stderr}", encoding="utf-8")
+    why = "" if isinstance(result.exception, SystemExit | None) else repr(result.exception)
+    text = f"{result.exit_code}\n{result.stdout}\n{result.stderr}{why}"
+    said.write_text(text, encoding="utf-8")
     if result.exit_code:
-        print(f"exit {result.exit_code}: {' '.join(words)}: {result.stderr.strip()[:300]}")
+        print(f"exit {result.exit_code}: {' '.join(words)}: {result.stderr.strip()}{why[:300]}")
 
 
 def digests(folder: Path, recipes: list[str], settings: dict[str, str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -51,16 +52,17 @@ def limited(value: float) -> float:
     return value
 
 
-def rounded(value: Any, decimals: int) -> Any:
+def rounded(value: Any, decimals: int, digits: int = 15) -> Any:
     """Plain values with every real number in them rounded, zero without a sign.
 
-    Digits beyond those that mean anything depend on how the processor adds up, and files should
-    not.
+    decimals: after the point. digits: at most so many in all. Those beyond what means anything
+    depend on how the processor adds up, and files should not.
     """
     if isinstance(value, float):
-        return round(value, decimals) + 0.0
+        before = len(f"{abs(value):.0f}") if math.isfinite(value) else 0
+        return round(value, min(decimals, digits - before)) + 0.0
     if isinstance(value, Mapping):
-        return {key: rounded(v, decimals) for key, v in value.items()}
+        return {key: rounded(v, decimals, digits) for key, v in value.items()}
     if isinstance(value, list | tuple):
-        return [rounded(v, decimals) for v in value]
+        return [rounded(v, decimals, digits) for v in value]
     return value

@@ -24,6 +24,14 @@ from hetbuild.model import Model, Role
 CP2K = shutil.which("cp2k.psmp")
 needs_cp2k = [pytest.mark.cp2k, pytest.mark.skipif(CP2K is None, reason="cp2k is not installed")]
 RAN = "PROGRAM STOPPED IN"
+POPULATIONS = """\
+    &PRINT
+      &MULLIKEN
+        FILENAME __STD_OUT__
+      &END MULLIKEN
+    &END PRINT
+  &END DFT
+"""
 
 
 def model_of(recipe: str) -> Model:
@@ -302,8 +310,20 @@ def test_cp2k_takes_many_manganese(tmp_path: Path, recipe: str, ions: int) -> No
 @pytest.mark.cp2k
 @pytest.mark.skipif(CP2K is None, reason="cp2k is not installed")
 def test_cp2k_finds_the_sextet_of_mncl2(tmp_path: Path) -> None:
-    said = go(tmp_path, chloride(), Cp2kOptions(cutoff=150, box=(16.0, 16.0, 16.0)))
+    """A real energy; five of the unpaired electrons' spins are on Mn, none to speak of on Cl."""
+    options = Cp2kOptions(cutoff=150, box=(16.0, 16.0, 16.0))
+    write_all(cp2k_files(chloride(), tmp_path, "deck", options), force=True)
+    path = tmp_path / "deck.inp"
+    path.write_text(path.read_text().replace("  &END DFT\n", POPULATIONS))
+    said = again(tmp_path)
     assert RAN in said
     ideal, found = map(float, re.findall(r"S\*\*2 .*:\s+(\S+)\s+(\S+)", said)[-1])
     assert ideal == pytest.approx(5 / 2 * 7 / 2)
     assert found == pytest.approx(ideal, abs=0.1)
+    assert "SCF run NOT converged" not in said
+    assert energy(said) == pytest.approx(-134.0403, abs=1e-3)
+    moments = dict(re.findall(r"^ +\d+ +(Mn|Cl) .* (\S+)$", said, re.M))
+    assert float(moments["Mn"]) == pytest.approx(5.0, abs=0.4)
+    assert abs(float(moments["Cl"])) < 0.3
+    electrons_of = [int(n) for n in re.findall(r"Number of electrons: +(\d+)", said)]
+    assert electrons_of[0] - electrons_of[1] == 5

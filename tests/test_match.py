@@ -282,7 +282,7 @@ def test_directions_lie_in_the_planes_and_are_right_handed() -> None:
         # Wang et al., Adv. Funct. Mater. 26, 8435 (2016): CsPbBr3 in CsPb2Br5
         ("CsPbBr3", "CsPb2Br5", ((1, 0, 0), (0, 0, 2)), ("[0 1 1]", "[0 1 0]")),
         # zinc blende and wurtzite CdS: polytypes that differ in stacking only
-        ("CdS", "CdS-wurtzite", ((1, 1, 1), (0, 0, 1)), ("1/2[1 -1 0]", "[1 1 0]")),
+        ("CdS", "CdS-wurtzite", ((1, 1, 1), (0, 0, 1)), ("1/2[1 -1 0]", "[1 0 0]")),
         # Shin, Hilliard, Ketterson, J. Vac. Sci. Technol. A 2, 296 (1984): PbTe/Bi superlattices
         ("Bi", "PbTe", ((0, 0, 3), (1, 1, 1)), ("[1 0 0]", "1/2[1 -1 0]")),
     ],

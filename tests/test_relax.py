@@ -138,7 +138,7 @@ def test_trajectory_drops_a_frame_cut_off(tmp_path: Path) -> None:
         assert past.record == record
         assert past.size == len("".join(texts[:-1]))
     for f, g in zip(frames, past.frames, strict=False):
-        assert f.energy == pytest.approx(g.energy, abs=1e-9)
+        assert f.energy == pytest.approx(g.energy, abs=1e-8)
         assert np.allclose(f.positions, g.positions, atol=1e-8)
         assert np.allclose(f.forces, g.forces, atol=1e-8)
 

@@ -26,10 +26,13 @@ def progress_bar(label: str) -> Iterator[Callable[[float], None] | None]:
 
 
 def emit(record: Any, text: str, as_json: bool) -> None:
-    """The product on stdout: one JSON document, numbers to 8 decimals, or text."""
-    if as_json:
-        text = json.dumps(rounded(record, 8), indent=2, ensure_ascii=False)
-    click.echo(text)
+    """The product on stdout: one JSON document, numbers to 8 decimals and 10 digits, or text."""
+    click.echo(document(record) if as_json else text)
+
+
+def document(record: Any) -> str:
+    """A record as JSON, numbers to 8 decimals and 10 digits: the next depend on the processor."""
+    return json.dumps(rounded(record, 8, digits=10), indent=2, ensure_ascii=False)
 
 
 def numbers(text: str, count: int, what: str) -> list[float]:

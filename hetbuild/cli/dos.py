@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from hetbuild.cli.console import emit
+from hetbuild.cli.console import document, emit
 from hetbuild.cli.indices import Rows, several
 from hetbuild.cli.models import read_model
 from hetbuild.cli.options import MODEL, NUMBER, as_json, force, quiet
@@ -109,8 +108,7 @@ def _files(folder: Path, found: Structure, curves: Density) -> dict[Path, Callab
     write_figure(plot(found, curves), picture, "png")
 
     def record(stream: TextIO) -> None:
-        json.dump(found.as_dict(), stream, indent=2, ensure_ascii=False)
-        stream.write("\n")
+        stream.write(document(found.as_dict()) + "\n")
 
     def picture_file(stream: TextIO) -> None:
         stream.buffer.write(picture.getvalue())

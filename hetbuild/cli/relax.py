@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hetbuild.cli.console import emit, progress_bar
+from hetbuild.cli.console import document, emit, progress_bar
 from hetbuild.cli.models import read_model
 from hetbuild.cli.options import MODEL, NUMBER, as_json, force, label_options, quiet
 from hetbuild.errors import CheckError, InputError
@@ -189,8 +189,6 @@ def _finish(
     session: Session, folder: Path, name: str, interrupted: bool, given: dict[str, Any]
 ) -> None:
     """Write what came of it, report it, and end with the right exit code."""
-    import json
-
     from hetbuild.analyse.report import inspect
     from hetbuild.cli.relax_text import before_after_lines
     from hetbuild.formats.files import write_all
@@ -204,8 +202,7 @@ def _finish(
     record = {"relaxation": how, "before_after": found.as_dict()}
 
     def write_change(stream: Any) -> None:
-        json.dump(record, stream, indent=2, ensure_ascii=False)
-        stream.write("\n")
+        stream.write(document(record) + "\n")
 
     files = model_files(folder, name, relaxed, report)
     files[folder / f"{name}-before-after.json"] = write_change

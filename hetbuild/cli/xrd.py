@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
@@ -10,13 +9,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from hetbuild.cli.console import emit, numbers, progress_bar
+from hetbuild.cli.console import document, emit, numbers, progress_bar
 from hetbuild.cli.indices import Rows, several
 from hetbuild.cli.models import read_model
 from hetbuild.cli.options import MODEL, NUMBER, Labels, as_json, force, label_options
 from hetbuild.errors import InputError
 from hetbuild.formats.figure import ENDINGS as FIGURES
-from hetbuild.numerals import rounded
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -238,7 +236,7 @@ def _writer(
 ) -> Callable[[TextIO], None]:
     """What goes into a file, by its ending; figures are drawn before any file is opened."""
     if path.suffix == ".json":
-        return lambda stream: json.dump(rounded(record, 8), stream, indent=2, ensure_ascii=False)
+        return lambda stream: print(document(record), file=stream)
     if path.suffix in DATA:
         return lambda stream: _write_columns(path.suffix, found, fitted, stream)
     from hetbuild.formats.figure import write_figure

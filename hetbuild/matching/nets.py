@@ -105,11 +105,31 @@ def coincidence_cells(
     m, n = cells[0].coefficients[i], cells[1].coefficients[j]
     index, cross = _pluecker(m, n)
     primitive = np.gcd.reduce(np.hstack([index, cross.reshape(-1, 4)]), axis=1) == 1
-    m, n, index, cross = m[primitive], n[primitive], index[primitive], cross[primitive]
+    # The first of equal cells is kept, and the order of a tree hangs on the last digits.
+    plain = np.flatnonzero(primitive)
+    plain = plain[_plainest(m[plain], n[plain], nets)]
+    m, n, index, cross = m[plain], n[plain], index[plain], cross[plain]
     distinct, turned = _distinct(index, cross, nets)
     return CoincidenceCells(
-        m[distinct], n[distinct], deformation[primitive][distinct], turned[distinct]
+        m[distinct], n[distinct], deformation[plain][distinct], turned[distinct]
     )
+
+
+def _plainest(m: IntArray, n: IntArray, nets: tuple[PlaneNet, PlaneNet]) -> IntArray:
+    """Order of pairs of bases: fewest minus signs in their directions, then smallest indices.
+
+    They are counted where those of the first crystal start positive, as they will be written.
+    """
+    first, second = (
+        np.round(basis @ np.array([d.vector for d in net.net], dtype=float), 6)
+        for basis, net in zip((m, n), nets, strict=True)
+    )
+    lead = np.take_along_axis(first, (first != 0).argmax(axis=2)[..., None], axis=2)
+    first, second = (d * np.sign(lead) + 0.0 for d in (first, second))
+    below, above = ((sign * second < 0).sum(axis=(1, 2)) for sign in (1, -1))
+    minus = (first < 0).sum(axis=(1, 2)) + np.minimum(below, above)
+    keys = np.concatenate([first, second, m, n], axis=2).reshape(len(m), 20)
+    return np.lexsort([*keys.T[::-1], minus])
 
 
 def stretches(deformation: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -158,9 +178,10 @@ def _reduced(coefficients: IntArray, flat: FloatArray) -> IntArray:
 
 
 def _offset(u: FloatArray, v: FloatArray) -> IntArray:
-    """How many u to take off v for the shortest rest; ties stay as they are."""
+    """How many u to take off v for the shortest rest; ties stay, or are taken on one side."""
     ratio = (u * v).sum(axis=1) / _square(u)
-    return np.asarray(np.where(np.abs(ratio) <= 0.5 + 1e-9, 0, np.rint(ratio)).astype(np.int64))
+    count = np.ceil(ratio - 0.5 - 1e-9)
+    return np.asarray(np.where(np.abs(ratio) <= 0.5 + 1e-9, 0, count).astype(np.int64))
 
 
 def _square(v: FloatArray) -> FloatArray:

@@ -131,8 +131,8 @@ def relaxed(
         "steps": last.step,
         "converged": last.fmax < settings.fmax,
         "fmax": round(last.fmax, 6),
-        "energy_before": first.energy,
-        "energy_after": last.energy,
+        "energy_before": round(first.energy, 8),
+        "energy_after": round(last.energy, 8),
     }
     before: Mapping[str, Any] = model.provenance
     return replace(

@@ -55,7 +55,8 @@ def text(model: Model, frame: Frame, record: Mapping[str, Any] | None = None) ->
     if model.cell is not None:
         atoms.set_cell(model.cell)
         atoms.pbc = model.periodic
-    atoms.calc = SinglePointCalculator(atoms, energy=frame.energy, forces=frame.forces)
+    energy = round(frame.energy, 8)  # later digits differ from processor to processor
+    atoms.calc = SinglePointCalculator(atoms, energy=energy, forces=frame.forces)
     atoms.info |= {"step": frame.step, "fmax": round(frame.fmax, 6)}
     if record is not None:
         atoms.info[KEY] = json.dumps(record)
