@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.spacegroup import crystal
-from conftest import load
+from conftest import history, load
 from pymatgen.core import Lattice, Species, Structure
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
 import hetbuild as hb
 from hetbuild.analyse.interface import measure_interface, nearest_tilt, with_interface
+from hetbuild.assemble.shell import _like_distance
+from hetbuild.crystal.planes import number_of_planes
 from hetbuild.crystal.setting import CENTRING
 from hetbuild.crystal.vicinal import cation_lattice
 from hetbuild.errors import ImpossibleError, InputError
@@ -361,3 +363,53 @@ def test_primitive_vectors_make_the_centring_of_the_international_tables(
     back = (basis[:, None] - centring) % 1.0
     back = np.minimum(back, 1 - back)
     assert (back.max(axis=2).min(axis=1) < 1e-9).all()
+
+
+def test_directions_of_an_interface_are_parallel_in_both_crystals() -> None:
+    model = joined()
+    assert model.interface is not None
+    along, across = model.interface.along, model.interface.across
+    assert across is not None
+    axes = []
+    for pair in (along, across):
+        first, second = (
+            d.vector @ domain.vectors
+            for d, domain in zip((pair.first, pair.second), model.domains, strict=True)
+        )
+        np.testing.assert_allclose(np.cross(first, second), 0, atol=1e-6)
+        assert first @ second > 0
+        whole = [np.linalg.norm(first), np.linalg.norm(second)] * np.array(pair.counts)
+        assert pair.lengths == pytest.approx(whole)
+        axes.append(first / np.linalg.norm(first))
+    assert axes[0] @ axes[1] == pytest.approx(0, abs=1e-9)
+
+
+def test_the_cell_of_a_periodic_interface_is_its_coincidences() -> None:
+    model = history("interface-cspbcl3-cs2pbcl4")["joined"]
+    assert model.cell is not None
+    assert model.interface is not None
+    pairs = (model.interface.along, model.interface.across)
+    for vector, pair in zip(model.cell, pairs, strict=False):
+        assert pair is not None
+        for domain, d, n in zip(model.domains, (pair.first, pair.second), pair.counts, strict=True):
+            np.testing.assert_allclose(n * d.vector @ domain.vectors, vector, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "sign", "distance"),
+    [
+        ("PbS", 1, 5.936 / np.sqrt(2)), ("CsPbCl3", -1, 5.605 / np.sqrt(2)),
+        ("CsPbCl3", 1, 5.605 * np.sqrt(3) / 2),
+    ],
+)  # fmt: skip
+def test_shortest_distances_of_like_ions(name: str, sign: int, distance: float) -> None:
+    assert _like_distance(load(name), sign) == pytest.approx(distance, abs=1e-3)
+
+
+def test_the_number_of_planes_is_that_of_coprime_triples() -> None:
+    crystal = load("CsPbBr3-orthorhombic")
+    for most in (6, 12):
+        grid = np.array(list(itertools.product(range(-most, most + 1), repeat=3)))
+        coprime = int((np.gcd.reduce(grid, axis=1) == 1).sum())
+        counted = (number_of_planes(crystal, most) - 1) * len(crystal.rotations)
+        assert counted == pytest.approx(coprime, rel=0.06)
