@@ -53,7 +53,14 @@ WINDOWS = {
 """Distances within which two places are one, far above rounding and far below any between atoms;
 the widths of what recognises a lattice in displaced atoms."""
 
-EQUIVALENT: dict[str, dict[str, str]] = {}
+EQUIVALENT: dict[str, dict[str, str]] = {
+    "hetbuild/crystal/bonds.py": {
+        "reach = np.arange(-2, 3)": "cells beyond the first shell add no bond",
+    },
+    "hetbuild/geometry/electrostatics.py": {
+        "rows = max(1, CHUNK": "how many rows are held at a time",
+    },
+}
 """By file and text of a line: why no change of it changes a result."""
 
 OPPOSITE = {

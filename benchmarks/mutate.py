@@ -128,7 +128,9 @@ def main() -> None:
     parser.add_argument(
         "--part", default="1/1", help="of the sample, as 2/3: for several processes"
     )
-    parser.add_argument("--only", help="text that the line of a mutant as printed must have")
+    parser.add_argument(
+        "--only", action="append", default=[], help="instead of a sample: mutants printed with this"
+    )
     parser.add_argument("--list", action="store_true", help="print the sample, run nothing")
     given = parser.parse_args()
     every = list(mutants(tuple(given.wing or WINGS)))
@@ -136,7 +138,7 @@ def main() -> None:
     part, parts = map(int, given.part.split("/"))
     sample = sample[part - 1 :: parts]
     if given.only:
-        sample = [mutant for mutant in every if given.only in str(mutant)]
+        sample = [m for m in every if any(text in str(m) for text in given.only)]
     print(f"{len(sample)} of {len(every)} mutants", flush=True)
     if given.list:
         print(*sample, sep="\n")
