@@ -5,14 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import slurm
+from ase import Atoms
+from born_mayer import BornMayer
 from test_cli import run
 
 from hetbuild.errors import InputError
@@ -39,7 +43,7 @@ def variants(text: str, folder: Path) -> tuple[Variant, ...]:
 
 def build(folder: Path, variant: Variant) -> dict[str, object]:
     v = variant
-    return run_variant(str(folder), v.key, v.settings, v.recipe, v.beside, v.export)
+    return run_variant(str(folder), v.key, v.settings, v.recipe, v.beside, v.export, v.relax)
 
 
 def test_axes_multiply_and_keys_of_one_axis_change_together(tmp_path: Path) -> None:
@@ -103,6 +107,10 @@ def axis(key: str, values: str) -> str:
         (axis("vacuum", "range = { first = 1, last = 1e300 }"), "more than"),
         ('name = "x"\nrecipe = "nowhere"', "No shipped recipe"),
         ("name =", "not TOML"),
+        (CUBES + "[relax]\ncalculater = 'chgnet'", "did you mean 'calculator'"),
+        (CUBES + "[relax]\nfmax = 0", "relax.fmax"),
+        (CUBES + "[output.cp2k]\nrun = 'fast'", "output.cp2k.run"),
+        (CUBES + "[[steps]]\naction = 'replac'", "steps"),
     ],
 )
 def test_errors_of_a_sweep_file(text: str, says: str, tmp_path: Path) -> None:
@@ -121,6 +129,76 @@ def test_a_variant_is_built_once_and_stands_whole(tmp_path: Path) -> None:
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
     assert build(folder, first) == row == store.row(first.key)
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == before
+
+
+RELAXED = (
+    CUBES
+    + """
+[relax]
+calculator = "born_mayer:BornMayer"
+fmax = 0.1
+"""
+)
+
+
+def test_variants_are_relaxed_and_keys_say_how(tmp_path: Path) -> None:
+    plain, (first, *_) = variants(CUBES, tmp_path), variants(RELAXED, tmp_path)
+    finer = variants(RELAXED.replace("fmax = 0.1", "fmax = 0.01"), tmp_path)
+    assert len({plain[0].key, first.key, finer[0].key}) == 3
+    open_store(tmp_path / "cubes", "cubes")
+    row = build(tmp_path / "cubes", first)
+    assert row["status"] == "done", row
+    model = read_xyz(tmp_path / "cubes" / str(row["path"]))
+    (done,) = model.provenance["relaxations"]
+    assert done["calculator"] == "born_mayer:BornMayer"
+    # The written positions have the energy and the force of the table.
+    atoms = Atoms(numbers=model.numbers, positions=model.positions)
+    atoms.calc = BornMayer()
+    assert atoms.get_potential_energy() == pytest.approx(row["energy"], abs=1e-5)
+    assert float(str(row["energy"])) < float(str(row["energy_before"]))
+    assert np.linalg.norm(atoms.get_forces(), axis=1).max() < 0.1
+    assert row["failed_checks"] == ""
+
+
+def test_a_relaxation_that_stops_short_is_said(tmp_path: Path) -> None:
+    (first, *_) = variants(RELAXED + "steps = 1\n", tmp_path)
+    open_store(tmp_path / "cubes", "cubes")
+    assert "is left after relaxing" in str(build(tmp_path / "cubes", first)["failed_checks"])
+    (first, *_) = variants(RELAXED.replace("born_mayer:Born", "nowhere:Born"), tmp_path)
+    row = build(tmp_path / "cubes", first)
+    assert row["status"] == "failed"
+    assert "nowhere" in str(row["error"])
+
+
+STEPS = """
+name = "steps"
+recipe = "cspbcl3-cube-2"
+[[steps]]
+action = "replace"
+ions = { Cl = "Br" }
+domain = "perovskite"
+[[axes]]
+key = "steps.0.fraction"
+values = [0.5, 1]
+[output.cp2k]
+run = "geo_opt"
+slurm = "nodes=2,tasks=16,time=4h"
+"""
+
+
+def test_variants_are_exchanged_and_get_decks_with_job_scripts(tmp_path: Path) -> None:
+    found = variants(STEPS, tmp_path)
+    store = open_store(tmp_path / "steps", "steps")
+    rows = [build(tmp_path / "steps", v) for v in found]
+    assert [r["formula"] for r in rows] == ["Cs20Pb8Br18Cl18", "Cs20Pb8Br36"]
+    for variant in found:
+        folder = store.model(variant.key)
+        deck = (folder / "cspbcl3-cube-2.inp").read_text()
+        assert "GEO_OPT" in deck
+        assert "#SBATCH --nodes=2" in (folder / "job.sh").read_text()
+        assert os.access(folder / "run.sh", os.X_OK)
+    with pytest.raises(InputError, match="did you mean 'fraction'"):
+        variants(STEPS.replace("0.fraction", "0.fracton"), tmp_path)
 
 
 def test_a_failure_is_entered_and_holds_nothing_up(tmp_path: Path) -> None:
@@ -252,6 +330,124 @@ def test_kills_lose_nothing_and_build_nothing_twice(tmp_path: Path) -> None:
     assert all((models / k / "row.json").stat().st_mtime_ns == t for k, t in first.items())
     assert not any((tmp_path / "many" / ".staging").iterdir())
     assert all(len(list(p.iterdir())) == 6 for p in models.iterdir())
+
+
+HUNDREDS = """
+name = "hundreds"
+[[axes]]                     # sizes and halides
+recipe = [{recipes}]
+[[axes]]                     # which Cs of the terminations leave
+key = "balance.moves"
+values = [
+    ["remove Cs in perovskite"],
+    ["remove Cs in perovskite by spread"],
+    ["remove Cs in perovskite by symmetric"],
+    ["remove Cs in perovskite by least bonded first"],
+    ["remove Cs in perovskite by corners first"],
+]
+[[axes]]
+key = "vacuum"
+range = {{ first = 5, last = {last} }}
+[relax]                      # no step: it tells how often a model was made
+calculator = "tallied:Tallied"
+options = {{ tally = "{tally}" }}
+steps = 0
+"""
+MOST_OVERHEAD = 0.010
+"""Seconds a task may take beside its work."""
+
+
+FULL = 60_000
+"""Bytes a file may have: more than those of a model of 64 ions, less than those of 365."""
+
+
+def hundreds(tally: Path, sizes: tuple[int, ...], last: int) -> str:
+    names = [f'"cspb{x}3-cube-{n}"' for n in sizes for x in ("br", "cl")]
+    return HUNDREDS.format(tally=tally, recipes=", ".join(names), last=last)
+
+
+@pytest.mark.cluster
+def test_two_hundred_variants_none_twice_with_little_overhead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hetbuild.sweep.cluster import client
+    from hetbuild.sweep.cluster import run as run_all
+
+    monkeypatch.setenv("PYTHONPATH", _tests_first())
+    tally = tmp_path / "tally"
+    found = variants(hundreds(tally, (1, 2), 14), tmp_path)
+    folder = tmp_path / "hundreds"
+    store = open_store(folder, "hundreds")
+    warm = variants(hundreds(Path(os.devnull), (1, 2), 5), tmp_path)[:2]
+    with client(workers=2, slurm=None) as connected:
+        list(run_all(str(folder), warm, connected))  # what workers import is not of a task
+        start, cpu = time.perf_counter(), time.process_time()
+        rows = list(run_all(str(folder), found, connected))
+        wall, cpu = time.perf_counter() - start, time.process_time() - cpu
+    assert {r["status"] for r in rows} == {"done"}
+    assert len(found) == len({v.key for v in found}) == len({r["key"] for r in rows}) == 200
+    assert len(tally.read_text().splitlines()) == 200
+    assert all(store.is_done(v.key) for v in found)
+    work = sum(float(r["seconds"]) for r in rows)
+    overhead = (wall - work / 2) / len(rows)
+    print(f"{1e3 * overhead:.1f} ms by the clock, {5 * cpu:.1f} ms CPU of the driver, a task of "
+          f"{1e3 * work / 200:.0f} ms")  # fmt: skip
+    assert cpu / len(rows) < MOST_OVERHEAD
+    # Where others use the processors the clock tells of them.
+    if os.getloadavg()[0] < 2 + len(os.sched_getaffinity(0)):
+        assert overhead < MOST_OVERHEAD
+
+
+@pytest.mark.cluster
+def test_kills_and_a_full_disk_lose_and_double_nothing(tmp_path: Path) -> None:
+    """A worker and the driver are killed, and the file of one variant does not fit."""
+    tally = tmp_path / "tally"
+    # 60 small ones, and 20 of which a file is larger than a file may be.
+    (tmp_path / "s.toml").write_text(
+        hundreds(tally, (1, 2, 4), 8).replace('"cspbbr3-cube-4", ', "")
+    )
+    environment = {**os.environ, "PYTHONPATH": _tests_first()}
+    command = [sys.executable, "-c", "from hetbuild.cli import main; main()"]
+    command += ["sweep", "s.toml", "--workers", "2"]
+    models, failed = (tmp_path / "hundreds" / name for name in ("models", "failed"))
+
+    def begun(most: int | None) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command, cwd=tmp_path, env=environment, start_new_session=True,
+            preexec_fn=None if most is None else lambda: resource.setrlimit(
+                resource.RLIMIT_FSIZE, (most, most)),
+        )  # fmt: skip
+
+    driver = begun(FULL)
+    assert _wait(lambda: models.is_dir() and len(list(models.iterdir())) >= 10)
+    os.kill(_workers(driver.pid)[0], signal.SIGKILL)
+    assert _wait(lambda: len(list(models.iterdir())) >= 30)
+    os.killpg(driver.pid, signal.SIGKILL)
+    driver.wait()
+    kept = {p.name: (p / "row.json").stat().st_mtime_ns for p in models.iterdir()}
+    assert begun(FULL).wait(400) == 3  # the large ones fail, and no other
+    small = sum(1 for p in models.iterdir())
+    told = [json.loads(p.read_text()) for p in failed.iterdir()]
+    assert {r["recipe"] for r in told} == {"cspbcl3-cube-4"}
+    assert all("too large" in r["error"] for r in told)
+    assert small == 60
+    assert len(told) == 20
+    command.append("--retry-failed")
+    assert begun(None).wait(400) == 0
+    assert len(list(models.iterdir())) == 80
+    assert not any(failed.iterdir())
+    assert not any((tmp_path / "hundreds" / ".staging").iterdir())
+    assert all((models / k / "row.json").stat().st_mtime_ns == t for k, t in kept.items())
+    assert all(len(list(p.iterdir())) == 6 for p in models.iterdir())
+    with (tmp_path / "hundreds" / "results.csv").open() as stream:
+        keys = [row["key"] for row in csv.DictReader(stream)]
+    assert sorted(keys) == sorted(p.name for p in models.iterdir())
+    # 80 models, the 20 that did not fit twice over, and what two kills of two workers cut short.
+    assert 100 <= len(tally.read_text().splitlines()) <= 100 + 20 + 4
+
+
+def _tests_first() -> str:
+    return os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
 
 
 def _wait(ready: object, seconds: float = 240.0) -> bool:

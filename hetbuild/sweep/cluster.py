@@ -61,7 +61,7 @@ def client(
             else LocalCluster(
                 n_workers=workers or available_cores(),
                 threads_per_worker=1,
-                dashboard_address=None,
+                dashboard_address=":0",
                 silence_logs=50,
             )
         )
@@ -109,7 +109,7 @@ def run(folder: str, variants: Sequence[Variant], connected: Any) -> Iterator[di
 
     futures = {
         connected.submit(
-            run_variant, folder, v.key, v.settings, v.recipe, v.beside, v.export,
+            run_variant, folder, v.key, v.settings, v.recipe, v.beside, v.export, v.relax,
             key=f"variant-{v.key}", pure=True,
         ): v
         for v in variants

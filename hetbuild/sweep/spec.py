@@ -99,6 +99,26 @@ class AxisSpec(_Spec):
         return self
 
 
+class RelaxSpec(_Spec):
+    """Every model is relaxed, as by `hetbuild relax`."""
+
+    calculator: str = "chgnet"
+    """chgnet, sevennet, gfn1, cp2k, or package.module:Class of any ASE calculator."""
+    options: dict[str, Any] = {}
+    """Keyword options of the calculator."""
+    optimizer: Literal["lbfgs", "fire"] = "lbfgs"
+    fmax: float = Field(default=0.05, gt=0)
+    """Largest force left, eV/Å."""
+    steps: int = Field(default=500, ge=0)
+    """At most."""
+    fixed_core: float | None = Field(default=None, ge=0)
+    """Atoms deeper than this below the surface stay, Å."""
+    only_interface: float | None = Field(default=None, gt=0)
+    """Only atoms this near to another domain move, Å."""
+    vacuum: float | None = Field(default=None, ge=0)
+    """Around the particle in a periodic box, Å; default: as the calculator needs."""
+
+
 class SweepSpec(_Spec):
     """A sweep: which models, and what is written for each."""
 
@@ -107,6 +127,12 @@ class SweepSpec(_Spec):
     recipe: str | None = None
     """Base recipe: a shipped name, or a TOML file beside the sweep."""
     axes: tuple[AxisSpec, ...] = ()
+    steps: tuple[dict[str, Any], ...] = ()
+    """Done to every model after the steps of its recipe, as in a recipe: exchange, etch, ..."""
+    relax: RelaxSpec | None = None
+    """How every model is relaxed after that; left out: it is not."""
+    output: dict[str, Any] = {}
+    """Decks and job scripts of every model, as in a recipe: output.cp2k."""
     export: tuple[str, ...] = ()
     """Further formats of each model, as `hetbuild export --to`: poscar, lammps, cp2k, ..."""
 
@@ -144,6 +170,7 @@ def _fault(error: Any) -> str:
     where = ".".join(place) or "sweep"
     if error["type"] == "extra_forbidden":
         inner = {**RangeSpec.model_fields, **PairsSpec.model_fields}
+        inner = dict(RelaxSpec.model_fields) if place[0] == "relax" else inner
         known = {1: SweepSpec.model_fields, 3: AxisSpec.model_fields}.get(len(place), inner)
         return f"{where}: unknown key; {nearest(place[-1], known)}"
     return f"{where}: {error['msg'].removeprefix('Value error, ')}"

@@ -21,8 +21,11 @@ def run_variant(
     recipe: Mapping[str, Any],
     beside: str,
     export: tuple[str, ...] = (),
+    relax: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Build one variant into its folder, or enter why it failed; its line of the table.
+
+    relax: arguments of `hetbuild.relax`, where the model is relaxed before it is written.
 
     Everything comes by argument: a worker on another machine knows nothing else. A variant that is
     done already is not built again, so a task that runs twice does no harm.
@@ -35,7 +38,7 @@ def run_variant(
     row: dict[str, Any] = {"key": key, **settings}
     try:
         staging.mkdir(parents=True, exist_ok=True)
-        row |= _built(staging, store.model(key), recipe, Path(beside), export)
+        row |= _built(staging, store.model(key), recipe, Path(beside), export, relax)
         row |= {"seconds": round(time.perf_counter() - start, 3), "status": "done"}
         write_atomically(staging / ROW, json.dumps(row, ensure_ascii=False) + "\n")
         _stand(staging, store.model(key))
@@ -49,7 +52,12 @@ def run_variant(
 
 
 def _built(
-    staging: Path, final: Path, recipe: Mapping[str, Any], beside: Path, export: tuple[str, ...]
+    staging: Path,
+    final: Path,
+    recipe: Mapping[str, Any],
+    beside: Path,
+    export: tuple[str, ...],
+    relax: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     from hetbuild.analyse.report import inspect
     from hetbuild.formats.files import write_all
@@ -62,13 +70,37 @@ def _built(
     model = build(read)
     report = inspect(model)
     checks = verdict(model, report, read)
+    relaxation: dict[str, Any] = {}
+    if relax is not None:
+        model, relaxation = _relaxed(model, relax)
+        report = inspect(model)
+        if relaxation["fmax"] >= relax["fmax"]:
+            checks.append(f"a force of {relaxation['fmax']:.3f} eV/Å is left after relaxing")
     files = model_files(staging, read.name, model, report, vacuum=read.vacuum, spec=read.output)
     for name in export:
         files |= _exported(staging, read.name, model, name)
     write_all(files, force=True)
-    return _measured(model, report) | {
-        "path": f"{MODELS}/{final.name}/{read.name}.xyz",
-        "failed_checks": "; ".join(checks),
+    return (
+        _measured(model, report)
+        | relaxation
+        | {
+            "path": f"{MODELS}/{final.name}/{read.name}.xyz",
+            "failed_checks": "; ".join(checks),
+        }
+    )
+
+
+def _relaxed(model: Any, how: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The relaxed model, and what the table says of it: eV, eV/Å."""
+    from hetbuild.relaxing.relaxation import relax
+
+    relaxed = relax(model, **how)
+    done = relaxed.provenance["relaxations"][-1]
+    return relaxed, {
+        "energy_before": round(done["energy_before"], 6),
+        "energy": round(done["energy_after"], 6),
+        "fmax": round(done["fmax"], 6),
+        "relax_steps": done["steps"],
     }
 
 

@@ -31,6 +31,8 @@ class Variant:
     """Folder its CIF files are relative to."""
     export: tuple[str, ...]
     """Further formats written."""
+    relax: Mapping[str, Any] | None = None
+    """How the model is relaxed, as arguments of `relax`; None: it is not."""
 
 
 def expand(spec: SweepSpec, beside: Path) -> tuple[Variant, ...]:
@@ -45,17 +47,18 @@ def expand(spec: SweepSpec, beside: Path) -> tuple[Variant, ...]:
     from hetbuild.recipe.read import parse_recipe
 
     found: dict[str, Variant] = {}
+    relax = None if spec.relax is None else spec.relax.model_dump(mode="json")
     for settings, tree, folder in _trees(spec, beside):
         label = ", ".join(f"{k} = {v}" for k, v in settings.items()) or "the recipe"
         recipe = parse_recipe(tree, where=label).model_dump(mode="json")
-        key = _key(recipe, folder, spec.export)
+        key = _key(recipe, folder, spec.export, relax)
         if key in found:
             raise InputError(
                 f"Two variants are the same model: {label}, and "
                 f"{', '.join(f'{k} = {v}' for k, v in found[key].settings.items())}. Give every "
                 "value once, and check that its key is the one that matters."
             )
-        found[key] = Variant(key, settings, recipe, str(folder), spec.export)
+        found[key] = Variant(key, settings, recipe, str(folder), spec.export, relax)
     return tuple(found.values())
 
 
@@ -69,6 +72,10 @@ def _trees(spec: SweepSpec, beside: Path) -> Iterator[tuple[dict[str, Any], dict
         bases = [*first, *(p.base for p in combination if p.base is not None)]
         tree, folder = bases[0]
         tree = copy.deepcopy(tree)
+        if spec.steps:
+            tree["steps"] = [*tree.get("steps", ()), *copy.deepcopy(spec.steps)]
+        if spec.output:
+            tree["output"] = {**tree.get("output", {}), **copy.deepcopy(spec.output)}
         settings: dict[str, Any] = {}
         for point in combination:
             settings |= point.settings
@@ -166,11 +173,17 @@ def _within(node: Any, part: str, key: str) -> Any:
     return node.setdefault(part, {})
 
 
-def _key(recipe: Mapping[str, Any], beside: Path, export: tuple[str, ...]) -> str:
+def _key(
+    recipe: Mapping[str, Any],
+    beside: Path,
+    export: tuple[str, ...],
+    relax: Mapping[str, Any] | None,
+) -> str:
     from hetbuild.library import find_structure
 
     named = {d["crystal"] for d in recipe["domains"].values()}
     named |= {s["product"] for s in recipe["steps"] if s.get("product")}
     files = {n: hashlib.sha256(find_structure(n, beside).read_bytes()).hexdigest() for n in named}
-    text = json.dumps([recipe, files, export, __version__], sort_keys=True, ensure_ascii=True)
+    whole = [recipe, files, export, __version__, *([] if relax is None else [relax])]
+    text = json.dumps(whole, sort_keys=True, ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
