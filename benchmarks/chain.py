@@ -3,6 +3,9 @@
 python benchmarks/chain.py [planes ...]: cubes of CsPbCl3 of so many Pb along the edge,
 cut, balanced, exchanged, inspected, written, read and compared. Each size runs in a process
 of its own.
+
+python benchmarks/chain.py --pair [nm ...]: the heterostructure cspbcl3-pbs at these sizes of
+its perovskite, from the recipe to its files; then exchanged, recognised from bare positions.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +25,9 @@ import numpy as np
 EDGES = (6, 13, 27, 59)
 """Pb along the edge: about 1,300, 12,000, 103,000 and 1,048,000 ions."""
 
+PAIRS = (3, 7, 15, 32)
+"""nm of the perovskite: about 1,200, 11,000, 107,000 and 1,019,000 ions."""
+
 T = TypeVar("T")
 
 
@@ -28,10 +35,13 @@ def timed(name: str, work: Callable[[], T]) -> T:
     """Run a step and print what it took."""
     start = time.process_time()
     result = work()
-    took = time.process_time() - start
+    told(name, time.process_time() - start)
+    return result
+
+
+def told(name: str, took: float) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"{name}\t{took:.3f}\t{peak:.3f}", flush=True)
-    return result
 
 
 def chain(edge: int) -> None:
@@ -62,11 +72,37 @@ def chain(edge: int) -> None:
     timed("compare", lambda: hb.compare(model, turned))
 
 
-def table(edges: list[int]) -> None:
+def pair(size: int) -> None:
+    """The heterostructure at one size: every stage of the build, what is measured and written."""
+    import hetbuild as hb
+    from hetbuild.analyse.labels import model_of
+    from hetbuild.formats.files import write_all
+    from hetbuild.recipe.output import model_files
+    from hetbuild.recipe.read import read_recipe
+    from hetbuild.recipe.run import stages
+
+    recipe = read_recipe("cspbcl3-pbs").without_formulas().with_size(f"{size} nm")
+    hb.inspect(hb.build("cspbcl3-cube-1"))  # what is imported counts for no step
+    began = time.process_time()
+    for name, model in stages(recipe):  # noqa: B007 (the last one is measured below)
+        told(name, time.process_time() - began)
+        began = time.process_time()
+    print(f"ions\t{len(model)}\t0", flush=True)
+    report = timed("inspect", lambda: hb.inspect(model))
+    with tempfile.TemporaryDirectory() as folder:
+        files = model_files(Path(folder), "model", model, report)
+        timed("write all five", partial(write_all, files, force=False))
+    del files, report
+    timed("exchange", lambda: hb.exchange(model, {"Cl": "Br"}, domain="perovskite"))
+    crystals = [d.crystal for d in model.domains]
+    timed("labels", lambda: model_of(model.numbers, model.positions, crystals))
+
+
+def table(edges: list[int], option: str = "--one") -> None:
     """Time in s and peak memory in GB of each step, a column for each size."""
     found: list[dict[str, tuple[float, float]]] = []
     for edge in edges:
-        command = [sys.executable, __file__, "--one", str(edge)]
+        command = [sys.executable, __file__, option, str(edge)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         rows = (line.split("\t") for line in done.stdout.splitlines())
         found.append({name: (float(a), float(b)) for name, a, b in rows})
@@ -88,5 +124,9 @@ def table(edges: list[int]) -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--one"]:
         chain(int(sys.argv[2]))
+    elif sys.argv[1:2] == ["--one-pair"]:
+        pair(int(sys.argv[2]))
+    elif sys.argv[1:2] == ["--pair"]:
+        table([int(x) for x in sys.argv[2:]] or list(PAIRS), "--one-pair")
     else:
         table([int(x) for x in sys.argv[1:]] or list(EDGES))

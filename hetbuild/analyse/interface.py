@@ -22,6 +22,9 @@ NARROW = 0.02
 """Å: width of robust weights in models that stand exactly on their sites."""
 OUTERMOST = 4
 """Cations of each domain whose mean height is where it ends."""
+ROWS = np.array([(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, -1, 0), (1, 0, 1), (1, 0, -1),
+                 (0, 1, 1), (0, 1, -1)])  # fmt: skip
+"""Lattice directions along which rows of sites are looked at."""
 HEIGHTS = 4096
 """Places whose heights along all normals are held at a time: 60 MB."""
 PARALLEL = 1.5
@@ -216,10 +219,11 @@ def _row_ends(model: Model, index: int) -> IntArray:
     further out, whichever the direction.
     """
     atoms = np.flatnonzero((model.domain == index) & (model.charges > 0))
-    for axis in range(3):
-        site, cell = model.site[atoms], model.site_cell[atoms]
-        row = (site, *np.delete(cell, axis, axis=1).T)
-        order = np.lexsort((cell[:, axis], *row))
+    for step in ROWS:
+        site, cell = model.site[atoms], model.site_cell[atoms].astype(np.int64)
+        along = cell[:, int(np.argmax(step))]
+        row = (site, *(cell - along[:, None] * step).T)
+        order = np.lexsort((along, *row))
         new = np.any([np.diff(part[order], prepend=part[order[:1]]) != 0 for part in row], axis=0)
         starts = np.flatnonzero(np.concatenate([[True], new[1:]])) if len(order) else order
         size = np.diff(np.append(starts, len(order)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hetbuild.geometry.depth import below_hull
+from hetbuild.geometry.depth import all_below
 from hetbuild.model import Model
 
 
@@ -31,7 +31,7 @@ def shells(model: Model) -> dict[str, ShellReport]:
         inside = tuple(
             n
             for n, p in zip(names, parts, strict=True)
-            if n != name and len(p) and len(outer) > 3 and below_hull(outer, p).min() > 1e-6
+            if n != name and len(p) and len(outer) > 3 and all_below(outer, p, 1e-6)
         )
         if inside:
             deformation = np.linalg.solve(domain.crystal.vectors, domain.vectors)

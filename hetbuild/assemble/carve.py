@@ -70,7 +70,13 @@ def carve(
         raise InputError(f"A centre takes three finite numbers; given {list(centre)}.")
     spaces = half_spaces(domain, facets, middle)
     low, high = _bounds(domain, spaces, middle, radius)
-    _refuse_if_large(_columns(low, high) * BYTES_PER_COLUMN, memory, "bounding box")
+    refuse_if_large(_columns(low, high) * BYTES_PER_COLUMN, memory, "bounding box")
+    if radius is not None and not len(spaces.hkl):
+        # A ball tells how many atoms it holds before its columns are looked at.
+        about = len(domain.sites) * 4 / 3 * np.pi * radius**3 / abs(np.linalg.det(domain.vectors))
+        refuse_if_large(
+            0.9 * about * BYTES_PER_ATOM, memory, f"particle of about {about:.3g} atoms"
+        )
     columns = [_intervals(domain, s, spaces, middle, radius, low, high) for s in domain.sites]
     total = sum(int(count.sum()) for _, _, count in columns)
     if total == 0:
@@ -79,7 +85,7 @@ def carve(
             "move its centre."
         )
     _refuse_if_tiny(crystal, [int(count.sum()) for _, _, count in columns])
-    _refuse_if_large(total * BYTES_PER_ATOM, memory, f"particle of {total} atoms")
+    refuse_if_large(total * BYTES_PER_ATOM, memory, f"particle of {total} atoms")
     return _with_ligands(_fill(domain, columns, total), spaces, middle)
 
 
@@ -312,7 +318,8 @@ def _unit(crystal: Crystal) -> dict[str, int]:
     return {e: n // units for e, n in per_cell.items()}
 
 
-def _refuse_if_large(need: float, memory: int | None, what: str) -> None:
+def refuse_if_large(need: float, memory: int | None, what: str) -> None:
+    """Stop before a particle takes more bytes than it may, or than are free (memory: None)."""
     free = available_memory() if memory is None else memory
     if need > free:
         raise ImpossibleError(

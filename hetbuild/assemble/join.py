@@ -25,6 +25,9 @@ COARSE = 0.2
 FINE = 0.05
 """Å, to which the best point of the grid is refined."""
 
+MOST_POINTS = 100_000
+"""Registries tried: a window of 6 by 6 Å and 20 Å of gap."""
+
 ROUNDED = 1e-3
 """Å by which a contact may miss its floor, or an ion its plane: cells and positions are rounded."""
 
@@ -383,6 +386,12 @@ def _grid(window: Window, step: float) -> list[Registry]:
     """All points of the window, smallest displacement first."""
     axes = [_axis(-window.along, window.along, step), _axis(-window.across, window.across, step)]
     axes.append(_axis(*window.gap, step))
+    count = float(np.prod([float(len(a)) for a in axes]))
+    if count > MOST_POINTS:
+        raise ImpossibleError(
+            f"The registry window holds {count:.3g} points {step:g} Å apart ({MOST_POINTS} at "
+            "most): make join.registry.window smaller; a cell of the interface is enough."
+        )
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     order = np.lexsort((*np.round(points.T, 6), np.round((points**2).sum(axis=1), 6)))
     return [Registry(*map(float, p)) for p in points[order]]

@@ -41,6 +41,9 @@ GRAIN = 1e-5
 HELD = 1e-4
 """Å by which a floor may be missed."""
 
+FARTHEST = 50.0
+"""Å: most that settling may reach or move."""
+
 NEAR = 0.3
 """Å above its floor up to which a pair is watched from the start; others join when they get in."""
 
@@ -60,9 +63,10 @@ class Settling:
 
     def __post_init__(self) -> None:
         for name in ("reach", "limit"):
-            if not 0.0 < getattr(self, name) < np.inf:
+            if not 0.0 < getattr(self, name) <= FARTHEST:
                 raise InputError(
-                    f"Settling with {name} {getattr(self, name):g} Å: give a distance above 0."
+                    f"Settling with {name} {getattr(self, name):g} Å: give a distance above 0, "
+                    f"up to {FARTHEST:g}."
                 )
         if not 0.0 <= self.margin < np.inf:
             raise InputError(f"Settling with margin {self.margin:g} Å: give 0 or more.")

@@ -15,6 +15,13 @@ EDGE = 1e-4
 """Fraction of a cell, or of d(hkl), by which a site on a limit counts as inside."""
 
 
+MOST_CELLS = 30_000
+"""Cells from the datum to which sites are counted."""
+
+MOST_SITES = 20_000_000
+"""Sites looked at for one cell of a slab: 3 GB."""
+
+
 def slab(
     crystal: Crystal,
     hkl: Plane,
@@ -76,6 +83,12 @@ def _within(
     """
     corners = np.array([(i, j, k) for i in (0, 1) for j in (0, 1) for k in limits]) @ basis
     low, high = np.floor(corners.min(axis=0)) - 1, np.ceil(corners.max(axis=0)) + 1
+    count = float(np.prod(high - low + 1)) * len(sites)
+    if max(-low.min(), high.max()) > MOST_CELLS or count > MOST_SITES:
+        raise ImpossibleError(
+            f"A slab from plane {limits[0]:g} to {limits[1]:g} is too thick to build: bring "
+            "slab.first and slab.last nearer together, or allow more strain for a smaller cell."
+        )
     axes = [np.arange(a, b + 1) for a, b in zip(low, high, strict=True)]
     cells = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 1, 3)
     points = (cells + sites).reshape(-1, 3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from fractions import Fraction
 from typing import Any
 
@@ -40,7 +40,7 @@ def to_record(model: Model) -> dict[str, Any]:
         "domains": [_domain(d) for d in model.domains],
         "interface": None if model.interface is None else _interface(model.interface),
         **_further(model),
-        "ledger": [list(asdict(e).values()) for e in model.ledger],
+        "ledger": [[getattr(e, f.name) for f in fields(e)] for e in model.ledger],
         "provenance": _told(model.provenance),
         "cell": None if model.cell is None else model.cell.tolist(),
         "periodic": model.periodic,

@@ -13,6 +13,9 @@ from hetbuild.errors import InputError
 KINDS = ("anion-anion", "cation-anion", "cation-cation")
 """Kinds of contact, in the order every triple of this module uses."""
 
+NEARBY = 6.0
+"""Å within which closest contacts are looked for first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Floors:
@@ -118,6 +121,10 @@ def _closest(
     j = np.flatnonzero(np.sign(second_charges) == signs[1])
     if not len(i) or not len(j):
         return None
-    distance, partner = cKDTree(first[i]).query(second[j])
+    tree = cKDTree(first[i])
+    # A search that ends nearby is quick for ions far from the other set, where there are any near.
+    distance, partner = tree.query(second[j], distance_upper_bound=NEARBY)
+    if not (distance < np.inf).any():
+        distance, partner = tree.query(second[j])
     k = int(np.argmin(np.round(distance, 9)))
     return float(distance[k]), int(i[partner[k]]), int(j[k])

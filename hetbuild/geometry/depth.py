@@ -10,6 +10,12 @@ from hetbuild.model import Model
 SAME_FACE = 1e-3
 """Å and direction cosine by which the triangles of one flat face may differ."""
 
+SAMPLE = 200
+"""Points asked about first."""
+
+HELD = 50_000
+"""Points whose heights over all faces are held at a time."""
+
 
 def depth(model: Model, atoms: IntArray) -> FloatArray:
     """Å below the convex hull of the particle, shape (A,)."""
@@ -22,6 +28,20 @@ def below_hull(positions: FloatArray, points: FloatArray) -> FloatArray:
     if not len(faces):  # a handful of atoms in a plane has no inside
         return np.zeros(len(points))
     return np.asarray(-(points @ faces[:, :3].T + faces[:, 3]).max(axis=1))
+
+
+def all_below(positions: FloatArray, points: FloatArray, depth: float) -> bool:
+    """Whether all of these points lie deeper than so many Å below the convex hull of positions."""
+    faces = _faces(positions)
+    if not len(faces):
+        return False
+    # A few of them tell most points that do not.
+    few = points[:: max(1, len(points) // SAMPLE)]
+    parts = (points[k : k + HELD] for k in range(0, len(points), HELD))
+    return all(
+        (-(part @ faces[:, :3].T + faces[:, 3]).max(axis=1)).min(initial=np.inf) > depth
+        for part in (few, *parts)
+    )
 
 
 def flat_faces(positions: FloatArray, points: FloatArray, tolerance: float) -> IntArray:

@@ -16,7 +16,7 @@ from hetbuild.formats.columns import DECIMALS
 from hetbuild.formats.record import to_record
 from hetbuild.formats.vesta import write_vesta
 from hetbuild.formats.xyz import write_plain_xyz, write_xyz
-from hetbuild.model import Model
+from hetbuild.model import LedgerEntry, Model
 from hetbuild.names import safe_name
 from hetbuild.numerals import rounded
 from hetbuild.recipe.schema import VACUUM, OutputSpec
@@ -96,6 +96,7 @@ def _write_record(model: Model, report: Report, stream: TextIO) -> None:
 
 
 def _ledger(model: Model) -> list[dict[str, object]]:
-    from dataclasses import asdict
+    from dataclasses import fields
 
-    return [asdict(entry) for entry in model.ledger]
+    names = [f.name for f in fields(LedgerEntry)]
+    return [{name: getattr(entry, name) for name in names} for entry in model.ledger]

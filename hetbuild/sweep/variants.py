@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -14,6 +15,9 @@ from typing import Any
 from hetbuild import __version__
 from hetbuild.errors import InputError
 from hetbuild.sweep.spec import AxisSpec, PairsSpec, SweepSpec
+
+MOST_VARIANTS = 20_000
+"""Of one sweep: each is validated before the first is built, in about 1 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,12 @@ def _trees(spec: SweepSpec, beside: Path) -> Iterator[tuple[dict[str, Any], dict
     from hetbuild.recipe.read import keep_inside
 
     axes = [list(_points(axis, beside)) for axis in spec.axes]
+    count = math.prod(len(points) for points in axes)
+    if count > MOST_VARIANTS:
+        raise InputError(
+            f"The axes multiply to {count} variants ({MOST_VARIANTS} at most): give fewer values, "
+            "or several sweeps into one folder."
+        )
     first = [] if spec.recipe is None else [_read(spec.recipe, beside)]
     for combination in product(*axes):
         bases = [*first, *(p.base for p in combination if p.base is not None)]
