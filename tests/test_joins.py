@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,20 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 import hetbuild as hb
+from hetbuild.analyse.interface import with_interface
+from hetbuild.analyse.meetings import meetings, of_pair
 from hetbuild.assemble.tree import contacts_between
+from hetbuild.cli.report_text import report_lines
+from hetbuild.diffraction.orientation import parallels
 from hetbuild.errors import HetbuildError
+from hetbuild.exchanging.interface_layer import kept_layer
 from hetbuild.formats.record import to_record
 from hetbuild.geometry.point_group import point_group, point_group_symbol
+from hetbuild.page.document import page
 from hetbuild.recipe.read import read_recipe
 from hetbuild.recipe.repeat import unfolded
 from hetbuild.recipe.run import build
+from hetbuild.sweep.task import _measured
 
 SHIPPED = {
     "cdse-tetrapod": "Cd880Se880",
@@ -270,3 +278,130 @@ def test_interfaces_survive_in_files(name: str, tmp_path: Path) -> None:
     assert to_record(again) == to_record(model)
     assert to_record(hb.Model.from_ase(model.to_ase())) == to_record(model)
     assert build(again.provenance["recipe"]).formulas == model.formulas
+
+
+# Everything that looks at an interface looks at all of them
+
+
+def test_report_of_both_interfaces_of_a_trimer() -> None:
+    model = last("pbs-cspbcl3-pbs")
+    report = hb.inspect(model)
+    first, second = report.interfaces
+    assert [m.domains for m in report.interfaces] == [
+        ("perovskite", "left"),
+        ("perovskite", "right"),
+    ]
+    assert first.measured is not None
+    assert second.measured is not None
+    assert report.interface is first.measured
+    assert first.measured.planes == ((-2, 1, 0), (-4, -4, 2))
+    assert second.measured.planes == ((2, -1, 0), (-4, -4, 2))
+    for a, b in zip(first.measured.coincidences, second.measured.coincidences, strict=True):
+        assert a.lengths == pytest.approx(b.lengths, abs=1e-4)
+    for found in (first.measured, second.measured):
+        assert found.tilt is not None
+        assert found.tilt.angle == pytest.approx(7.09, abs=0.02)
+    assert [(c.kind, c.distance) for c in first.contacts] == [
+        (c.kind, pytest.approx(c.distance, abs=1e-4)) for c in second.contacts
+    ]
+    for c in (*first.contacts, *second.contacts):
+        pair = model.positions[[c.first, c.second]]
+        assert np.linalg.norm(pair[0] - pair[1]) == pytest.approx(c.distance)
+    left, right = (
+        [(c.lattice_of, c.site, c.cation, c.count, c.total) for c in report.continuity
+         if name in (c.domain, c.lattice_of)]
+        for name in ("left", "right")
+    )  # fmt: skip
+    assert [c[1:] for c in left] == [c[1:] for c in right] != []
+    printed = report_lines(model, report, (), verbose=False)
+    assert printed.count("between        perovskite and left") == 1
+    assert sum(line.startswith("interface ") for line in printed) == 2
+    told = report.as_dict()["interfaces"]
+    assert [t["domains"] for t in told] == [["perovskite", "left"], ["perovskite", "right"]]
+
+
+def test_a_topotactic_exchange_of_one_cap_is_that_of_the_pair() -> None:
+    trimer = hb.exchange(last("pbs-cspbcl3-pbs"), product="Cu2S", domain="left")
+    pair = hb.exchange(last("cspbcl3-pbs"), product="Cu2S")
+    assert trimer.formulas["left"] == pair.formulas["sulfide"]
+    assert trimer.formulas["right"] == last("pbs-cspbcl3-pbs").formulas["right"]
+    assert [i.domains for i in trimer.interfaces] == [
+        ("perovskite", "left"),
+        ("perovskite", "right"),
+    ]
+    halide = hb.exchange(last("pbs-cspbcl3-pbs"), {"Cl": "Br"}, domain="perovskite")
+    assert halide.formulas["perovskite"] == "Cs122Pb85Br272"
+
+
+def test_a_layer_is_kept_at_both_ends_of_a_rod() -> None:
+    model = last("pbse-cdse-pbse")
+    rod = model.domain_named("rod")
+    atoms = np.flatnonzero((model.domain == rod) & (model.charges > 0))
+    kept = kept_layer(model, rod, atoms, 2, None)
+    height = model.domains[rod].plane_index((0, 0, 1), model.positions[atoms])
+    assert np.unique(height[kept].round(6)).tolist() == [-3.0, -2.5, -2.0, 2.0, 2.5, 3.0]
+    one_end = kept_layer(model, model.domain_named("top"), atoms[:0], 1, None)
+    assert one_end.shape == (0,)
+
+
+def test_etching_takes_an_end_but_not_the_middle() -> None:
+    model = last("pbs-cspbcl3-pbs")
+    with pytest.raises(hb.ImpossibleError, match="perovskite holds left, right together"):
+        hb.etch(model, "perovskite")
+    left = hb.etch(model, "left", allow_charge=True, compensate=())
+    assert [d.name for d in left.domains] == ["perovskite", "right"]
+    assert [i.domains for i in left.interfaces] == [("perovskite", "right")]
+    assert (model.role == hb.Role.SHARED).sum() == 2 * (left.role == hb.Role.SHARED).sum()
+    mine = model.positions[model.domain == 2]
+    assert np.array_equal(left.positions[left.domain == 1], mine)
+
+
+def test_pictures_tables_and_angles_know_every_interface() -> None:
+    model = last("pbse-cdse-pbse")
+    written = page(model, parts=())
+    assert "<h3>top and rod</h3>" in written
+    assert "<h3>rod and bottom</h3>" in written
+    assert written.count("Rigid shift of") == 2
+    joined = [b for b in parallels(model) if b.first.kind == "plane"][:2]
+    assert [(b.first.domain, b.second.domain) for b in joined] == [
+        ("top", "rod"),
+        ("rod", "bottom"),
+    ]
+    assert all(b.angle < 1e-4 for b in joined)
+    change = hb.before_after(model, model)
+    assert list(change.interfaces) == ["top-rod", "rod-bottom"]
+    assert change.interface == change.interfaces["top-rod"]
+    assert change.contacts["across"]["cation-anion"][0] == pytest.approx(3.0245, abs=1e-3)
+    row = _measured(model, hb.inspect(model))
+    assert row["planes_top_rod"] == row["planes_rod_bottom"].replace(
+        "(0 0 1) || (1 1 1)", "(1 1 1) || (0 0 1)"
+    )
+
+
+def test_a_pair_of_a_trimer_is_a_model_of_two() -> None:
+    model = last("pbs-cspbcl3-pbs")
+    pair = of_pair(model, meetings(model)[1])
+    assert [d.name for d in pair.domains] == ["perovskite", "right"]
+    assert [i.domains for i in pair.interfaces] == [("perovskite", "right")]
+    assert 2 * (pair.role == hb.Role.SHARED).sum() == (model.role == hb.Role.SHARED).sum()
+
+
+def test_compare_tells_all_domains_of_a_shuffled_model() -> None:
+    model = last("pbse-cdse-pbse")
+    order = np.random.default_rng(3).permutation(len(model))
+    turn = Rotation.random(rng=4).as_matrix()
+    other = model.where(order).moved(turn, np.array([1.0, 2.0, 3.0]))
+    found = hb.compare(model, other)
+    assert found.rmsd < 1e-4
+    assert set(found.by_part) == {"rod", "top", "bottom"}
+
+
+def test_touching_domains_meet_where_no_record_says_so() -> None:
+    model = replace(last("pbse-cdse-pbse"), interface=None, further_interfaces=())
+    assert meetings(model) == ((0, 1), (0, 2))
+    assert [i.domains for i in with_interface(model).interfaces] == [
+        ("rod", "top"),
+        ("rod", "bottom"),
+    ]
+    with pytest.raises(hb.InputError, match="further_interfaces follow an interface"):
+        replace(last("pbse-cdse-pbse"), interface=None)

@@ -19,7 +19,7 @@ def draw(folder: Path) -> None:
     """interface.png: the interface edge on, with what the lines of the report measure."""
     model = hb.build("cspbcl3-pbs")
     report = inspect(model)
-    figure = interface_sketch(model, report)
+    figure = interface_sketch(model, report.interface)
     assert figure is not None
     axes = figure.axes[0]
     tilt = report.interface.tilt

@@ -48,18 +48,20 @@ def continuity(
     model: Model,
     planes: tuple[Plane, Plane],
     domains: tuple[Domain, Domain] | None = None,
+    *,
+    pair: tuple[int, int] = (0, 1),
 ) -> tuple[Continuation, ...]:
     """Which outermost cations of each domain continue the sites of the other, and how far off.
 
     planes: (hkl) of each domain at the interface. domains: frames fitted to the atoms, where they
-    are better than the stored ones. Sites of each element of the other crystal count apart; those
-    that no cation continues are left out.
+    are better than the stored ones. pair: which domains of the model they are. Sites of each
+    element of the other crystal count apart; those that no cation continues are left out.
     """
-    frames = domains or (model.domains[0], model.domains[1])
+    frames = domains or (model.domains[pair[0]], model.domains[pair[1]])
     normal = lattice.plane_normal(frames[0].vectors, planes[0])
     found = []
     for mine, other in ((1, 0), (0, 1)):
-        outer = _outermost(model, mine, normal if mine == 1 else -normal)
+        outer = _outermost(model, pair[mine], normal if mine == 1 else -normal)
         away, site = _nearest_cation_sites(frames[other], model.positions[outer])
         for z in np.unique(model.numbers[outer])[::-1]:
             ofz = model.numbers[outer] == z

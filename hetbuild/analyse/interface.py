@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hetbuild.analyse.frames import closest_setting, fit_frame, least_squares, robust_weights
+from hetbuild.analyse.meetings import Pair, meetings
 from hetbuild.arrays import FloatArray, IntArray, Plane
 from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal
@@ -79,18 +80,18 @@ class MeasuredInterface:
         }
 
 
-def measure_interface(model: Model) -> MeasuredInterface | None:
-    """Planes, coincident directions and tilt of a two-domain model, from its positions.
+def measure_interface(model: Model, pair: Pair = (0, 1)) -> MeasuredInterface | None:
+    """Planes, coincident directions and tilt of two domains, from the positions of their atoms.
 
-    The plane is the lattice plane of the first crystal that parts the cations of the two domains by
-    the widest margin; the second's is the plane whose normal is nearest to it. None where the
-    atoms of a domain do not show their lattice.
+    pair: indices of the domains. The plane is the lattice plane of the first crystal that parts the
+    cations of the two by the widest margin; the second's is the plane whose normal is nearest to
+    it. None where the atoms of a domain do not show their lattice.
     """
     try:
-        first, second = (_measured(model, i) for i in range(2))
+        first, second = (_measured(model, i) for i in pair)
     except ImpossibleError:
         return None
-    planes, misalignment = _parting_planes(model, first[0], second[0])
+    planes, misalignment = _parting_planes(model, pair, first[0], second[0])
     return MeasuredInterface(
         planes=planes,
         misalignment=misalignment,
@@ -102,22 +103,24 @@ def measure_interface(model: Model) -> MeasuredInterface | None:
 
 
 def with_interface(model: Model) -> Model:
-    """The model with the interface its positions show, where its record has none: for pictures.
+    """The model with the interfaces its positions show, where its record has none: for pictures.
 
     How far the domains were shifted is not known then: shift and gap are not a number.
     """
-    both = len(model.domains) == 2 and len(np.unique(model.domain)) == 2
-    if model.interface is not None or not both:
+    all_there = len(np.unique(model.domain)) == len(model.domains) > 1
+    if model.interface is not None or not all_there:
         return model
-    found = measure_interface(model)
-    if found is None or not found.coincidences:
-        return model
+    measured = (measure_interface(model, pair) for pair in meetings(model))
+    return model.with_interfaces([_seen(m) for m in measured if m is not None and m.coincidences])
+
+
+def _seen(found: MeasuredInterface) -> Interface:
+    """What is measured in the form of what is recorded, without shift and gap."""
     along, across = (*found.coincidences, None)[:2]
     assert along is not None
-    names = (model.domains[0].name, model.domains[1].name)
+    names = (found.domains[0].name, found.domains[1].name)
     nan = float("nan")
-    seen = Interface(names, found.planes, along, across, (nan, nan), nan)
-    return replace(model, interface=seen)
+    return Interface(names, found.planes, along, across, (nan, nan), nan)
 
 
 def nearest_tilt(first: Domain, second: Domain, parallel: float = 0.5) -> Tilt | None:
@@ -188,16 +191,16 @@ def by_sites(
 
 
 def _parting_planes(
-    model: Model, first: Domain, second: Domain
+    model: Model, pair: Pair, first: Domain, second: Domain
 ) -> tuple[tuple[Plane, Plane], float]:
     """The plane of the first crystal that parts the cations' sites by the widest margin, and the
     plane of the second that is parallel to it; angle between their normals, degrees."""
     planes = _low_index_planes(6)
     normals = planes @ lattice.reciprocal(first.vectors)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    places = _site_places(model, (first, second))
-    above = _lowest(places[_row_ends(model, 0)], normals)
-    below = _lowest(-places[_row_ends(model, 1)], normals)
+    places = _site_places(model, pair, (first, second))
+    above = _lowest(places[_row_ends(model, pair[0])], normals)
+    below = _lowest(-places[_row_ends(model, pair[1])], normals)
     # Of planes that part the domains almost equally well the lowest index is meant. A mean of a few
     # ions, so that one in the wrong domain does not decide.
     margin = above.mean(axis=0) + below.mean(axis=0)
@@ -245,10 +248,10 @@ def _lowest(places: FloatArray, normals: FloatArray) -> FloatArray:
     return np.sort(lowest, axis=0)
 
 
-def _site_places(model: Model, frames: tuple[Domain, Domain]) -> FloatArray:
+def _site_places(model: Model, pair: Pair, frames: tuple[Domain, Domain]) -> FloatArray:
     """Where the sites of the atoms are, Å, shape (N, 3); of those without, the atoms."""
     places = model.positions.copy()
-    for i, frame in enumerate(frames):
+    for i, frame in zip(pair, frames, strict=True):
         mine = (model.domain == i) & (model.site >= 0)
         places[mine] = frame.site_positions(model.site[mine], model.site_cell[mine])
     return places

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from hetbuild.analyse.composition import Composition, composition
 from hetbuild.analyse.continuity import Continuation, continuity
 from hetbuild.analyse.interface import MeasuredInterface, measure_interface
+from hetbuild.analyse.meetings import Pair, meetings
 from hetbuild.analyse.regions import Region, regions
 from hetbuild.analyse.shells import ShellReport, shells
 from hetbuild.analyse.size import Size, sizes
@@ -68,6 +70,23 @@ class Coordination:
 
 
 @dataclass(frozen=True, slots=True)
+class Meeting:
+    """How two of the domains meet."""
+
+    domains: tuple[str, str]
+    measured: MeasuredInterface | None
+    """None where the ions of one do not show its lattice."""
+    contacts: tuple[Contact, ...]
+    """Closest contact of each kind between the two; its atoms by their indices in the model."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        found = {} if self.measured is None else self.measured.as_dict()
+        contacts = [asdict(contact) for contact in self.contacts]
+        return {"domains": list(self.domains), "contacts": contacts, **found}
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything `hetbuild inspect` prints.
 
@@ -87,10 +106,11 @@ class Report:
     """Atomic and mass per cent of each domain."""
     roles: Mapping[str, int]
     contacts: tuple[Contact, ...]
-    """Closest contact of each kind across the interface, or inside a one-domain model."""
+    """Closest contact of each kind between two domains, or inside a one-domain model."""
     coordination: Mapping[str, Mapping[int, int]]
     """Region (interface, facets, core) to {anions within 3.6 Å: how many Pb}, as published."""
     interface: MeasuredInterface | None
+    """Of the two domains; of more the first of `interfaces`."""
     point_group: str
     """Of a particle; the space group of a periodic model."""
     coordinations: Mapping[str, Coordination] = field(default_factory=dict)
@@ -105,13 +125,16 @@ class Report:
     """Domains that enclose others."""
     strain: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     """Of each domain of a periodic model: xx, yy and xy in the plane, dimensionless."""
+    interfaces: tuple[Meeting, ...] = ()
+    """Of every pair of domains that were joined, or that touch."""
     off_site: OffSite | None = None
     """None where all ions stand on their sites, or none is known."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        result = asdict(replace(self, interface=None))
+        result = asdict(replace(self, interface=None, interfaces=()))
         result["interface"] = None if self.interface is None else self.interface.as_dict()
+        result["interfaces"] = [meeting.as_dict() for meeting in self.interfaces]
         return result
 
 
@@ -132,8 +155,8 @@ def inspect(model: Model, *, cation: str = "Pb") -> Report:
     around = finite(model, REPEATED)
     region = _regions(around)
     around_others = shells(model)
-    flat = len(model.domains) == 2 and not around_others
-    interface = measure_interface(around) if flat else None
+    met = () if around_others or len(model.domains) < 2 else meetings(model)
+    interfaces = tuple(_meeting(around, pair) for pair in met)
     return Report(
         formula=model.formula,
         charge=model.charge,
@@ -141,12 +164,17 @@ def inspect(model: Model, *, cation: str = "Pb") -> Report:
         formulas=model.formulas,
         compositions=_compositions(model),
         roles={r.label: int((model.role == r).sum()) for r in Role if (model.role == r).any()},
-        contacts=_contacts(around),
+        contacts=_contacts(around, met),
         coordination=coordination_by_region(around, cation, len(model), region=region),
         coordinations=_coordinations(around, len(model), region),
-        interface=interface,
+        interface=interfaces[0].measured if interfaces else None,
+        interfaces=interfaces,
         point_group=point_group_symbol(model) if model.cell is None else _space_group(model),
-        continuity=_continuity(model, interface),
+        continuity=tuple(
+            found
+            for pair, meeting in zip(met, interfaces, strict=True)
+            for found in _continuity(model, pair, meeting.measured)
+        ),
         cell=None if model.cell is None else lattice.parameters(model.cell),
         sizes=sizes(model),
         shells=around_others,
@@ -174,12 +202,25 @@ def off_site(model: Model) -> OffSite | None:
     return OffSite(len(far), int(known.sum()), rms, float(far.max()))
 
 
-def _continuity(model: Model, interface: MeasuredInterface | None) -> tuple[Continuation, ...]:
+def _meeting(model: Model, pair: Pair) -> Meeting:
+    first, second = (model.domains[i].name for i in pair)
+    ions = np.flatnonzero(model.molecule == 0)
+    a, b = (ions[model.domain[ions] == i] for i in pair)
+    found = closest_contacts(
+        model.positions[a], model.charges[a], model.positions[b], model.charges[b]
+    )
+    contacts = tuple(replace(c, first=int(a[c.first]), second=int(b[c.second])) for c in found)
+    return Meeting((first, second), measure_interface(model, pair), contacts)
+
+
+def _continuity(
+    model: Model, pair: Pair, interface: MeasuredInterface | None
+) -> tuple[Continuation, ...]:
     """By the frames the atoms show, else by those the model was built with."""
     if model.interface is not None and model.cell is not None:
         return continuity(model, model.interface.planes)
     if interface is not None:
-        return continuity(model, interface.planes, interface.domains)
+        return continuity(model, interface.planes, interface.domains, pair=pair)
     return ()
 
 
@@ -243,15 +284,20 @@ def _coordinations(model: Model, first: int, region: IntArray) -> dict[str, Coor
     }
 
 
-def _contacts(model: Model) -> tuple[Contact, ...]:
+def _contacts(model: Model, met: tuple[Pair, ...]) -> tuple[Contact, ...]:
     """Between ions: what ligand molecules keep to is reported with them."""
     model = model.where(model.molecule == 0)
-    if len(model.domains) == 2:
-        a, b = model.domain == 0, model.domain == 1
-        return closest_contacts(
+    count = len(model.domains)
+    if count != 2 and not met:
+        return _inner_contacts(model)
+    found: list[Contact] = []
+    for i, j in combinations(range(count), 2):
+        a, b = model.domain == i, model.domain == j
+        found += closest_contacts(
             model.positions[a], model.charges[a], model.positions[b], model.charges[b]
         )
-    return _inner_contacts(model)
+    kinds = ([c for c in found if c.kind == kind] for kind in KINDS)
+    return tuple(min(same, key=lambda c: c.distance) for same in kinds if same)
 
 
 def _inner_contacts(model: Model) -> tuple[Contact, ...]:

@@ -49,10 +49,10 @@ def before_after_lines(how: Mapping[str, Any], found: BeforeAfter, atoms: int) -
             f"{'lattice':14s} {name}: {edges[0]} -> {edges[1]} Å, strain {strain} %, atoms "
             f"{fit.spread[0]:.2f} -> {fit.spread[1]:.2f} Å from it"
         )
-    if found.interface is not None:
-        i = found.interface
+    for name, i in found.interfaces.items():
+        which = f"{name}: " if len(found.interfaces) > 1 else ""
         lines.append(
-            f"{'registry':14s} along {_pair(i.along)} Å, across {_pair(i.across)} Å, gap "
+            f"{'registry':14s} {which}along {_pair(i.along)} Å, across {_pair(i.across)} Å, gap "
             f"{_pair(i.gap)} Å"
         )
     lines += list(_coordination(found))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hetbuild.analyse.interface import MeasuredInterface
-from hetbuild.analyse.report import Report
+from hetbuild.analyse.report import Meeting, Report
 from hetbuild.crystal.lattice import plane_label
 from hetbuild.model import Model
 
@@ -30,8 +30,9 @@ def report_lines(
             f"{'off site':14s} {off.count} of {off.total} ions off their lattice sites: "
             f"{off.rms:.2f} Å rms, {off.largest:.2f} Å at most"
         )
-    where = "across" if len(report.formulas) == 2 else "inside"
+    across = report.interfaces or len(report.formulas) == 2
     for contact in report.contacts:
+        where = "across" if across else "inside"
         lines.append(f"{'contact':14s} {contact.kind} {contact.distance:.3f} Å {where}")
     for region, histogram in report.coordination.items():
         text = ", ".join(f"{count} with {n}" for n, count in histogram.items())
@@ -60,6 +61,10 @@ def _sizes(report: Report) -> Iterator[str]:
 
 def _contact(model: Model, report: Report) -> Iterator[str]:
     """How the domains meet: by an interface, or as shells."""
+    if len(report.interfaces) > 1:
+        for meeting in report.interfaces:
+            yield from _meeting(meeting)
+        return
     if report.interface is not None:
         yield from _interface(report.interface)
         return
@@ -231,6 +236,18 @@ def _uncertain(model: Model) -> Iterator[str]:
     for ion in listed:
         off = ", ".join(f"{r:.2f} Å from {name}" for name, r in ion["residuals"].items())
         yield f"{'':14s} {ion['element']}{ion['index'] + 1} taken for {ion['domain']}: {off}"
+
+
+def _meeting(meeting: Meeting) -> Iterator[str]:
+    """One interface of several, under the names of its domains."""
+    first, second = meeting.domains
+    yield f"{'between':14s} {first} and {second}"
+    for contact in meeting.contacts:
+        yield f"{'contact':14s} {contact.kind} {contact.distance:.3f} Å"
+    if meeting.measured is None:
+        yield f"{'interface':14s} not measured: the ions of a domain do not show its lattice"
+    else:
+        yield from _interface(meeting.measured)
 
 
 def _interface(found: MeasuredInterface) -> Iterator[str]:

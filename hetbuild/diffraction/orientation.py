@@ -139,20 +139,19 @@ def parallels(model: Model, within: float = NEARLY) -> tuple[Between, ...]:
 
 
 def joined_by(model: Model) -> tuple[Between, ...]:
-    """The angles between the planes and directions of the join, as the atoms show them now."""
-    joint = model.interface
-    if joint is None:
-        return ()
-    a, b = joint.domains
-    pairs = [tuple(feature(d, "plane", p) for d, p in zip((a, b), joint.planes, strict=True))]
-    for c in (joint.along, joint.across):
-        if c is not None:
-            pairs.append(
-                (
-                    feature(a, "direction", c.first.vector.tolist()),
-                    feature(b, "direction", c.second.vector.tolist()),
+    """The angles between the planes and directions of the joins, as the atoms show them now."""
+    pairs: list[tuple[Feature, Feature]] = []
+    for joint in model.interfaces:
+        (a, b), (p, q) = joint.domains, joint.planes
+        pairs.append((feature(a, "plane", p), feature(b, "plane", q)))
+        for c in (joint.along, joint.across):
+            if c is not None:
+                pairs.append(
+                    (
+                        feature(a, "direction", c.first.vector.tolist()),
+                        feature(b, "direction", c.second.vector.tolist()),
+                    )
                 )
-            )
     return tuple(between(model, u, v) for u, v in pairs)
 
 

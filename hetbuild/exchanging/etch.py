@@ -8,11 +8,12 @@ from typing import Literal
 
 import numpy as np
 
-from hetbuild.arrays import BoolArray
+from hetbuild.arrays import BoolArray, IntArray
 from hetbuild.elements import counts, formula, number, symbol
 from hetbuild.errors import ImpossibleError
 from hetbuild.geometry.bonds import ionic_limit
 from hetbuild.geometry.contacts import coordination
+from hetbuild.geometry.shared import shared_by
 from hetbuild.model import LedgerEntry, Model, Role
 
 Shared = Literal["bonded", "keep", "drop"]
@@ -44,30 +45,35 @@ def etch(model: Model, domain: str, *, shared: Shared = "bonded") -> tuple[Model
     InputError
         No such domain.
     ImpossibleError
-        It is the only one.
+        It is the only one, or holds others together.
     """
     index = model.domain_named(domain)
     if len(model.domains) < 2:
         raise ImpossibleError(f"{domain} is the only domain: etching it would leave nothing.")
+    _check_whole(model, index)
     mine = model.domain == index
     layer = mine & (model.role == Role.SHARED)
-    stays = layer & _stays(model, 1 - index, shared)
+    stays, heir = _stays(model, index, shared)
+    stays &= layer
     gone = mine & ~stays
     role = model.role.copy()
-    role[model.role == Role.SHARED] = Role.LATTICE
+    # What is left of its layers is of one domain now.
+    role[shared_by(model, index)] = Role.LATTICE
     entries = [
         LedgerEntry("etch", "remove", symbol(z), domain, (x, y, w), "dissolved")
         for z, (x, y, w) in zip(model.numbers[gone], model.positions[gone].tolist(), strict=True)
     ]
-    left = replace(model, role=role, domain=np.zeros_like(model.domain)).where(~gone)
+    owner = np.where(mine, heir, model.domain)
+    left = replace(model, role=role, domain=(owner - (owner > index)).astype(model.domain.dtype))
+    left = left.where(~gone)
     left = replace(
         left,
-        domains=(model.domains[1 - index],),
-        interface=None,
+        domains=tuple(d for i, d in enumerate(model.domains) if i != index),
         ledger=(*model.ledger, *entries),
-        # Sites of the domain that is gone are none of the one that is left.
+        # Sites of the domain that is gone are none of those that are left.
         site=np.where(model.domain[~gone] == index, -1, left.site),
     )
+    left = left.with_interfaces([i for i in model.interfaces if domain not in i.domains])
     return left, Etching(
         removed=formula(counts(model.numbers[gone])),
         layer=formula(counts(model.numbers[layer])),
@@ -76,10 +82,33 @@ def etch(model: Model, domain: str, *, shared: Shared = "bonded") -> tuple[Model
     )
 
 
-def _stays(model: Model, heir: int, shared: Shared) -> BoolArray:
-    """Which atoms may join the heir, shape (N,)."""
+def _check_whole(model: Model, index: int) -> None:
+    """Refuse to take out what holds the other domains together."""
+    name = model.domains[index].name
+    neighbours = sorted({n for i in model.interfaces if name in i.domains for n in i.domains})
+    if len(neighbours) > 2:
+        neighbours.remove(name)
+        raise ImpossibleError(
+            f"{name} holds {', '.join(neighbours)} together: without it they are separate "
+            "particles. Etch what is at the ends, or build each by itself."
+        )
+
+
+def _stays(model: Model, index: int, shared: Shared) -> tuple[BoolArray, IntArray]:
+    """Which atoms may join another domain than this, and which that is; shapes (N,).
+
+    It is the one most of whose anions are bonded to the atom.
+    """
+    others = [i for i in range(len(model.domains)) if i != index]
+    held = np.array([_held(model, heir) for heir in others])
+    heir = np.array(others)[held.argmax(axis=0)]
     if shared != "bonded":
-        return np.full(len(model), shared == "keep")
+        return np.full(len(model), shared == "keep"), heir
+    return held.max(axis=0) >= HELD, heir
+
+
+def _held(model: Model, heir: int) -> IntArray:
+    """Anions of a domain that are bonded to each cation, shape (N,)."""
     held = np.zeros(len(model), dtype=np.int64)
     for cation, anion in product(*(_elements(model, sign) for sign in (1, -1))):
         limit = ionic_limit(cation, anion)
@@ -88,7 +117,7 @@ def _stays(model: Model, heir: int, shared: Shared) -> BoolArray:
         mine = (model.numbers == number(cation)) & (model.charges > 0)
         anions = (model.domain == heir) & (model.numbers == number(anion)) & (model.charges < 0)
         held[mine] += coordination(model.positions[mine], model.positions[anions], limit)
-    return held >= HELD
+    return held
 
 
 def _elements(model: Model, sign: int) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hetbuild.analyse.interface import measure_interface
+from hetbuild.analyse.meetings import meetings
 from hetbuild.arrays import BoolArray, FloatArray, IntArray, Plane
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.model import Domain, Model
@@ -20,7 +21,7 @@ SAME_PLANE = 0.5
 def kept_layer(
     model: Model, index: int, atoms: IntArray, planes: int | None, thickness: float | None
 ) -> BoolArray:
-    """Which cations lie in the layer next to the interface, shape (A,).
+    """Which cations lie in the layer next to an interface of their domain, shape (A,).
 
     Planes are counted from the outermost one at the interface, thickness from the same plane, both
     by the lattice sites of the cations: in a relaxed model the same ones stay as in the ideal one.
@@ -38,29 +39,38 @@ def kept_layer(
         if planes or thickness:
             raise InputError("There is no interface to keep a layer at: the model is one domain.")
         return np.zeros(len(atoms), dtype=bool)
-    hkl, domain = interface_plane(model, index)
-    if thickness is not None:
-        limit = thickness / _spacing(domain, hkl) + 1e-6
-    else:
-        limit = (KEPT_PLANES if planes is None else planes) - SAME_PLANE
-    height = domain.plane_index(hkl, model.lattice_positions[atoms]) * (1 if index == 1 else -1)
-    return np.array(height > _outermost(height) - limit, dtype=np.bool_)
+    kept = np.zeros(len(atoms), dtype=np.bool_)
+    for hkl, domain, outward in interface_planes(model, index):
+        if thickness is not None:
+            limit = thickness / _spacing(domain, hkl) + 1e-6
+        else:
+            limit = (KEPT_PLANES if planes is None else planes) - SAME_PLANE
+        height = domain.plane_index(hkl, model.lattice_positions[atoms]) * outward
+        kept |= height > _outermost(height) - limit
+    return kept
 
 
-def interface_plane(model: Model, index: int) -> tuple[Plane, Domain]:
-    """(hkl) of a domain at the interface and the frame it refers to.
+def interface_planes(model: Model, index: int) -> list[tuple[Plane, Domain, int]]:
+    """(hkl) of a domain at each of its interfaces, the frame it refers to, and 1 where the plane
+    indices grow to the interface, -1 where they grow away from it.
 
     Raises
     ------
     ImpossibleError
-        The model records no interface and its atoms show none.
+        The model records no interface of the domain and its atoms show none.
     """
-    if model.interface is not None:
-        return model.interface.planes[index], model.domains[index]
-    found = measure_interface(model)
-    if found is None:
+    found: list[tuple[Plane, Domain, int]] = []
+    for i, pair in enumerate(meetings(model)):
+        if index not in pair:
+            continue
+        end, outward = pair.index(index), 1 if index == pair[1] else -1
+        if model.interfaces:
+            found.append((model.interfaces[i].planes[end], model.domains[index], outward))
+        elif (measured := measure_interface(model, pair)) is not None:
+            found.append((measured.planes[end], measured.domains[end], outward))
+    if not found:
         raise ImpossibleError("No interface plane can be told from the atoms of this model.")
-    return found.planes[index], found.domains[index]
+    return found
 
 
 def _spacing(domain: Domain, hkl: Plane) -> float:

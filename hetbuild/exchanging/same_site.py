@@ -17,7 +17,8 @@ from hetbuild.crystal.crystal import Crystal
 from hetbuild.elements import counts, number, reduced
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchanging.selection import meant_of, select, share
-from hetbuild.model import DECIMALS, Domain, LedgerEntry, Model, Role
+from hetbuild.geometry.shared import shared_by
+from hetbuild.model import DECIMALS, Domain, LedgerEntry, Model
 from hetbuild.selection.places import Places
 from hetbuild.selection.profile import Profile, drawn
 
@@ -274,11 +275,11 @@ def renamed(model: Model, index: int, before: str) -> Model:
         return model
     domains = list(model.domains)
     domains[index] = replace(domains[index], name=new)
-    interface = model.interface
-    if interface is not None:
-        a, b = (new if name == old else name for name in interface.domains)
-        interface = replace(interface, domains=(a, b))
-    return replace(model, domains=tuple(domains), interface=interface)
+    interfaces = []
+    for found in model.interfaces:
+        a, b = (new if name == old else name for name in found.domains)
+        interfaces.append(replace(found, domains=(a, b)))
+    return replace(model, domains=tuple(domains)).with_interfaces(interfaces)
 
 
 def _of_crystal(domain: Domain, crystal: Crystal) -> Domain:
@@ -313,7 +314,7 @@ def _fixed_point(model: Model, index: int) -> FloatArray:
     from scipy.spatial import cKDTree
 
     mine = model.domain == index
-    shared = model.role == Role.SHARED
+    shared = shared_by(model, index)
     if shared.any():
         return np.asarray(model.positions[shared].mean(axis=0))
     if len(model.domains) < 2 or mine.all():

@@ -175,23 +175,26 @@ def as_product(domain: Domain, product: Crystal, way: Topotaxy) -> Domain:
 
 
 def relabelled(model: Model, index: int, way: Topotaxy) -> Model:
-    """The interface in the product's axes; unchanged where they are the parent's."""
-    found = model.interface
-    if found is None or np.allclose(way.axes, np.eye(3), atol=1e-6):
+    """The interfaces in the product's axes; unchanged where they are the parent's."""
+    if np.allclose(way.axes, np.eye(3), atol=1e-6):
         return model
-    planes = list(found.planes)
-    h, k, l = np.rint(way.axes @ np.asarray(planes[index], float) * 1.0).astype(int)  # noqa: E741
-    planes[index] = (int(h), int(k), int(l))
-    across = None if found.across is None else _turned(found.across, index, way)
-    interface = Interface(
-        found.domains,
-        (planes[0], planes[1]),
-        _turned(found.along, index, way),
-        across,
-        found.shift,
-        found.gap,
+    name = model.domains[index].name
+    return model.with_interfaces(
+        [
+            _relabelled(found, found.domains.index(name), way) if name in found.domains else found
+            for found in model.interfaces
+        ]
     )
-    return replace(model, interface=interface)
+
+
+def _relabelled(found: Interface, end: int, way: Topotaxy) -> Interface:
+    """One interface, with the end of it that is exchanged in the product's axes."""
+    planes = list(found.planes)
+    h, k, l = np.rint(way.axes @ np.asarray(planes[end], float)).astype(int)  # noqa: E741
+    planes[end] = (int(h), int(k), int(l))
+    across = None if found.across is None else _turned(found.across, end, way)
+    along = _turned(found.along, end, way)
+    return replace(found, planes=(planes[0], planes[1]), along=along, across=across)
 
 
 def _turned(pair: Coincidence, index: int, way: Topotaxy) -> Coincidence:

@@ -14,7 +14,8 @@ import numpy as np
 
 from hetbuild.arrays import FloatArray
 from hetbuild.errors import InputError
-from hetbuild.model import Domain, Model, Role
+from hetbuild.geometry.shared import shared_between
+from hetbuild.model import Domain, Model
 
 PARALLEL = 1.0
 """Degrees below which a direction cannot point up because it points at the viewer."""
@@ -56,8 +57,8 @@ def view(model: Model) -> View:
     stands upright on the screen and its steps are seen end on. A model without an interface is seen
     down c.
     """
-    first = model.domains[0]
     plane = interface_plane(model)
+    first = model.domains[0 if plane is None else _upper(model)]
     if plane is None:
         return View(_screen(first.vectors[1], first.vectors[2]), None)
     return View(_screen(plane[0], _towards(model, first, plane[0])), plane)
@@ -90,15 +91,25 @@ def zone_view(model: Model, domain: int, uvw: Sequence[float]) -> View:
 
 
 def interface_plane(model: Model) -> tuple[FloatArray, FloatArray] | None:
-    """Unit normal to the first domain's side, and a point on the plane, Å; None without one."""
+    """Unit normal to the first domain's side, and a point on the plane, Å; None without one.
+
+    Of several interfaces the first.
+    """
     if model.interface is None or len(model.domains) < 2:
         return None
-    first = model.domains[0]
+    upper, lower = (model.domain_named(name) for name in model.interface.domains)
+    first = model.domains[upper]
     normal = np.asarray(model.interface.planes[0], float) @ np.linalg.inv(first.vectors).T
     normal /= np.linalg.norm(normal)
-    if _height(model, normal, 0) < _height(model, normal, 1):
+    if _height(model, normal, upper) < _height(model, normal, lower):
         normal = -normal
-    return normal, _middle(model, normal)
+    return normal, _middle(model, normal, upper, lower)
+
+
+def _upper(model: Model) -> int:
+    """The domain above the first interface."""
+    assert model.interface is not None
+    return model.domain_named(model.interface.domains[0])
 
 
 def _off(u: FloatArray, v: FloatArray) -> float:
@@ -129,14 +140,14 @@ def _screen(up: FloatArray, towards: FloatArray) -> FloatArray:
     return np.array([np.cross(y, z), y, z])
 
 
-def _middle(model: Model, normal: FloatArray) -> FloatArray:
+def _middle(model: Model, normal: FloatArray, upper: int, lower: int) -> FloatArray:
     """A point on the interface: in the shared layer, else half-way between the domains' cations."""
-    shared = model.role == Role.SHARED
+    shared = shared_between(model, upper, lower)
     if shared.any():
         return np.asarray(model.positions[shared].mean(axis=0))
     cations = model.charges > 0
-    above = model.positions[cations & (model.domain == 0)]
-    below = model.positions[cations & (model.domain == 1)]
+    above = model.positions[cations & (model.domain == upper)]
+    below = model.positions[cations & (model.domain == lower)]
     height = ((above @ normal).min() + (below @ normal).max()) / 2
-    centre = model.positions.mean(axis=0)
+    centre = model.positions[np.isin(model.domain, (upper, lower))].mean(axis=0)
     return np.asarray(centre + (height - centre @ normal) * normal)

@@ -11,6 +11,7 @@ import numpy as np
 
 from hetbuild import __version__
 from hetbuild.analyse.interface import with_interface
+from hetbuild.analyse.meetings import of_pair
 from hetbuild.analyse.report import Report, inspect
 from hetbuild.arrays import Progress
 from hetbuild.errors import ImpossibleError, InputError, nearest
@@ -116,13 +117,22 @@ def _facts(model: Model, report: Report) -> Html:
 def _interface(model: Model, piece: Model, report: Report) -> Html | None:
     from hetbuild.page.sketch import interface_sketch
 
-    try:
-        drawn = interface_sketch(piece, report)
-    except InputError:  # without matplotlib the numbers still stand
-        drawn = None
-    label = "The interface seen along it, with its steps"
-    sketch = None if drawn is None else figure(drawn, "sketch", label)
-    return sections.interface(model, report, sketch)
+    several = len(report.interfaces) > 1
+    sketches: list[Html | None] = []
+    for k, meeting in enumerate(report.interfaces, 1):
+        a, b = (piece.domain_named(name) for name in meeting.domains)
+        try:
+            drawn = interface_sketch(of_pair(piece, (a, b)), meeting.measured)
+        except InputError:  # without matplotlib the numbers still stand
+            drawn = None
+        label = "The interface seen along it, with its steps"
+        if several:
+            label = (
+                f"The interface of {' and '.join(meeting.domains)} seen along it, with its steps"
+            )
+        name = f"sketch-{k}" if several else "sketch"
+        sketches.append(None if drawn is None else figure(drawn, name, label))
+    return sections.interface(model, report, sketches)
 
 
 def _diffraction(model: Model) -> Html | None:

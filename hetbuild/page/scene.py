@@ -104,9 +104,14 @@ def views(model: Model) -> list[dict[str, Any]]:
 def _directions(model: Model, domain: int) -> list[tuple[int, ...]]:
     """<100>, <110>, <111> and those along the interface, both senses, plain ones first."""
     plain = [uvw for uvw in product((0, 1, -1), repeat=3) if any(uvw)]
-    held = model.interface
-    pairs = [] if held is None else [c for c in (held.along, held.across) if c is not None]
-    along = [(c.first if domain == 0 else c.second).uvw for c in pairs] if domain < 2 else []
+    name = model.domains[domain].name
+    along = [
+        (c.first if held.domains[0] == name else c.second).uvw
+        for held in model.interfaces
+        if name in held.domains
+        for c in (held.along, held.across)
+        if c is not None
+    ]
     more = [tuple(s * i for i in uvw) for uvw in along for s in (1, -1)]
     plain.sort(key=lambda uvw: (sum(map(abs, uvw)), [i < 0 for i in uvw]))
     return list(dict.fromkeys([*plain, *more]))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hetbuild.analyse.interface import MeasuredInterface
-from hetbuild.analyse.report import Report
+from hetbuild.analyse.report import Meeting, Report
 from hetbuild.crystal.lattice import plane_label
 from hetbuild.page.html import (
     Html,
@@ -34,6 +34,8 @@ MOST_ENTRIES = 500
 """Ions of the ledger listed one by one."""
 
 MOST_PEAKS = 8
+
+UNSEEN = "Not measured: the ions of a domain do not show its lattice."
 
 
 def composition(model: Model, report: Report) -> Html:
@@ -83,26 +85,20 @@ def _ledger(model: Model) -> Iterator[Html]:
     yield folded(title, table(["step", "action", "ion", "domain", "x", "y", "z"], rows))
 
 
-def interface(model: Model, report: Report, sketch: Html | None) -> Html | None:
-    """How the domains meet: as asked and as measured from the positions."""
-    if len(model.domains) != 2:
+def interface(model: Model, report: Report, sketches: Sequence[Html | None]) -> Html | None:
+    """How the domains meet: as asked and as measured from the positions.
+
+    sketches: one of each of the report's interfaces.
+    """
+    if len(model.domains) != 2 and not report.interfaces:
         return None
     parts: list[Html] = []
-    if sketch is not None:
-        parts.append(sketch)
-    if report.interface is None:
-        parts.append(paragraph("Not measured: the ions of a domain do not show its lattice."))
-    else:
-        parts.append(_measured(report.interface))
-    held = model.interface
-    if held is not None:
-        a, b = held.shift
-        parts.append(
-            paragraph(
-                f"Rigid shift of {held.domains[1]} from the coincidence, as built: {a:+.3f} Å "
-                f"along, {b:+.3f} Å across, {held.gap:.3f} Å away."
-            )
-        )
+    for meeting, sketch in zip(report.interfaces, sketches, strict=True):
+        if len(report.interfaces) > 1:
+            parts.append(heading(" and ".join(meeting.domains)))
+        parts += _meeting(model, meeting, sketch)
+    if not report.interfaces:
+        parts.append(paragraph(UNSEEN))
     if report.continuity:
         rows = [
             [
@@ -116,6 +112,23 @@ def interface(model: Model, report: Report, sketch: Html | None) -> Html | None:
         head = ["cation sublattice continued", "ions", "rms off / Å", "largest / Å"]
         parts.append(table(head, rows))
     return section("interface", "Interface", parts)
+
+
+def _meeting(model: Model, meeting: Meeting, sketch: Html | None) -> Iterator[Html]:
+    """One interface: its picture, what is measured, how it was built, its contacts."""
+    if sketch is not None:
+        yield sketch
+    yield paragraph(UNSEEN) if meeting.measured is None else _measured(meeting.measured)
+    for held in model.interfaces:
+        if held.domains == meeting.domains:
+            a, b = held.shift
+            yield paragraph(
+                f"Rigid shift of {held.domains[1]} from the coincidence, as built: {a:+.3f} Å "
+                f"along, {b:+.3f} Å across, {held.gap:.3f} Å away."
+            )
+    if len(model.domains) > 2:
+        closest = ", ".join(f"{c.kind} {c.distance:.3f} Å" for c in meeting.contacts)
+        yield paragraph(f"Closest contacts: {closest}.")
 
 
 def _measured(found: MeasuredInterface) -> Html:
@@ -147,6 +160,8 @@ def _measured(found: MeasuredInterface) -> Html:
 def contacts(report: Report) -> Html:
     """Closest contacts, and the coordination of Pb."""
     where = "across the interface" if len(report.formulas) > 1 else "inside the particle"
+    if len(report.interfaces) > 1:
+        where = "between domains"
     parts = [
         table(
             ["closest contact " + where, "Å"],

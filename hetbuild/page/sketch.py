@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from hetbuild.analyse.report import Report
+    from hetbuild.analyse.interface import MeasuredInterface
 
 HEIGHT = 8.0
 """Å on either side of the plane that are drawn."""
@@ -35,8 +35,8 @@ BALL = 0.42
 PLANE = "#c2187a"
 
 
-def interface_sketch(model: Model, report: Report) -> Figure | None:
-    """The interface edge on; None for a model without one. Ions in line are drawn once.
+def interface_sketch(model: Model, measured: MeasuredInterface | None) -> Figure | None:
+    """The interface of two domains edge on; None where there is none. Ions in line are drawn once.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def interface_sketch(model: Model, report: Report) -> Figure | None:
             fontsize=9,
             parse_math=False,
         )
-    pair = _on_screen(model, seen, report)
+    pair = _on_screen(model, seen, measured)
     if pair is not None and max(pair.lengths) < 1.8 * wide:
         _draw_coincidence(axes, pair)
     axes.set(xlim=(-wide, wide), ylim=(-HEIGHT - 3.0, HEIGHT + 3.0), aspect="equal")
@@ -119,9 +119,9 @@ def _draw_step_profile(axes: Axes, shared: FloatArray) -> None:
         axes.plot(*line.T, color=PLANE, lw=7, alpha=0.25, solid_joinstyle="round", zorder=2)
 
 
-def _on_screen(model: Model, seen: View, report: Report) -> Coincidence | None:
+def _on_screen(model: Model, seen: View, measured: MeasuredInterface | None) -> Coincidence | None:
     """The coincidence that lies in the plane of the screen: what is not looked along."""
-    pairs = report.interface.coincidences if report.interface is not None else ()
+    pairs = measured.coincidences if measured is not None else ()
     first = model.domains[0]
     for pair in pairs:
         along = seen.axes @ (pair.first.vector @ first.vectors)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from hetbuild.analyse.report import Report
 from hetbuild.elements import formula, parse_formula
@@ -29,12 +29,27 @@ def verdict(model: Model, report: Report, recipe: Recipe) -> list[str]:
                 failed.append(f"{name} has formal charge {held:+d} e, target {text:+d} e")
         elif report.formulas[name] != formula(parse_formula(text)):
             failed.append(f"{name} is {report.formulas[name]}, target {text}")
-    floors = recipe.join.floors.by_kind if recipe.join and not recipe.steps else {}
-    for contact in report.contacts:
-        limit = floors.get(contact.kind, 0.0)
-        if contact.distance < limit - 1e-6:
-            failed.append(f"{contact.kind} contact {contact.distance:.3f} Å, limit {limit:g} Å")
+    if not recipe.steps:
+        failed += _collisions(report, recipe)
     return failed
+
+
+def _collisions(report: Report, recipe: Recipe) -> Iterator[str]:
+    """Contacts below the floors of the join of their domains; of others the loosest join counts."""
+    joins = [join for join in (recipe.join, *recipe.joins) if join is not None]
+    if not joins:
+        return
+    kinds = joins[0].floors.by_kind
+    loosest = {kind: min(j.floors.by_kind[kind] for j in joins) for kind in kinds}
+    checked = [("", c, loosest) for c in report.contacts]
+    for join in recipe.joins:
+        meeting = next(m for m in report.interfaces if set(m.domains) == set(join.domains))
+        name = " of " + " and ".join(join.domains)
+        checked += [(name, c, join.floors.by_kind) for c in meeting.contacts]
+    for name, contact, floors in checked:
+        limit = floors[contact.kind]
+        if contact.distance < limit - 1e-6:
+            yield f"{contact.kind} contact{name} {contact.distance:.3f} Å, limit {limit:g} Å"
 
 
 def _charge(recipe: Recipe) -> int | None:

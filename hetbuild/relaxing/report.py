@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from hetbuild.crystal.bonds import FIRST_SHELL
 from hetbuild.elements import A_CATIONS, symbol
 from hetbuild.geometry.bonds import COUNTED
 from hetbuild.geometry.contacts import KINDS, Floors, closest_contacts, coordination
-from hetbuild.model import Domain, Model
+from hetbuild.model import Domain, Interface, Model
 
 FAR = 1.5
 """Å: an ion that moved more has left its place."""
@@ -96,10 +97,13 @@ class BeforeAfter:
     coordination: Mapping[str, tuple[Coordinated, ...]]
     """By region (core, facet, interface) of the model before."""
     interface: InterfaceChange | None
+    """Of the two domains; of more the first of `interfaces`."""
     contacts: Mapping[str, Mapping[str, Pair]]
     """Closest contacts by kind, ``across`` the interface and ``inside`` the domains, Å."""
     worse: tuple[str, ...]
     """What is worse than before, in words."""
+    interfaces: Mapping[str, InterfaceChange] = field(default_factory=dict)
+    """Every interface whose domains show their lattices, by its domains, as ``rod-cap``."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -135,6 +139,11 @@ def before_after(before: Model, after: Model, *, held: bool = False) -> BeforeAf
         if (found := _coordination(before, after.positions, region == r))
     }
     contacts = _contacts(before, after)
+    interfaces = {
+        "-".join(built.domains): change
+        for built in before.interfaces
+        if (change := _interface(before, positions, built)) is not None
+    }
     return BeforeAfter(
         domains={
             d.name: _moved(moved, before, np.flatnonzero(before.domain == i))
@@ -143,7 +152,8 @@ def before_after(before: Model, after: Model, *, held: bool = False) -> BeforeAf
         },
         lattices=lattices,
         coordination=around,
-        interface=_interface(before, positions),
+        interface=next(iter(interfaces.values()), None),
+        interfaces=interfaces,
         contacts=contacts,
         worse=tuple(_worse(moved, around, contacts)),
     )
@@ -201,11 +211,8 @@ def _lattice(model: Model, positions: FloatArray, index: int) -> Lattice | None:
     )
 
 
-def _interface(model: Model, positions: FloatArray) -> InterfaceChange | None:
+def _interface(model: Model, positions: FloatArray, built: Interface) -> InterfaceChange | None:
     """Shift and gap of the second domain, as built plus what the fitted lattices moved."""
-    built = model.interface
-    if built is None:
-        return None
     indices = [model.domain_named(name) for name in built.domains]
     first = model.domains[indices[0]]
     along = built.along.first.vector @ first.vectors
@@ -288,13 +295,16 @@ def _contacts(before: Model, after: Model) -> dict[str, dict[str, Pair]]:
 
 
 def _across(model: Model) -> dict[str, float]:
-    if len(np.unique(model.domain)) != 2:
+    if len(np.unique(model.domain)) < 2:
         return {}
-    a = model.domain == model.domain.min()
-    closest = closest_contacts(
-        model.positions[a], model.charges[a], model.positions[~a], model.charges[~a]
-    )
-    return {c.kind: c.distance for c in closest}
+    found: dict[str, float] = {}
+    for i, j in combinations(np.unique(model.domain).tolist(), 2):
+        a, b = model.domain == i, model.domain == j
+        for c in closest_contacts(
+            model.positions[a], model.charges[a], model.positions[b], model.charges[b]
+        ):
+            found[c.kind] = min(c.distance, found.get(c.kind, c.distance))
+    return found
 
 
 def _inside(model: Model) -> dict[str, float]:

@@ -126,10 +126,13 @@ def _measured(model: Any, report: Any) -> dict[str, Any]:
     }
     row |= {f"formula_{name}": text for name, text in report.formulas.items()}
     row |= {f"{c.kind}_contact": round(c.distance, 4) for c in report.contacts}
-    if report.interface is not None:
-        row["planes"] = " || ".join(str(p) for p in report.interface.as_dict()["planes"])
-        for i, pair in enumerate(report.interface.coincidences, 1):
-            row[f"mismatch_{i}"] = round(pair.mismatch, 6)
+    for meeting in report.interfaces:
+        if meeting.measured is None:
+            continue
+        which = "" if len(report.interfaces) == 1 else f"_{'_'.join(meeting.domains)}"
+        row[f"planes{which}"] = " || ".join(str(p) for p in meeting.measured.as_dict()["planes"])
+        for i, pair in enumerate(meeting.measured.coincidences, 1):
+            row[f"mismatch{which}_{i}"] = round(pair.mismatch, 6)
     for region, histogram in report.coordination.items():
         total = sum(histogram.values())
         mean = sum(int(n) * count for n, count in histogram.items()) / max(total, 1)
