@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +51,8 @@ def read_model(
     """The model in a file: one hetbuild wrote, or any file of atoms that ASE reads.
 
     crystals: what the particle is made of, shipped names, CIF files or crystals; atoms are then
-    sorted into domains by the lattices they show. formulas: compositions of domains that are known,
+    sorted into domains by the lattices they show. One that there are several particles of is named
+    for each; the domains are then called PbS-1, PbS-2. formulas: compositions that are known,
     as {"perovskite": "Cs126Pb80Cl276"}. names: of the domains, default those of the crystals. like:
     a model of the same atoms, in any order, whose labels they take. frame: of a trajectory, counted
     from 1; default: the last whole one. What is uncertain is in `model.provenance["ambiguous"]`.
@@ -89,12 +89,6 @@ def read_model(
         parent = like if isinstance(like, Model) else read_model(like)
         return labelled_like(parent, numbers, positions, cell)
     bulk = [crystal_of(c) for c in given]
-    twice = sorted(n for n, k in Counter(c.name for c in bulk).items() if k > 1)
-    if twice:
-        raise InputError(
-            f"{', '.join(twice)} is named twice among the crystals: name each once. Particles of "
-            "one crystal in two orientations are not told apart."
-        )
     return model_of(numbers, positions, bulk, cell, names=names, formulas=formulas)
 
 

@@ -168,10 +168,10 @@ def test_a_cif_without_its_cell_says_not_where_its_atoms_are(dot: str, tmp_path:
     )
 
 
-def test_crystals_are_named_once(dot: str, tmp_path: Path) -> None:
+def test_crystals_are_named_as_often_as_there_are_particles(dot: str, tmp_path: Path) -> None:
     (tmp_path / "m.xyz").write_text(dot)
-    text = refused(tmp_path, "inspect", "m.xyz", "--crystals", "PbS, PbS")
-    assert "named twice among the crystals" in text
+    text = refused(tmp_path, "inspect", "m.xyz", "--crystals", "PbS, PbS", code=1)
+    assert "The lattice of PbS was not found" in text
 
 
 def test_paths_that_cannot_be_looked_at(tmp_path: Path) -> None:

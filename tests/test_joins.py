@@ -16,6 +16,7 @@ from scipy.spatial.transform import Rotation
 
 import hetbuild as hb
 from hetbuild.analyse.interface import with_interface
+from hetbuild.analyse.labels import model_of
 from hetbuild.analyse.meetings import meetings, of_pair
 from hetbuild.assemble.tree import contacts_between
 from hetbuild.cli.report_text import report_lines
@@ -405,3 +406,42 @@ def test_touching_domains_meet_where_no_record_says_so() -> None:
     ]
     with pytest.raises(hb.InputError, match="further_interfaces follow an interface"):
         replace(last("pbse-cdse-pbse"), interface=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "crystals"),
+    [
+        ("pbs-cspbcl3-pbs", ["CsPbCl3", "PbS", "PbS"]),
+        ("pbse-cdse-pbse", ["CdSe-wurtzite", "PbSe", "PbSe"]),
+        ("cdse-tetrapod", ["CdSe", *4 * ["CdSe-wurtzite"]]),
+    ],
+)
+def test_domains_of_one_crystal_are_told_apart_by_their_positions(
+    name: str, crystals: list[str]
+) -> None:
+    model = last(name)
+    order = np.random.default_rng(1).permutation(len(model))
+    found = model_of(
+        model.numbers[order], model.positions[order], [hb.Crystal.named(c) for c in crystals]
+    )
+    twice = crystals[-1]
+    assert [d.name for d in found.domains][-2:] == [f"{twice}-{k}" for k in (1, 2, 3, 4)][
+        : crystals.count(twice)
+    ][-2:]
+    # Every ion is in the domain it was built in, whatever the particles are called.
+    pairs = set(zip(model.domain[order].tolist(), found.domain.tolist(), strict=True))
+    assert len(pairs) == len(model.domains)
+    assert len(hb.inspect(found).interfaces) == len(model.interfaces)
+
+
+def test_a_crystal_named_once_too_often() -> None:
+    cube = hb.carve("PbS", [hb.Facet((1, 0, 0), 2)], site="Pb")
+    with pytest.raises(hb.ImpossibleError, match="PbS is named 2 times, but in what 1 of its"):
+        model_of(cube.numbers, cube.positions, 2 * [hb.Crystal.named("PbS")])
+
+
+def test_a_crystal_named_twice_is_not_looked_for_in_images() -> None:
+    model = last("pbse-cdse-pbse")
+    cell = np.ptp(model.positions, axis=0) * np.eye(3)
+    with pytest.raises(hb.InputError, match="A periodic model takes each crystal once"):
+        model_of(model.numbers, model.positions, 2 * [hb.Crystal.named("PbSe")], cell)

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from hetbuild.analyse.assignment import Assignment, assign
-from hetbuild.analyse.frames import FrameFit, fit_frame, origin_of
+from hetbuild.analyse.frames import FrameFit, fit_frame, of_one_particle, origin_of
 from hetbuild.analyse.interface import measure_interface
 from hetbuild.analyse.layers import hosts, shared_layer
+from hetbuild.analyse.meetings import meetings
 from hetbuild.analyse.sites import charges_of, is_filled, may_take, site_keys
 from hetbuild.arrays import BoolArray, FloatArray, IntArray, Plane
 from hetbuild.crystal.crystal import Crystal
@@ -53,7 +54,8 @@ def model_of(
     """The model with domains inferred from where atoms stand. positions: Å, shape (N, 3).
 
     cell: rows in Å, shape (3, 3), of a file that has one. Where no vacuum parts it from its images
-    the model is periodic; a particle in a box stays finite. names: of the domains, default those of
+    the model is periodic; a particle in a box stays finite. crystals: one for each domain; one that
+    comes several times is looked for as often. names: of the domains, default those of
     the crystals. formulas: composition of a domain where it is known, by the domain's name, its
     crystal, or the kind of that (perovskite, sulfide, chalcohalide).
 
@@ -70,7 +72,7 @@ def model_of(
     """
     charges = _charges(numbers, crystals)
     _check_elements(numbers, crystals)
-    names = tuple(names or (c.name for c in crystals))
+    names = tuple(names or _called(crystals))
     wanted = _wanted(numbers, crystals, names, formulas or {})
     periodic = (False, False, False) if cell is None else _repeats(positions, cell)
     if cell is not None and any(periodic):
@@ -109,12 +111,50 @@ def _assigned(
     """Crystal and site of each ion, seen among its images at these shifts, Å, shape (S, 3)."""
     if len(shifts) > 1 and wanted:
         raise InputError("A periodic model takes no --formula: images would count.")
+    if len(shifts) > 1 and len({c.name for c in crystals}) < len(crystals):
+        raise InputError("A periodic model takes each crystal once: images would count.")
     tiled = np.tile(numbers, len(shifts))
     places = (shifts[:, None] + positions).reshape(-1, 3)
-    frames = [
-        fit_frame(tiled, places, c, seed_element=_exclusive(c, crystals, numbers)) for c in crystals
-    ]
+    frames = _frames(tiled, places, crystals)
     return assign(tiled, places, crystals, frames, wanted).first(len(numbers))
+
+
+def _called(crystals: Sequence[Crystal]) -> list[str]:
+    """A name for each domain: that of its crystal, with a number where there are several of it."""
+    names = [c.name for c in crystals]
+    return [
+        f"{name}-{names[:i].count(name) + 1}" if names.count(name) > 1 else name
+        for i, name in enumerate(names)
+    ]
+
+
+def _frames(
+    numbers: IntArray, positions: FloatArray, crystals: Sequence[Crystal]
+) -> list[FrameFit]:
+    """Where each crystal lies; of one that comes again in what its other particles leave over."""
+    names = [c.name for c in crystals]
+    found: list[FrameFit] = []
+    left = {name: np.arange(len(numbers)) for name in names}
+    for crystal in crystals:
+        ions = left[crystal.name]
+        here = numbers[ions], positions[ions]
+        seed = _exclusive(crystal, crystals, numbers)
+        again = names[: len(found)].count(crystal.name)
+        try:
+            frame = fit_frame(*here, crystal, seed_element=seed)
+        except ImpossibleError:
+            if not again:
+                raise
+            raise ImpossibleError(
+                f"{crystal.name} is named {names.count(crystal.name)} times, but in what "
+                f"{again} of its particles leave over its lattice was not found. Name each "
+                "crystal once for each particle of it."
+            ) from None
+        if names.count(crystal.name) > 1:
+            frame = of_one_particle(*here, crystal, frame)
+            left[crystal.name] = np.delete(ions, frame.matched)
+        found.append(frame)
+    return found
 
 
 def _on_host(model: Model, guests: BoolArray) -> Model:
@@ -149,7 +189,7 @@ def _domain(name: str, crystal: Crystal, frame: FrameFit) -> Domain:
 
 def _exclusive(crystal: Crystal, crystals: Sequence[Crystal], numbers: IntArray) -> int | None:
     """An element of the particle that only this crystal has."""
-    others = {int(z) for c in crystals if c is not crystal for z in c.numbers}
+    others = {int(z) for c in crystals if c.name != crystal.name for z in c.numbers}
     own = [int(z) for z in np.unique(crystal.numbers) if int(z) not in others and z in numbers]
     return max(own, default=None)
 
@@ -314,11 +354,15 @@ def _conventionally_labelled(model: Model) -> Model:
     Positions alone fix axes only up to the point group. The plane's indices then fall in
     magnitude, and all but the last that is not zero are negative: (-2 1 0), (-4 -4 2), (1 0 0).
     """
-    found = measure_interface(model) if len(model.domains) == 2 else None
-    if found is None:
-        return model
-    for i, plane in enumerate(found.planes):
-        model = _in_frame(model, i, _plainest(model.domains[i], plane))
+    named: set[int] = set()
+    for pair in meetings(model):
+        found = measure_interface(model, pair)
+        if found is None:
+            continue
+        for i, plane in zip(pair, found.planes, strict=True):
+            if i not in named:  # of a domain between others the first interface counts
+                model = _in_frame(model, i, _plainest(model.domains[i], plane))
+            named.add(i)
     return model
 
 

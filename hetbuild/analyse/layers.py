@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 
@@ -31,16 +32,12 @@ def shared_layer(model: Model) -> Model:
     They stand on a site of their own domain and where the other would have had the same cation,
     with anions of both around them.
 
-    The layer belongs to the domain that has most of these cations.
+    Between two domains the layer belongs to the one that has most of these cations.
     """
-    best: IntArray = np.empty(0, dtype=np.int64)
-    for mine in range(len(model.domains)):
-        for other in range(len(model.domains)):
-            if mine != other:
-                found = _continuing(model, mine, other)
-                best = found if len(found) > len(best) else best
     role = model.role.copy()
-    role[best] = Role.SHARED
+    for a, b in combinations(range(len(model.domains)), 2):
+        one, other = _continuing(model, a, b), _continuing(model, b, a)
+        role[other if len(other) > len(one) else one] = Role.SHARED
     return replace(model, role=role)
 
 
@@ -53,7 +50,10 @@ def hosts(
     """
     result = list(range(len(crystals)))
     size = [int((domain == k).sum()) for k in result]
+    names = [crystal.name for crystal in crystals]
     for layer in np.argsort(size, kind="stable")[:-1]:
+        if names.count(names[layer]) > 1:  # one of several particles, no layer
+            continue
         anions = crystals[layer].numbers[crystals[layer].charges < 0]
         mine = (domain == layer) & np.isin(numbers, anions)
         for host in range(len(crystals)):
