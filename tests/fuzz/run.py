@@ -79,7 +79,9 @@ def verdict(seed: int) -> str:
     seen = [str(w.message) for w in warned or () if not issubclass(w.category, hidden)]
     if seen:
         return f"warning: {seen[0][:160]}"
-    if code == 0 and "--json" in given.words and not _is_json(out.getvalue()):
+    # An option before it may have taken --json for its value.
+    begun = out.getvalue().lstrip()[:1] in ("{", "[")
+    if code == 0 and "--json" in given.words and begun and not _is_json(out.getvalue()):
         return f"no JSON: {out.getvalue()[:160]!r}"
     return _judged(code, err.getvalue(), same, pwned)
 
