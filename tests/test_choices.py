@@ -14,8 +14,10 @@ from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
 import hetbuild as hb
+from hetbuild.analyse.alignment import _principal
 from hetbuild.analyse.compare import compare_periodic
 from hetbuild.arrays import IntArray
+from hetbuild.assemble.join import _grid
 from hetbuild.balancing.anneal import class_counts, ground_state, nearest_reachable
 from hetbuild.errors import ImpossibleError
 from hetbuild.selection.language import parse_selection
@@ -263,3 +265,36 @@ def test_what_is_missing_or_added_is_told_with_its_strain() -> None:
     assert np.abs(same[[0, 2]]).max() < 1e-6  # or its mirror image
     assert [m.index for m in found.added] == [len(other) - 1]
     assert found.rmsd < 0.2
+
+
+def test_axes_of_inertia_give_four_proper_rotations_one_of_them_the_right_one() -> None:
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(40, 3)) * [5.0, 3.0, 1.0]
+    x -= x.mean(axis=0)
+    turn = Rotation.random(random_state=rng).as_matrix()
+    found = _principal(x, x @ turn)  # rows turned by the transpose
+    assert len(found) == 4
+    for t in found:
+        np.testing.assert_allclose(t @ t.T, np.eye(3), atol=1e-12)
+        assert np.linalg.det(t) == pytest.approx(1.0)
+    assert min(np.abs(t - turn).max() for t in found) < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("window", "step"),
+    [((0.5, 0.3, (-0.4, 1.1)), 0.2), ((0.0, 0.45, (0.35, 0.39)), 0.1), ((0.2, 0.2, (0, 0)), 0.2)],
+)
+def test_registries_tried_are_the_multiples_of_a_step_nearest_first(
+    window: tuple[float, float, tuple[float, float]], step: float
+) -> None:
+    along, across, (low, high) = window
+    found = [(r.along, r.across, r.gap) for r in _grid(hb.Window(along, across, (low, high)), step)]
+    axes = []
+    for a, b in ((-along, along), (-across, across), (low, high)):
+        inside = [k * step for k in range(-20, 21) if a - 1e-9 <= k * step <= b + 1e-9]
+        axes.append(inside or [a, b])  # where no multiple fits, the ends
+    assert {tuple(np.round(p, 6)) for p in found} == {
+        tuple(np.round(p, 6)) for p in itertools.product(*axes)
+    }
+    length = np.linalg.norm(found, axis=1).round(6)
+    assert (np.diff(length) >= 0).all()
