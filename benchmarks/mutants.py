@@ -235,7 +235,7 @@ def _whole(node: ast.expr) -> bool:
     if isinstance(node, ast.Constant):  # with 0 signs are told, of charges and of lengths
         return isinstance(node.value, int) and node.value != 0
     if isinstance(node, ast.Call):
-        return getattr(node.func, "id", getattr(node.func, "attr", "")) in ("len", "abs")
+        return getattr(node.func, "id", getattr(node.func, "attr", "")) == "len"
     return isinstance(node, ast.Attribute) and node.attr in ("size", "ndim")
 
 
