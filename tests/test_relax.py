@@ -252,6 +252,7 @@ def test_nothing_is_lost_where_files_are_in_the_way(saved: Path) -> None:
         ),
         (("-O", "b"), IONIC, "write KEY=VALUE"),
         (("--fmax", 0), IONIC, "a force in eV/Å above zero"),
+        (("--max-step", 0), IONIC, "A longest step of 0 Å; it must be above zero, 0.2 is usual"),
         (("--fixed-core", 90), IONIC, "No atom is deeper than 90 Å"),
         (("--only", "interface", 5), IONIC, "a model of one domain has no interface"),
         ((), "ase.calculators.emt:EMT", "cannot evaluate this model: NotImplementedError"),

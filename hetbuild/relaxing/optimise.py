@@ -44,6 +44,11 @@ class Settings:
             raise InputError(f"fmax {self.fmax:g}: a force in eV/Å above zero; 0.05 is usual.")
         if self.steps < 0:
             raise InputError(f"{self.steps} steps: zero or more.")
+        if self.longest_step <= 0:
+            raise InputError(
+                f"A longest step of {self.longest_step:g} Å; it must be above zero, "
+                f"{LONGEST_STEP:g} is usual."
+            )
 
 
 @dataclass(frozen=True, eq=False)
