@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -202,3 +204,17 @@ def test_a_search_that_would_fill_the_memory(tmp_path: Path) -> None:
     words = ("match", "PbS", "PbSe", "--planes", "1 0 0/1 0 0", "--max-area", "10000")
     text = refused(tmp_path, *words, code=1)
     assert "GB of memory (limit 2): lower the area or the strain" in text
+
+
+def test_a_particle_beyond_the_limit_of_the_process(tmp_path: Path) -> None:
+    """`ulimit -d` counts, not only what is free: 100 nm hold 29 million ions."""
+    code = (
+        "import resource; from hetbuild.cli import main\n"
+        "resource.setrlimit(resource.RLIMIT_DATA, (2**31, 2**31)); main()"
+    )
+    words = ["build", "cspbbr3-cube-3", "--size", "100nm", "-o", "large"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "GiB of memory and 2.0 GiB are free: make the particle smaller" in done.stderr

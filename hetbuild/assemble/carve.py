@@ -141,10 +141,24 @@ def gauge(
 
 
 def available_memory() -> float:
-    """Physical memory free for use, bytes; infinite where the system does not tell.
+    """Memory this process may still take, bytes; infinite where the system does not tell.
 
-    psutil knows on every system, if it is installed; without it Linux does.
+    What is free, and no more than the limit set for a process (`ulimit -d`, `ulimit -v`). psutil
+    knows on every system, if it is installed; without it Linux does.
     """
+    return min(_free_memory(), _limit_of_process())
+
+
+def _limit_of_process() -> float:
+    try:
+        from resource import RLIM_INFINITY, RLIMIT_AS, RLIMIT_DATA, getrlimit
+    except ImportError:  # Windows
+        return float("inf")
+    soft = [getrlimit(kind)[0] for kind in (RLIMIT_AS, RLIMIT_DATA)]
+    return float(min((s for s in soft if s != RLIM_INFINITY), default=float("inf")))
+
+
+def _free_memory() -> float:
     try:
         from psutil import virtual_memory
     except ImportError:

@@ -93,8 +93,10 @@ class Xrd:
         return fit_pattern(computed, measurement, sigma=sigma, degree=degree, max_shift=max_shift)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, the curves included."""
+        """Plain values for JSON, the curves included, to 1e-9 of their maximum: less is noise."""
         source = self.pattern.instrument.radiation
+        most = max(float(np.abs(curve).max()) for curve in self.curves.values())
+        decimals = 8 - int(np.floor(np.log10(most))) if most > 0.0 else 8
         return {
             "formula": self.formula,
             "radiation": {"name": source.name, "lines": [list(line) for line in source.lines]},
@@ -105,7 +107,7 @@ class Xrd:
             },
             "lines": {name: lines.as_dict() for name, lines in self.lines.items()},
             "two_theta": np.round(self.pattern.two_theta, 6).tolist(),
-            "intensity": {name: curve.tolist() for name, curve in self.curves.items()},
+            "intensity": {n: np.round(c, decimals).tolist() for n, c in self.curves.items()},
         }
 
     @property
