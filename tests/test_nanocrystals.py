@@ -34,6 +34,7 @@ from hetbuild.recipe.read import read_recipe
 from hetbuild.recipe.run import build, stages
 from hetbuild.selection.language import parse_selection
 from hetbuild.selection.places import Places, chosen
+from hetbuild.selection.profile import Profile
 
 STO = ROOT / "tests" / "data" / "SrTiO3.cif"
 """As a database gives it: no oxidation numbers."""
@@ -430,6 +431,31 @@ def test_molecules_from_files(tmp_path: Path) -> None:
     assert cKDTree(mixed.positions[mixed.numbers == 82]).query(oxygen)[0].min() > 2.2
     back, _ = replace_molecules(mixed, "cube", "formate.xyz", "Br", beside=tmp_path)
     assert back.formula == cube.formula
+
+
+def test_molecules_where_a_selection_or_a_profile_says() -> None:
+    cube = carve(load("CsPbBr3"), [Facet((1, 0, 0), 2.5)], site="Pb", name="cube")
+    caesium = np.flatnonzero(cube.numbers == 55)
+    inner = caesium[chosen(parse_selection("interior"), Places.of(cube, caesium))]
+    mixed, report = replace_molecules(cube, "cube", "Cs", "MA", which="interior", fraction=0.5)
+    assert report.put == {"MA": len(inner) // 2}
+    kept = cKDTree(mixed.positions[mixed.numbers == 55])
+    gone = caesium[kept.query(cube.positions[caesium])[0] > 1e-6]
+    assert set(gone) < set(inner)
+    assert len(gone) == len(inner) // 2
+    profile = Profile("radius", near=1, far=0, at=8)
+    core, report = replace_molecules(cube, "cube", "Cs", "MA", profile=profile)
+    middle = cube.positions.mean(axis=0)
+    within = np.linalg.norm(cube.positions[caesium] - middle, axis=1) < 8
+    assert report.put == {"MA": int(within.sum())}
+    left = np.linalg.norm(core.positions[core.numbers == 55] - middle, axis=1)
+    assert left.min() > 8
+    back, _ = replace_molecules(core, "cube", "MA", "Cs", profile=Profile("radius", 1, 0, 99))
+    assert back.formula == cube.formula
+    with pytest.raises(InputError, match="molecules that leave are chosen by fraction"):
+        replace_molecules(core, "cube", "MA", "Cs", which="interior")
+    with pytest.raises(InputError, match=r"cube holds no Cs that 'depth > 90 Å' means"):
+        replace_molecules(cube, "cube", "Cs", "MA", which="depth > 90 Å")
 
 
 @pytest.mark.parametrize(

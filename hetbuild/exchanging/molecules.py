@@ -13,11 +13,13 @@ from hetbuild.arrays import BoolArray, FloatArray, IntArray
 from hetbuild.elements import number
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchanging.same_site import Exchange, principal_strains, swap_entries
-from hetbuild.exchanging.selection import select, share
+from hetbuild.exchanging.selection import meant_of, select, share
 from hetbuild.geometry.bonds import MOLECULAR
 from hetbuild.library import molecules
 from hetbuild.model import DECIMALS, Model, kept_digits
 from hetbuild.names import safe_name
+from hetbuild.selection.places import Places
+from hetbuild.selection.profile import Profile, drawn
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -159,6 +161,8 @@ def replace_molecules(
     *,
     fraction: float = 1.0,
     order: str = "random",
+    which: str = "",
+    profile: Profile | None = None,
     seed: int = 0,
     along: tuple[float, float, float] | None = None,
     beside: Path | None = None,
@@ -169,12 +173,15 @@ def replace_molecules(
     their long axis along a lattice direction [uvw] of the domain, leaning where there is no room.
     Of the orientations tried the first that keeps the contact floors is taken; where none does, the
     molecule stands beside its site, at most 2 Å off, which the report counts. fraction: as for
-    single ions. beside: folder that XYZ files of molecules are relative to.
+    single ions. which: of single ions only those a selection means, and the fraction is of those
+    that are there. profile: fractions that change with place instead, of a molecule by its first
+    atom. beside: folder that XYZ files of molecules are relative to.
 
     Raises
     ------
     InputError
-        Unknown domain, nothing of the old ion in it, or a fraction outside 0 to 1.
+        Unknown domain, nothing of the old ion in it, a fraction outside 0 to 1, or a selection of
+        molecules.
     ImpossibleError
         No orientation of a molecule keeps clear of its surroundings.
     """
@@ -184,9 +191,22 @@ def replace_molecules(
     groups, already = _groups(model, index, leaving), len(_groups(model, index, coming))
     if not len(groups) and not already:
         raise InputError(f"{domain} holds no {old} to exchange for {new}.")
-    wanted = share(fraction, len(groups) + already) - already
     first = groups[:, 0] if len(groups) else np.empty(0, dtype=np.int64)
-    groups = groups[np.isin(first, select(model, first, max(wanted, 0), order, seed))]
+    if which:
+        if isinstance(leaving, Molecule):
+            raise InputError(
+                f"which: {which!r} means ions by their bonds and sites, and {old} is a molecule; "
+                "molecules that leave are chosen by fraction and order, or by a profile."
+            )
+        first, already = meant_of(model, first, which), 0
+        if not len(first):
+            raise InputError(f"{domain} holds no {old} that {which!r} means.")
+    if profile is not None:
+        taken = first[drawn(profile, Places.of(model, first), seed)]
+    else:
+        wanted = share(fraction, len(first) + already) - already
+        taken = select(model, first, max(wanted, 0), order, seed)
+    groups = groups[np.isin(groups[:, 0], taken)] if len(groups) else groups
     sites = kept_digits(model.positions[groups].mean(axis=1))
     role = model.role[groups[:, 0]] if len(groups) else np.empty(0, dtype=np.int8)
     left = model.where(~np.isin(np.arange(len(model)), groups))

@@ -277,6 +277,8 @@ def _replaced(model: Model, spec: ReplaceSpec, beside: Path | None) -> tuple[Mod
             new,
             fraction=spec.fraction,
             order=spec.order,
+            which=spec.which,
+            profile=spec.profile,
             seed=spec.seed,
             along=spec.along,
             beside=beside,
@@ -297,9 +299,10 @@ def check_molecular(spec: ReplaceSpec) -> None:
         return
     if spec.lattice == "product" or spec.product:
         raise InputError("The lattice stays with molecules: leave lattice and product out.")
-    if spec.which or spec.profile:
+    if spec.which and any(is_molecule(old) for old in spec.ions):
         raise InputError(
-            "Molecules are exchanged by fraction and order: leave which and profile out."
+            "which means ions by their bonds and sites: molecules that leave are chosen by "
+            "fraction and order, or by a profile."
         )
 
 
