@@ -14,8 +14,8 @@ LONGEST = 60
 """Lines of a function, signature and docstring included."""
 
 GROUND = {
-    "__init__", "arguments", "arrays", "elements", "errors", "frozen", "indices", "library",
-    "model", "names", "numerals", "verbs",
+    "__init__", "arguments", "arrays", "domain", "elements", "errors", "frozen", "indices",
+    "library", "model", "names", "numerals", "verbs",
 }  # fmt: skip
 """Modules beside the wings; a new one belongs into a wing, or here and into ARCHITECTURE.md."""
 
