@@ -98,9 +98,13 @@ def _check(model: Model) -> None:
     names = [d.name for d in model.domains]
     if len(set(names)) < len(names) or not names:
         raise ValueError(f"domains {', '.join(names) or 'none'}")
+    held = {names[i] for i in np.unique(model.domain) if i < len(names)}
     for interface in model.interfaces:
-        if not set(interface.domains) <= set(names) or len(set(interface.domains)) < 2:
-            raise ValueError(f"an interface is between {', '.join(interface.domains)}")
+        if not set(interface.domains) <= held or len(set(interface.domains)) < 2:
+            raise ValueError(
+                f"an interface is between {', '.join(interface.domains)}, and there are atoms of "
+                f"{', '.join(sorted(held))}"
+            )
     if (model.cell is None) != (not any(model.periodic)):
         raise ValueError("a cell goes with directions in which the model repeats")
     if not np.isfinite(model.positions).all() or np.abs(model.positions).max(initial=0.0) > FAR:
