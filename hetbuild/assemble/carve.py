@@ -71,12 +71,7 @@ def carve(
     spaces = half_spaces(domain, facets, middle)
     low, high = _bounds(domain, spaces, middle, radius)
     refuse_if_large(_columns(low, high) * BYTES_PER_COLUMN, memory, "bounding box")
-    if radius is not None and not len(spaces.hkl):
-        # A ball tells how many atoms it holds before its columns are looked at.
-        about = len(domain.sites) * 4 / 3 * np.pi * radius**3 / abs(np.linalg.det(domain.vectors))
-        refuse_if_large(
-            0.9 * about * BYTES_PER_ATOM, memory, f"particle of about {about:.3g} atoms"
-        )
+    _refuse_if_crowded(domain, spaces, radius, memory)
     columns = [_intervals(domain, s, spaces, middle, radius, low, high) for s in domain.sites]
     total = sum(int(count.sum()) for _, _, count in columns)
     if total == 0:
@@ -330,6 +325,26 @@ def _unit(crystal: Crystal) -> dict[str, int]:
     per_cell = counts(crystal.numbers)
     units = int(np.gcd.reduce(list(per_cell.values())))
     return {e: n // units for e, n in per_cell.items()}
+
+
+def _refuse_if_crowded(
+    domain: Domain, spaces: HalfSpaces, radius: float | None, memory: int | None
+) -> None:
+    """Stop before millions of columns are looked at: a ball or a polyhedron tells its volume."""
+    if radius is None:
+        from scipy.spatial import ConvexHull, QhullError
+
+        try:
+            cells = float(ConvexHull(corners(domain, spaces)).volume)
+        except QhullError:  # flat, or nearly: it holds few
+            return
+    elif not len(spaces.hkl):
+        cells = 4 / 3 * np.pi * radius**3 / abs(float(np.linalg.det(domain.vectors)))
+    else:
+        return
+    about = cells * len(domain.sites)
+    # Whole planes more or less: what nearly fits is counted.
+    refuse_if_large(0.5 * about * BYTES_PER_ATOM, memory, f"particle of about {about:.2g} atoms")
 
 
 def refuse_if_large(need: float, memory: int | None, what: str) -> None:

@@ -17,6 +17,12 @@ from hetbuild.errors import ImpossibleError
 REPLICAS = 48
 """Anneals run side by side; the best of them counts."""
 
+MOST_WORK = 72_000
+"""Sites of all replicas: above 1500 sites there are fewer replicas, which differ ever less."""
+
+FEWEST = 12
+"""Replicas at least."""
+
 PENALTIES = 10.0, 40.0
 """eV for two changes that exclude each other: passable while hot, above what exchanges gain; the
 second where the first leaves conflicts in every replica."""
@@ -134,7 +140,8 @@ def _energy(field: FloatArray, pair: FloatArray, x: BoolArray) -> float:
 
 
 def _random_states(kind: IntArray, counts: IntArray, rng: np.random.Generator) -> BoolArray:
-    state = np.zeros((REPLICAS, len(kind)), dtype=bool)
+    replicas = min(REPLICAS, max(FEWEST, MOST_WORK // max(1, len(kind))))
+    state = np.zeros((replicas, len(kind)), dtype=bool)
     for k, n in enumerate(counts):
         members = np.flatnonzero(kind == k)
         for row in state:

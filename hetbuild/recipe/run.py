@@ -12,7 +12,7 @@ import numpy as np
 
 from hetbuild import __version__
 from hetbuild.arrays import Plane, Progress
-from hetbuild.assemble.carve import carve, check_whole
+from hetbuild.assemble.carve import carve, check_whole, refuse_if_large
 from hetbuild.assemble.coherent import Strained, coincidence_cell, join_slabs, slabs
 from hetbuild.assemble.cut import cut
 from hetbuild.assemble.join import Orientation, Registry, check_contacts
@@ -45,6 +45,9 @@ from hetbuild.recipe.schema import (
     RegistrySpec,
 )
 from hetbuild.recipe.steps import run_step, stage_name
+
+BYTES_PER_ION = 1000
+"""Peak memory of all that follows carving: settling, balancing, the report."""
 
 Stage = tuple[str, Model]
 
@@ -188,9 +191,11 @@ def _growth(recipe: Recipe, beside: Path | None) -> float | None:
 
 def _carved(name: str, spec: DomainSpec, beside: Path | None, factor: float | None) -> Model:
     crystal, shape = _sized(spec, beside, factor)
-    return carve(
+    model = carve(
         crystal, shape.facets, centre=shape.centre, site=shape.site, radius=shape.radius, name=name
     )
+    refuse_if_large(len(model) * BYTES_PER_ION, None, f"build with {len(model)} ions in {name}")
+    return model
 
 
 def _sized(spec: DomainSpec, beside: Path | None, factor: float | None) -> tuple[Crystal, Shape]:
