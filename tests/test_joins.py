@@ -29,6 +29,7 @@ from hetbuild.page.document import page
 from hetbuild.recipe.read import read_recipe
 from hetbuild.recipe.repeat import unfolded
 from hetbuild.recipe.run import build
+from hetbuild.recipe.steps import _beside
 from hetbuild.sweep.task import _measured
 
 SHIPPED = {
@@ -353,6 +354,7 @@ def test_etching_takes_an_end_but_not_the_middle() -> None:
     assert [d.name for d in left.domains] == ["perovskite", "right"]
     assert [i.domains for i in left.interfaces] == [("perovskite", "right")]
     assert (model.role == hb.Role.SHARED).sum() == 2 * (left.role == hb.Role.SHARED).sum()
+    assert _beside(model, left, "left") == "perovskite"  # its halide sets the charge right
     mine = model.positions[model.domain == 2]
     assert np.array_equal(left.positions[left.domain == 1], mine)
 

@@ -15,7 +15,7 @@ import numpy as np
 from hetbuild.arrays import FloatArray
 from hetbuild.errors import InputError
 from hetbuild.geometry.shared import shared_between
-from hetbuild.model import Domain, Model
+from hetbuild.model import Domain, Interface, Model
 
 PARALLEL = 1.0
 """Degrees below which a direction cannot point up because it points at the viewer."""
@@ -97,9 +97,14 @@ def interface_plane(model: Model) -> tuple[FloatArray, FloatArray] | None:
     """
     if model.interface is None or len(model.domains) < 2:
         return None
-    upper, lower = (model.domain_named(name) for name in model.interface.domains)
+    return plane_of(model, model.interface)
+
+
+def plane_of(model: Model, interface: Interface) -> tuple[FloatArray, FloatArray]:
+    """Unit normal of an interface to its first domain's side, and a point on the plane, Å."""
+    upper, lower = (model.domain_named(name) for name in interface.domains)
     first = model.domains[upper]
-    normal = np.asarray(model.interface.planes[0], float) @ np.linalg.inv(first.vectors).T
+    normal = np.asarray(interface.planes[0], float) @ np.linalg.inv(first.vectors).T
     normal /= np.linalg.norm(normal)
     if _height(model, normal, upper) < _height(model, normal, lower):
         normal = -normal

@@ -10,6 +10,7 @@ from hetbuild.arrays import FloatArray
 from hetbuild.crystal.lattice import plane_label
 from hetbuild.errors import InputError
 from hetbuild.formats.figure import new_figure
+from hetbuild.geometry.view import plane_of
 from hetbuild.microscopy.fourier import Angle, Pattern, Spectrum
 from hetbuild.microscopy.image import Image
 
@@ -32,6 +33,9 @@ REACH = 0.75
 
 LABELLED = 5
 """Spots of each domain that are labelled."""
+
+WORD = 2.0
+"""Å from one line of names to the next."""
 
 EDGE_ON = 0.035
 """Sine of the angle to the screen up to which a plane is drawn as a line."""
@@ -70,15 +74,18 @@ def write_tiff(image: Image, stream: BinaryIO) -> None:
 def draw_image(axes: Axes, image: Image) -> None:
     """The pixels with a scale bar, the domains' outlines and the interface, where it is edge on."""
     left, right, bottom, top = image.extent
+    named: list[int] = []  # sides of the names that are written
     axes.imshow(image.pixels, cmap="gray", extent=(left, right, bottom, top), interpolation="none")
     for k, (domain, outline) in enumerate(zip(image.model.domains, image.outlines, strict=True)):
         if len(outline):
             colour = COLOURS[k % len(COLOURS)]
             axes.plot(*np.vstack([outline, outline[:1]]).T, color=colour, lw=0.9, ls=(0, (4, 3)))
             side = 1 if outline[:, 1].mean() >= (top + bottom) / 2 else -1
+            inward = 1.0 + WORD * named.count(side)
+            named.append(side)
             _word(
                 axes,
-                (left + 0.02 * (right - left), (top if side > 0 else bottom) - side * 1.0),
+                (left + 0.02 * (right - left), (top if side > 0 else bottom) - side * inward),
                 domain.name,
                 colour,
                 ha="left",
@@ -91,20 +98,24 @@ def draw_image(axes: Axes, image: Image) -> None:
 
 
 def _draw_interface(axes: Axes, image: Image) -> None:
-    plane, interface = image.view.plane, image.model.interface
-    if plane is None or interface is None:
-        return
-    normal = image.view.axes @ plane[0]
-    if abs(normal[2]) > EDGE_ON:
-        return
-    point = image.view.project(plane[1][None])[0, :2]
-    along = np.array([normal[1], -normal[0]])
-    axes.axline(tuple(point), tuple(point + along), color=PLANE, lw=1.2, ls=(0, (6, 3)))
-    axes.set(xlim=image.extent[:2], ylim=image.extent[2:])
-    end = point + along * (image.extent[1] - point[0] - 0.8) / max(abs(along[0]), 0.2)
-    for k, (side, hkl) in enumerate(zip((1, -1), interface.planes, strict=True)):
-        place = np.clip(end + side * 1.1 * normal[:2], *(np.array(image.extent).reshape(2, 2).T))
-        _word(axes, place, plane_label(hkl), COLOURS[k], ha="right", va="center")
+    """Every interface that is seen edge on, its planes named on either side."""
+    names = [domain.name for domain in image.model.domains]
+    for interface in image.model.interfaces:
+        plane = plane_of(image.model, interface)
+        normal = image.view.axes @ plane[0]
+        if abs(normal[2]) > EDGE_ON:
+            continue
+        point = image.view.project(plane[1][None])[0, :2]
+        along = np.array([normal[1], -normal[0]])
+        along = along if along[0] >= 0 else -along  # planes are named at the right
+        axes.axline(tuple(point), tuple(point + along), color=PLANE, lw=1.2, ls=(0, (6, 3)))
+        axes.set(xlim=image.extent[:2], ylim=image.extent[2:])
+        end = point + along * (image.extent[1] - point[0] - 0.8) / max(abs(along[0]), 0.2)
+        for side, name, hkl in zip((1, -1), interface.domains, interface.planes, strict=True):
+            place = end + side * 1.1 * normal[:2]
+            place = np.clip(place, *(np.array(image.extent).reshape(2, 2).T))
+            colour = COLOURS[names.index(name) % len(COLOURS)]
+            _word(axes, place, plane_label(hkl), colour, ha="right", va="center")
 
 
 def _draw_scale(axes: Axes, image: Image) -> None:

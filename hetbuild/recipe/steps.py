@@ -332,7 +332,7 @@ def _neutral(before: Model, after: Model, spec: Step, progress: Progress) -> Mod
         return after
     moves = list(spec.compensate)
     if not moves and isinstance(spec, EtchSpec):
-        moves = _halide_moves(after)
+        moves = _halide_moves(after, _beside(before, after, spec.domain))
     if moves:
         return balance(after, moves, Target(charge=0), progress=progress)
     raise ImpossibleError(
@@ -342,11 +342,18 @@ def _neutral(before: Model, after: Model, spec: Step, progress: Progress) -> Mod
     )
 
 
-def _halide_moves(model: Model) -> list[Move]:
+def _beside(before: Model, after: Model, etched: str) -> str:
+    """The domain that a dissolved one was joined to, else the first that is left."""
+    left = [d.name for d in after.domains]
+    met = [n for i in before.interfaces if etched in i.domains for n in i.domains if n in left]
+    return (met or left)[0]
+
+
+def _halide_moves(model: Model, domain: str) -> list[Move]:
     """Halide comes or goes where a domain was dissolved, as ligands do in solution."""
     halides = [e for e in counts(model.numbers) if usual_charge(number(e)) == -1]
     action: Action = "add" if model.charge > 0 else "remove"
-    return [Move(action, e, model.domains[0].name) for e in halides[:1]]
+    return [Move(action, e, domain) for e in halides[:1]]
 
 
 def _provenance(model: Model, spec: Step, done: Done) -> dict[str, Any]:
