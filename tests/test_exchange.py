@@ -496,7 +496,7 @@ def test_faulty_steps_in_a_recipe() -> None:
     tree = read_recipe(find_recipe("cspbcl3-pbs")).model_dump(mode="json")
     for step, text in (
         ({"action": "replace", "domain": "perovskite"}, "ions: Field required"),
-        ({"action": "melt", "domain": "perovskite"}, "'replace', 'topotactic', 'etch'"),
+        ({"action": "melt", "domain": "perovskite"}, "'melt' is not known; known are add, etch"),
         ({"action": "replace", "domain": "x", "ions": {"Cl": "Br"}}, "unknown domain 'x'"),
         ({"action": "etch", "domain": "sulfide", "compensate": ["boil Cl"]}, "is no move; write"),
         ({"action": "etch", "domain": "sulfide", "share": "keep"}, "unknown key; "),
