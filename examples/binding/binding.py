@@ -2,7 +2,8 @@
 
     python binding.py --metal Pb --box 16 --solver isolated
     python binding.py --metal Mn --box 20 --solver periodic
-    python binding.py --ion Cl --box 16 --solver periodic --cutoff 80
+    python binding.py --species Cl --box 16 --solver periodic --cutoff 80
+    python binding.py --species MnCl2 --box 12 --solver periodic
 
 PBE, DZVP-MOLOPT-SR-GTH, GTH potentials. Mn is a sextet. README.md beside this file says what the
 numbers mean. Needs cp2k.psmp; 400 Ry in a box of 16 Å takes some ten minutes a species on a core.
@@ -152,21 +153,23 @@ def energy(name: str, box: float, solver: str, cutoff: float) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--metal", choices=["Pb", "Mn"])
-    parser.add_argument("--ion", choices=["Cl", "Pb", "Mn"], help="only the energy of one ion")
+    parser.add_argument(
+        "--species", choices=["Cl", "Pb", "Mn", "PbCl2", "MnCl2"], help="only the energy of one"
+    )
     parser.add_argument("--box", type=float, default=16.0, help="edge of the cube, Å")
     parser.add_argument("--solver", choices=["isolated", "periodic"], default="isolated")
     parser.add_argument("--cutoff", type=float, default=400.0, help="Ry")
     given = parser.parse_args()
     settings = (given.box, given.solver, given.cutoff)
-    if given.ion:
-        found = energy(given.ion, *settings)
-        charge = species(given.ion)[1]
+    if given.species:
+        found = energy(given.species, *settings)
+        charge = species(given.species)[1]
         low = image_energy(charge, given.box) / HARTREE if given.solver == "periodic" else 0.0
-        print(f"{given.ion} {charge:+d}, {given.solver} in {given.box:g} Å: {found:.6f} Ha; "
+        print(f"{given.species} {charge:+d}, {given.solver} in {given.box:g} Å: {found:.6f} Ha; "
               f"without its images {found + low:.6f} Ha")  # fmt: skip
         return
     if not given.metal:
-        parser.error("name --metal or --ion")
+        parser.error("name --metal or --species")
     molecule = energy(f"{given.metal}Cl2", *settings)
     ions = energy(given.metal, *settings) + 2 * energy("Cl", *settings)
     binding = (molecule - ions) * KCAL
