@@ -188,25 +188,7 @@ def replace_molecules(
     index = model.domain_named(domain)
     leaving, coming = (read_molecule(n, beside) if is_molecule(n) else n for n in (old, new))
     old, new = (m if isinstance(m, str) else m.name for m in (leaving, coming))
-    groups, already = _groups(model, index, leaving), len(_groups(model, index, coming))
-    if not len(groups) and not already:
-        raise InputError(f"{domain} holds no {old} to exchange for {new}.")
-    first = groups[:, 0] if len(groups) else np.empty(0, dtype=np.int64)
-    if which:
-        if isinstance(leaving, Molecule):
-            raise InputError(
-                f"which: {which!r} means ions by their bonds and sites, and {old} is a molecule; "
-                "molecules that leave are chosen by fraction and order, or by a profile."
-            )
-        first, already = meant_of(model, first, which), 0
-        if not len(first):
-            raise InputError(f"{domain} holds no {old} that {which!r} means.")
-    if profile is not None:
-        taken = first[drawn(profile, Places.of(model, first), seed)]
-    else:
-        wanted = share(fraction, len(first) + already) - already
-        taken = select(model, first, max(wanted, 0), order, seed)
-    groups = groups[np.isin(groups[:, 0], taken)] if len(groups) else groups
+    groups = _taken(model, index, (leaving, coming), (fraction, order, seed), which, profile)
     sites = kept_digits(model.positions[groups].mean(axis=1))
     role = model.role[groups[:, 0]] if len(groups) else np.empty(0, dtype=np.int8)
     left = model.where(~np.isin(np.arange(len(model)), groups))
@@ -229,6 +211,43 @@ def replace_molecules(
         strain=principal_strains(model.domains[index], crystal),
         details=_off_site(places, sites),
     )
+
+
+def _taken(
+    model: Model,
+    index: int,
+    kinds: tuple[Molecule | str, Molecule | str],
+    part: tuple[float, str, int],
+    which: str,
+    profile: Profile | None,
+) -> IntArray:
+    """Atoms of each ion or molecule that leaves, shape (groups, n); see `replace_molecules`.
+
+    kinds: what leaves and what comes. part: fraction, order and seed.
+    """
+    leaving, coming = kinds
+    fraction, order, seed = part
+    domain = model.domains[index].name
+    old, new = (m if isinstance(m, str) else m.name for m in kinds)
+    groups, already = _groups(model, index, leaving), len(_groups(model, index, coming))
+    if not len(groups) and not already:
+        raise InputError(f"{domain} holds no {old} to exchange for {new}.")
+    first = groups[:, 0] if len(groups) else np.empty(0, dtype=np.int64)
+    if which:
+        if isinstance(leaving, Molecule):
+            raise InputError(
+                f"which: {which!r} means ions by their bonds and sites, and {old} is a molecule; "
+                "molecules that leave are chosen by fraction and order, or by a profile."
+            )
+        first, already = meant_of(model, first, which), 0
+        if not len(first):
+            raise InputError(f"{domain} holds no {old} that {which!r} means.")
+    if profile is not None:
+        taken = first[drawn(profile, Places.of(model, first), seed)]
+    else:
+        wanted = share(fraction, len(first) + already) - already
+        taken = select(model, first, max(wanted, 0), order, seed)
+    return groups[np.isin(groups[:, 0], taken)] if len(groups) else groups
 
 
 def _off_site(places: FloatArray, sites: FloatArray) -> dict[str, float]:
