@@ -126,14 +126,14 @@ def _seen(found: MeasuredInterface) -> Interface:
 def nearest_tilt(first: Domain, second: Domain, parallel: float = 0.5) -> Tilt | None:
     """The cell axes <100> of two domains that are nearest to each other without being parallel.
 
-    parallel: degrees below which two axes count as parallel.
+    None where all are parallel or at right angles. parallel: degrees that count as none.
     """
     found = []
     for u, v in product(_cell_axes(first.crystal), _cell_axes(second.crystal)):
         apart = lattice.angle(np.array(u) @ first.vectors, np.array(v) @ second.vectors)
         if parallel < apart <= 90.0:
             found.append((round(apart, 6), -sum(u) - sum(v), u, v))
-    if not found:
+    if not found or min(found)[0] >= 90.0 - parallel:
         return None
     apart, _, u, v = min(found)
     return Tilt((u[0], u[1], u[2]), (v[0], v[1], v[2]), apart)

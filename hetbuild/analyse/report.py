@@ -37,6 +37,9 @@ SYMMETRIC = 0.01
 CONTACTS = 6.0
 """Å up to which contacts are looked for: ions of one sign in open crystals are no farther apart."""
 
+DEBYE = 4.803204
+"""D in one e Å (CODATA 2018)."""
+
 ON_SITE = 0.01
 """Å within which an ion stands on its lattice site."""
 
@@ -102,6 +105,10 @@ class Report:
     composition: Composition
     """Atomic and mass per cent of the whole."""
     formulas: Mapping[str, str]
+    charges: Mapping[str, int]
+    """Formal charge of each domain, e; shared cations count where they stand."""
+    dipole: float | None
+    """Of the formal charges, D; None for a charged or periodic model, which has none."""
     compositions: Mapping[str, Composition]
     """Atomic and mass per cent of each domain."""
     roles: Mapping[str, int]
@@ -162,6 +169,10 @@ def inspect(model: Model, *, cation: str = "Pb") -> Report:
         charge=model.charge,
         composition=composition(model.numbers),
         formulas=model.formulas,
+        charges={
+            d.name: int(model.charges[model.domain == i].sum()) for i, d in enumerate(model.domains)
+        },
+        dipole=dipole(model),
         compositions=_compositions(model),
         roles={r.label: int((model.role == r).sum()) for r in Role if (model.role == r).any()},
         contacts=_contacts(around, met),
@@ -189,6 +200,13 @@ def _compositions(model: Model) -> dict[str, Composition]:
         domain.name: composition(model.numbers[model.domain == i])
         for i, domain in enumerate(model.domains)
     }
+
+
+def dipole(model: Model) -> float | None:
+    """Dipole moment of the formal charges at the ions, D; None where it depends on the origin."""
+    if model.cell is not None or model.charge:
+        return None
+    return float(np.linalg.norm(model.charges @ model.positions)) * DEBYE
 
 
 def off_site(model: Model) -> OffSite | None:

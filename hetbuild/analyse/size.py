@@ -34,8 +34,9 @@ def sizes(model: Model) -> dict[str, Size]:
         if not len(positions):
             continue
         fractional = domain.fractional(positions)
-        spacing = [domain.crystal.spacing(h) for h in ((1, 0, 0), (0, 1, 0), (0, 0, 1))]
-        a, b, c = (float(x) for x in np.ptp(fractional, axis=0) * np.array(spacing) / 10)
+        # Of the lattice as it stands: an exchanged or strained domain has not that of its crystal.
+        spacing = 1.0 / np.linalg.norm(np.linalg.inv(domain.vectors), axis=0)
+        a, b, c = (float(x) for x in np.ptp(fractional, axis=0) * spacing / 10)
         found[domain.name] = Size((a, b, c), _diameter(positions) / 10)
     return found
 

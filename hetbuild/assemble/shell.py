@@ -19,17 +19,13 @@ from hetbuild.assemble.size import Shape, repeat_of
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.setting import lattice_rotations
 from hetbuild.errors import ImpossibleError, InputError
-from hetbuild.geometry.contacts import Floors
+from hetbuild.geometry.contacts import floors_of
 from hetbuild.model import DECIMALS, PER_ATOM, Domain, Model
 
 Lattice = Literal["core", "graded", "own"]
 
 SAME_PLACE = 0.3
 """Å within which sites of the two crystals, on one lattice, are one site."""
-
-NEAREST = 0.95
-"""Part of the shortest distance of its kind in either crystal that ions of two domains keep, where
-that is less than the contact floor."""
 
 
 @dataclass(frozen=True)
@@ -233,30 +229,16 @@ def _clear(model: Model, part: Model) -> BoolArray:
     """Which ions of the shell keep their distance from the core's, shape (N,)."""
     from scipy.spatial import cKDTree
 
-    crystals = [d.crystal for d in (*model.domains, *part.domains)]
-    floors = Floors()
-    unlike = NEAREST * min(float(c.bonds.length.min()) for c in crystals)
-    unlike = min(unlike, floors.cation_anion)
+    floors = floors_of(*(d.crystal for d in (*model.domains, *part.domains)))
     free = np.ones(len(part), dtype=bool)
-    for sign in (-1, 1):
-        like = NEAREST * min(_like_distance(c, sign) for c in crystals)
-        like = min(like, floors.anion_anion if sign < 0 else floors.cation_cation)
+    for sign, like in ((-1, floors.anion_anion), (1, floors.cation_cation)):
         mine = np.sign(part.charges) == sign
-        for other, least in ((sign, like), (-sign, unlike)):
+        for other, least in ((sign, like), (-sign, floors.cation_anion)):
             there = model.positions[np.sign(model.charges) == other]
             if len(there) and mine.any():
                 near = cKDTree(there).query(part.positions[mine])[0]
                 free[mine] &= near >= least
     return free
-
-
-def _like_distance(crystal: Crystal, sign: int) -> float:
-    """Shortest distance between ions of one sign in a crystal, Å."""
-    cells = np.stack(np.meshgrid(*3 * [[-1, 0, 1]], indexing="ij"), axis=-1).reshape(-1, 3)
-    sites = crystal.fractional[np.sign(crystal.charges) == sign]
-    steps = (sites[:, None, None] - sites[None, :, None] + cells) @ crystal.vectors
-    length = np.linalg.norm(steps, axis=3).ravel()
-    return float(length[length > 1e-6].min())
 
 
 def _together(model: Model, part: Model) -> Model:

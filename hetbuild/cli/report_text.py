@@ -21,6 +21,7 @@ def report_lines(
     lines += ["", *_steps(model, verbose)] if "steps" in model.provenance else []
     lines += ["", f"{'formula':14s} {report.formula}", f"{'charge':14s} {report.charge:+d} e"]
     lines += [f"{name:14s} {text}" for name, text in report.formulas.items()]
+    lines += list(_polarity(report))
     lines += list(_compositions(report))
     lines += list(_sizes(report))
     lines += [f"{'roles':14s} " + ", ".join(f"{n} {role}" for role, n in report.roles.items())]
@@ -48,6 +49,15 @@ def report_lines(
             _periodic(report, report.cell, {d.name: d.crystal.name for d in model.domains})
         )
     return lines if history else lines[1:]
+
+
+def _polarity(report: Report) -> Iterator[str]:
+    """Where the formal charges are: neutral in total is not non-polar."""
+    if len(report.charges) > 1:
+        each = ", ".join(f"{name} {charge:+d} e" for name, charge in report.charges.items())
+        yield f"{'of domains':14s} {each}"
+    if report.dipole is not None:
+        yield f"{'dipole':14s} {report.dipole:.0f} D of the formal charges"
 
 
 def _sizes(report: Report) -> Iterator[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hetbuild.arrays import BoolArray, FloatArray, IntArray
+from hetbuild.crystal.crystal import Crystal
 from hetbuild.errors import InputError
 
 KINDS = ("anion-anion", "cation-anion", "cation-cation")
@@ -15,6 +16,14 @@ KINDS = ("anion-anion", "cation-anion", "cation-cation")
 
 NEARBY = 6.0
 """Å within which closest contacts are looked for first."""
+
+
+NEAREST = 0.95
+"""Part of the shortest distance of its kind in a crystal that ions of two domains keep, where that
+is less than the usual floor."""
+
+COINCIDENT = 1e-6
+"""Å below which a site and its image are the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,35 @@ class Floors:
         anions = (np.asarray(first) < 0).astype(int) + (np.asarray(second) < 0)
         table = np.array([self.cation_cation, self.cation_anion, self.anion_anion])
         return np.asarray(table[anions])
+
+
+def floors_of(*crystals: Crystal) -> Floors:
+    """Contacts that domains of these crystals must keep: the usual ones, less where theirs are.
+
+    Oxides and zinc blendes have bonds below the floors of lead halides and sulfides; 0.95 of the
+    shortest distance of a kind in any of the crystals is allowed there.
+    """
+    usual = Floors()
+    return Floors(
+        anion_anion=min(usual.anion_anion, NEAREST * min(_like(c, -1) for c in crystals)),
+        cation_anion=min(usual.cation_anion, NEAREST * min(_unlike(c) for c in crystals)),
+        cation_cation=min(usual.cation_cation, NEAREST * min(_like(c, 1) for c in crystals)),
+    )
+
+
+def _unlike(crystal: Crystal) -> float:
+    """Shortest cation-anion distance in a crystal, Å; infinite in one without charges."""
+    length = crystal.bonds.length
+    return float(length.min()) if len(length) else np.inf
+
+
+def _like(crystal: Crystal, sign: int) -> float:
+    """Shortest distance between ions of one sign in a crystal, Å; infinite without any."""
+    cells = np.stack(np.meshgrid(*3 * [[-1, 0, 1]], indexing="ij"), axis=-1).reshape(-1, 3)
+    sites = crystal.fractional[np.sign(crystal.charges) == sign]
+    steps = (sites[:, None, None] - sites[None, :, None] + cells) @ crystal.vectors
+    length = np.linalg.norm(steps, axis=3).ravel()
+    return float(length[length > COINCIDENT].min(initial=np.inf))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import product
 from math import gcd
 
@@ -19,6 +19,7 @@ from hetbuild.crystal.planes import PlaneLabel
 from hetbuild.crystal.terminations import Termination
 from hetbuild.elements import USUAL_CHARGES, counts, symbol
 from hetbuild.errors import InputError
+from hetbuild.geometry.contacts import Floors, floors_of
 from hetbuild.matching.bicrystal import bicrystal
 from hetbuild.matching.registry import Minimum, scan
 from hetbuild.matching.search import Match
@@ -188,9 +189,20 @@ def _join(p: Proposal, names: tuple[str, str]) -> Iterator[str]:
     yield f"along = {_pair(names, [along.first.uvw, along.second.uvw])}"
     yield f"across = {_pair(names, [across.first.uvw, across.second.uvw])}"
     yield f"anchor = {_pair(names, anchors)}"
+    yield from _floors(p.crystals)
     yield (
         f"registry.window = {{ along = {SLACK}, across = {SLACK}, gap = [{low:.2f}, {high:.2f}] }}"
     )
+
+
+def _floors(crystals: tuple[Crystal, Crystal]) -> Iterator[str]:
+    """Contacts to keep, where crystals have shorter ones than lead halides and sulfides."""
+    own = floors_of(*crystals)
+    if own != Floors():
+        least = {f.name: np.floor(100 * getattr(own, f.name)) / 100 for f in fields(own)}
+        yield "# Contacts to keep: 0.95 of the shortest of the crystals, where that is less than usual."
+        written = ", ".join(f"{name} = {value:g}" for name, value in least.items())
+        yield f"floors = {{ {written} }}"
 
 
 def _pair(names: tuple[str, str], vectors: Sequence[Sequence[float] | FloatArray]) -> str:

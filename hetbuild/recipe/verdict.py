@@ -20,7 +20,10 @@ def verdict(model: Model, report: Report, recipe: Recipe) -> list[str]:
     if charge is not None and model.charge != charge:
         failed.append(f"formal charge {model.charge:+d} e, target {charge:+d} e")
     if recipe.composition and report.formula != formula(parse_formula(recipe.composition)):
-        failed.append(f"composition is {report.formula}, must be {recipe.composition}")
+        failed.append(
+            f"composition is {report.formula}, must be {recipe.composition} "
+            "(composition in the recipe)"
+        )
     targets: Mapping[str, str | int] = wanted.domains if wanted and not recipe.steps else {}
     for name, text in targets.items():
         if isinstance(text, int):
