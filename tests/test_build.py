@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
+import hetbuild as hb
 from hetbuild.analyse.report import inspect
 from hetbuild.arrays import Plane
 from hetbuild.assemble.carve import carve
@@ -299,3 +300,23 @@ def test_every_candidate_of_a_class_taken() -> None:
         field_, np.zeros((3, 3)), np.zeros((3, 3), dtype=bool), weight, np.array([2, 0])
     )
     assert choice.chosen.tolist() == [0, 1]
+
+
+def test_the_dipole_of_the_published_model(main_model: Model) -> None:
+    """From the files alone: charges times places, in D; no origin matters to a neutral particle."""
+    from ase.units import Debye
+
+    report = inspect(main_model)
+    atoms = main_model.to_ase()
+    moment = atoms.arrays["formal_charge"] @ (atoms.positions - 7.0) / Debye
+    assert report.dipole == pytest.approx(np.linalg.norm(moment), rel=1e-5)
+    assert sum(report.charges.values()) == 0
+    assert report.charges["perovskite"] == 126 + 2 * 80 - 276
+
+
+def test_sizes_are_of_the_lattice_as_it_stands() -> None:
+    """Ions that stay where they were have the extents they had, whatever their crystal is now."""
+    cube = hb.build("cspbcl3-cube-2")
+    daughter = hb.exchange(cube, ions={"Cl": "Br"})
+    assert daughter.domains[0].crystal.name == "CsPbBr3"
+    assert hb.inspect(daughter).sizes == hb.inspect(cube).sizes

@@ -316,7 +316,9 @@ def test_periodic_errors(change: dict[str, object], message: str) -> None:
 def test_faulty_slabs() -> None:
     tree = periodic_recipe()
     tree["domains"]["layered"]["radius"] = 5  # type: ignore[index]
-    with pytest.raises(InputError, match="a slab takes no facets, radius, size, cut or trim"):
+    with pytest.raises(
+        InputError, match="a slab takes no facets, radius, size, truncate, cut or trim"
+    ):
         parse_recipe(tree)
     net = np.array([[1.0, 0, 0], [0, 1.0, 0]])
     with pytest.raises(InputError, match="first the lower one"):

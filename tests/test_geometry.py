@@ -77,7 +77,12 @@ def test_the_usual_view_is_along_the_interface_with_the_first_domain_on_top() ->
     direction = np.linalg.inv(model.domains[0].vectors.T) @ seen.axes[2]
     assert (np.abs(direction) > 1e-9).sum() == 1  # an axis of the cell, positive
     assert direction.sum() > 0
-    upside_down = replace(model, domain=1 - model.domain, domains=model.domains[::-1])
+    assert model.interface is not None
+    met = replace(
+        model.interface,
+        domains=model.interface.domains[::-1], planes=model.interface.planes[::-1],
+    )  # fmt: skip
+    upside_down = replace(model, interface=met)
     flipped = interface_plane(upside_down)
     assert flipped is not None
     np.testing.assert_allclose(flipped[0], -seen.plane[0], atol=1e-12)

@@ -330,7 +330,7 @@ def test_a_skin_of_iodide() -> None:
 @pytest.mark.parametrize(
     ("profile", "words"),
     [
-        ({"near": 0, "far": 2}, "from one fraction in 0 to 1 to another; given 0 and 2"),
+        ({"near": 0, "far": 2}, "from one fraction in 0 to 1 to another; given near 0 and far 2"),
         ({"near": 0, "far": 1, "form": "erf"}, "takes a width in Å above 0 unless it is a step"),
         ({"near": 0, "far": 1, "width": 3}, "takes a width in Å above 0 unless it is a step"),
         ({"near": 0, "far": 1, "of": "x"}, "'depth', 'radius' or 'interface'"),

@@ -97,7 +97,7 @@ class Report:
     --------
     >>> import hetbuild as hb
     >>> sorted(hb.inspect(hb.build("cspbcl3-cube-2")).as_dict())[:3]
-    ['cell', 'charge', 'composition']
+    ['cell', 'charge', 'charges']
     """
 
     formula: str

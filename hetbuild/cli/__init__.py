@@ -73,8 +73,8 @@ def cli(ctx: click.Context, version: bool, verbose: bool) -> None:
     """Build atomistic models of colloidal nanocrystal heterostructures, ready for DFT.
 
     Start with `hetbuild build`: it makes the CsPbCl3/PbS model in a folder cspbcl3-pbs. Exit codes:
-    0 done, 1 impossible as asked, 2 bad usage or input, 3 built but a check failed, 128 + n ended
-    by signal n.
+    0 done, 1 impossible as asked, 2 bad usage or input, 3 built but a check failed, 130
+    interrupted, 143 terminated.
     """
     from hetbuild.cli.version import show
 

@@ -200,7 +200,7 @@ def _floors(crystals: tuple[Crystal, Crystal]) -> Iterator[str]:
     own = floors_of(*crystals)
     if own != Floors():
         least = {f.name: np.floor(100 * getattr(own, f.name)) / 100 for f in fields(own)}
-        yield "# Contacts to keep: 0.95 of the shortest of the crystals, where that is less than usual."
+        yield "# Contacts to keep: 0.95 of the shortest in the crystals, which have short ones."
         written = ", ".join(f"{name} = {value:g}" for name, value in least.items())
         yield f"floors = {{ {written} }}"
 

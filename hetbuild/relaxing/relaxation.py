@@ -50,8 +50,6 @@ def relax(
     ...                    options={"r0": 2.9, "rcut1": 4.0, "rcut2": 5.0}, fmax=0.1)
     >>> relaxed.provenance["relaxations"][-1]["converged"]
     True
-    >>> hb.before_after(cube, relaxed).domains["perovskite"].left
-    0
     """
     from hetbuild.relaxing.calculators import calculator as made
     from hetbuild.relaxing.optimise import frames
