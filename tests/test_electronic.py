@@ -515,3 +515,26 @@ def matrix(text: str, prefix: str) -> tuple[np.ndarray, FloatArray]:  # type: ig
     blocks = [rows[k : k + functions] for k in range(0, len(rows), functions)]
     whole = [b for b in blocks if len(b) == functions]
     return np.array([a for a, _ in whole[0]]), np.hstack([[v for _, v in b] for b in whole])
+
+
+def test_states_of_a_run_that_did_not_converge_are_warned_of(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from test_cp2k_output import STEP, output
+
+    from hetbuild.cli.dos import dos
+
+    monkeypatch.chdir(finished.parent)
+    steps = {"run": output([-10.0]), "cut": output([-10.0], end=False)}
+    steps["moving"] = output([-10.0], "GEO_OPT", end=False)
+    steps["lost"] = output([], more=STEP.format(what="NOT converged", energy=-9.0))
+    said = {}
+    for name, text in steps.items():
+        (finished / "run.out").write_text(text)
+        done = CliRunner().invoke(dos, ["run", "-o", name, "-q"])
+        assert done.exit_code == 0, done.output
+        said[name] = done.stderr
+    assert "warning" not in said["run"]
+    assert "did not come to its end" in said["cut"]
+    assert "the geometry is not converged" in said["moving"]
+    assert "the density of the last step is not converged" in said["lost"]

@@ -18,6 +18,7 @@ from hetbuild.errors import InputError
 
 if TYPE_CHECKING:
     from hetbuild.electronic.structure import Density, Frontier, Structure
+    from hetbuild.formats.cp2k_output import Cp2kRun
     from hetbuild.model import Model
 
 
@@ -70,13 +71,19 @@ def dos(
         states, read, zero="homo" if zero == "homo" else "vacuum", frontier=frontier
     )
     curves = density(found, width=width, window=window)
+    printed = _printed(run[0], states.name)
+    for line in _unfinished(printed):
+        click.echo(f"warning: {line}", err=True)
     folder = output or Path(f"{states.name}-dos")
     refuse_existing([folder / f"{states.name}{end}" for end in ENDS], force)
     files = _files(folder, found, curves)
     write_all(files, force)
     written = [str(p) for p in files]
     text = written if quiet else [*_lines(found), "", *written]
-    emit({"files": written, **found.as_dict()}, "\n".join(text), as_json)
+    record = {"files": written, **found.as_dict()}
+    if printed is not None:
+        record["run"] = printed.as_dict()
+    emit(record, "\n".join(text), as_json)
 
 
 ENDS = ("-dos.csv", "-states.csv", "-dos.json", "-dos.png")
@@ -97,6 +104,26 @@ def _beside(run: Path) -> Model:
         + (f" ({' or '.join(names)})" if names else "")
         + ": name it with --model MODEL.xyz."
     )
+
+
+def _printed(run: Path, name: str) -> Cp2kRun | None:
+    """What CP2K printed in the run; None where it lies elsewhere."""
+    from hetbuild.formats.cp2k_output import read_run
+
+    path = (run if run.is_dir() else run.parent) / f"{name}.out"
+    return read_run(path) if path.is_file() else None
+
+
+def _unfinished(run: Cp2kRun | None) -> Iterator[str]:
+    """What keeps the states from being those of a converged calculation."""
+    if run is None:
+        return
+    if run.scf and not run.scf[-1]:
+        yield f"{run.path}: the density of the last step is not converged."
+    if run.geometry == "not converged":
+        yield f"{run.path}: the geometry is not converged; these are states on the way."
+    elif not run.finished:
+        yield f"{run.path}: the run did not come to its end."
 
 
 def _files(folder: Path, found: Structure, curves: Density) -> dict[Path, Callable[[TextIO], None]]:
