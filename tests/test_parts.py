@@ -17,12 +17,12 @@ from scipy.spatial.transform import Rotation
 
 import hetbuild as hb
 from hetbuild.analyse.interface import measure_interface, nearest_tilt, with_interface
-from hetbuild.assemble.shell import _like_distance
 from hetbuild.crystal.planes import number_of_planes
 from hetbuild.crystal.setting import CENTRING
 from hetbuild.crystal.vicinal import cation_lattice
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchanging.same_site import renamed
+from hetbuild.geometry.contacts import _like
 from hetbuild.matching.continuation import _Search
 from hetbuild.matching.cost import search_bytes, search_seconds
 from hetbuild.matching.proposal import propose
@@ -403,7 +403,7 @@ def test_the_cell_of_a_periodic_interface_is_its_coincidences() -> None:
     ],
 )  # fmt: skip
 def test_shortest_distances_of_like_ions(name: str, sign: int, distance: float) -> None:
-    assert _like_distance(load(name), sign) == pytest.approx(distance, abs=1e-3)
+    assert _like(load(name), sign) == pytest.approx(distance, abs=1e-3)
 
 
 def test_the_number_of_planes_is_that_of_coprime_triples() -> None:

@@ -137,7 +137,7 @@ def test_a_charge_that_was_asked_for_is_no_failure() -> None:
 
 def test_a_composition_that_was_missed_is_a_failure() -> None:
     assert failures(cube(composition="Cs21Pb8Cl36")) == [
-        "composition is Cs20Pb8Cl36, must be Cs21Pb8Cl36"
+        "composition is Cs20Pb8Cl36, must be Cs21Pb8Cl36 (composition in the recipe)"
     ]
 
 
