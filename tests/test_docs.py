@@ -165,6 +165,7 @@ def test_every_key_of_a_recipe_has_an_example(monkeypatch: pytest.MonkeyPatch) -
     assert not bare, "state them in a shipped recipe or in one of docs/keys"
 
 
+@pytest.mark.docs
 def test_messages_of_the_reference_are_those_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     import hetbuild
 
