@@ -68,7 +68,10 @@ def shell(tmp_path: Path) -> dict[str, str]:
         "from hetbuild.cli import main\nif __name__ == '__main__':\n    main()\n"
     )
     program.chmod(0o755)
-    (bin_ / "python").symlink_to(sys.executable)
+    # No link: through one, Python would not find the libraries of its environment.
+    python = bin_ / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     return {
         **os.environ,
