@@ -19,7 +19,7 @@ from ase import Atoms
 from born_mayer import BornMayer
 from test_cli import run
 
-from hetbuild.errors import InputError
+from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.formats.xyz import read_xyz
 from hetbuild.sweep.spec import read_sweep
 from hetbuild.sweep.store import open_store, write_table
@@ -285,6 +285,30 @@ def test_errors_of_the_command(tmp_path: Path) -> None:
         assert result.returncode == 2
         assert says in result.stderr
     assert not (tmp_path / "cubes").exists()
+
+
+def test_no_scheduler_and_no_dask(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hetbuild.sweep import cluster
+
+    monkeypatch.setattr(cluster, "WAIT", 0.5)
+    address = "tcp://127.0.0.1:9"  # the port of discard: nobody listens
+    with (
+        pytest.raises(ImpossibleError, match=f"No dask scheduler answers at '{address}'.*dask sch"),
+        cluster.client(scheduler=address, slurm=None),
+    ):
+        pass
+    monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
+    with (
+        pytest.raises(InputError, match=r"dask-jobqueue: pip install 'hetbuild\[cluster\]'"),
+        cluster.client(slurm={"queue": "long"}),
+    ):
+        pass
+    monkeypatch.setitem(sys.modules, "dask", None)
+    with (
+        pytest.raises(InputError, match=r"need dask: pip install 'hetbuild\[cluster\]'"),
+        cluster.client(slurm=None),
+    ):
+        pass
 
 
 def _times(folder: Path) -> list[int]:
