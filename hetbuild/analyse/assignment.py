@@ -274,14 +274,43 @@ def _cheapest(options: _Options, cost: FloatArray, n: int) -> IntArray:
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
+    chosen = _uncontested(options, cost, n)
+    rows = np.flatnonzero(chosen[options.ion] < 0)
+    if not len(rows):
+        return chosen
+    ions, ion = np.unique(options.ion[rows], return_inverse=True)
+    columns, column = np.unique(options.column[rows], return_inverse=True)
     # Stored zeros are edges that do not exist.
-    weight = cost - cost.min() + 1.0
-    shape = (n, int(options.column.max()) + 1)
-    graph = csr_matrix((weight, (options.ion, options.column)), shape=shape)
-    column = min_weight_full_bipartite_matching(graph)[1]
-    order = np.lexsort((options.column, options.ion))
-    key = options.ion * shape[1] + options.column
-    return np.asarray(order[np.searchsorted(key[order], np.arange(n) * shape[1] + column)])
+    weight = cost[rows] - cost.min() + 1.0
+    graph = csr_matrix((weight, (ion, column)), shape=(len(ions), len(columns)))
+    matched = min_weight_full_bipartite_matching(graph)[1]
+    order = np.lexsort((column, ion))
+    key = ion * len(columns) + column
+    wanted = np.arange(len(ions)) * len(columns) + matched
+    chosen[ions] = rows[order[np.searchsorted(key[order], wanted)]]
+    return chosen
+
+
+def _uncontested(options: _Options, cost: FloatArray, n: int) -> IntArray:
+    """The cheapest option of each ion whose site no other ion wants, -1 for the rest; shape (n,).
+
+    Such an ion takes nothing from any other, so the rest are matched without it and, as its other
+    options are free then, more of them are so: nearly all of a large particle.
+    """
+    chosen = np.full(n, -1)
+    left = np.lexsort((options.column, cost, options.ion))
+    wanted = np.bincount(options.column, minlength=int(options.column.max()) + 1)
+    while len(left):
+        ion = options.ion[left]
+        first = left[np.flatnonzero(np.r_[True, ion[1:] != ion[:-1]])]
+        sure = first[wanted[options.column[first]] == 1]
+        if not len(sure):
+            break
+        chosen[options.ion[sure]] = sure
+        gone = chosen[ion] >= 0
+        np.subtract.at(wanted, options.column[left[gone]], 1)
+        left = left[~gone]
+    return chosen
 
 
 def _extra(options: _Options, cost: FloatArray, chosen: IntArray) -> FloatArray:
