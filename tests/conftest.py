@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import hetbuild as hb
 from hetbuild.cli import main
 from hetbuild.crystal.crystal import Crystal, read_crystal
 from hetbuild.library import find_recipe, find_structure
@@ -69,3 +70,15 @@ def main_stages() -> dict[str, Model]:
 @pytest.fixture(scope="session")
 def main_model(main_stages: dict[str, Model]) -> Model:
     return main_stages["settled"]
+
+
+@cache
+def joined(planes: float) -> Model:
+    """Half a CsPbCl3 cube of so many planes on half a PbS cube, axes parallel, 0.5 Å apart."""
+    upper = hb.carve("CsPbCl3", [hb.Facet((1, 0, 0), planes)], site="Pb", name="perovskite")
+    upper = hb.cut(upper, (1, 0, 0), keep="above", at=0)
+    lower = hb.carve(load("PbS"), [hb.Facet((1, 0, 0), 2)], site="Pb", name="sulfide")
+    lower = hb.cut(lower, (1, 0, 0), keep="below", at=-1)
+    parallel = hb.Orientation(((1, 0, 0), (1, 0, 0)), along=((0, 1, 0), (0, 1, 0)))
+    upper, lower = hb.align(upper, lower, parallel)
+    return hb.join(upper, lower, parallel, hb.Registry(0.0, 0.0, 0.5), shared_with="perovskite")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
-from conftest import load
+from conftest import joined, load
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
@@ -18,24 +17,12 @@ from hetbuild.analyse.regions import Region, regions
 from hetbuild.analyse.sites import claimed_halides, is_filled, may_take, shell, site_keys
 from hetbuild.exchanging.same_site import oriented, principal_strains
 
-
-@cache
-def joined() -> hb.Model:
-    upper = hb.carve("CsPbCl3", [hb.Facet((1, 0, 0), 1.5)], site="Pb", name="perovskite")
-    upper = hb.cut(upper, (1, 0, 0), keep="above", at=0)
-    lower = hb.carve(load("PbS"), [hb.Facet((1, 0, 0), 2)], site="Pb", name="sulfide")
-    lower = hb.cut(lower, (1, 0, 0), keep="below", at=-1)
-    parallel = hb.Orientation(((1, 0, 0), (1, 0, 0)), along=((0, 1, 0), (0, 1, 0)))
-    upper, lower = hb.align(upper, lower, parallel)
-    return hb.join(upper, lower, parallel, hb.Registry(0.0, 0.0, 0.5), shared_with="perovskite")
-
-
 # Sites and regions
 
 
 def test_regions_of_joined_halves_by_plain_distances() -> None:
     """Core: every bond of the bulk is there; interface: shared, or unlike ions within 3.6 Å."""
-    model = joined()
+    model = joined(1.5)
     apart = cdist(model.positions, model.positions)
     unlike = np.sign(model.charges)[:, None] == -np.sign(model.charges)
     across = model.domain[:, None] != model.domain

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.spacegroup import crystal
-from conftest import history, load
+from conftest import history, joined, load
 from pymatgen.core import Lattice, Species, Structure
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
@@ -26,17 +25,6 @@ from hetbuild.geometry.contacts import _like
 from hetbuild.matching.continuation import _Search
 from hetbuild.matching.cost import search_bytes, search_seconds
 from hetbuild.matching.proposal import propose
-
-
-@cache
-def joined() -> hb.Model:
-    upper = hb.carve("CsPbCl3", [hb.Facet((1, 0, 0), 1)], site="Pb", name="perovskite")
-    upper = hb.cut(upper, (1, 0, 0), keep="above", at=0)
-    lower = hb.carve(load("PbS"), [hb.Facet((1, 0, 0), 2)], site="Pb", name="sulfide")
-    lower = hb.cut(lower, (1, 0, 0), keep="below", at=-1)
-    parallel = hb.Orientation(((1, 0, 0), (1, 0, 0)), along=((0, 1, 0), (0, 1, 0)))
-    upper, lower = hb.align(upper, lower, parallel)
-    return hb.join(upper, lower, parallel, hb.Registry(0.0, 0.0, 0.5), shared_with="perovskite")
 
 
 def rock_salt(first: object, second: object) -> Structure:
@@ -95,7 +83,7 @@ def test_the_tilt_is_the_smallest_angle_between_axes_that_are_not_parallel(angle
 
 
 def test_an_interface_that_was_not_recorded_is_seen() -> None:
-    model = joined()
+    model = joined(1)
     assert model.interface is not None
     turn = Rotation.random(random_state=4).as_matrix()
     seen = with_interface(replace(model, interface=None).moved(turn, np.ones(3))).interface
@@ -111,7 +99,7 @@ def test_an_interface_that_was_not_recorded_is_seen() -> None:
 
 
 def test_a_domain_named_after_its_crystal_is_renamed_with_it() -> None:
-    model = joined()
+    model = joined(1)
     index = [d.name for d in model.domains].index("sulfide")
     named = replace(
         model,
@@ -336,7 +324,7 @@ def test_sites_are_found_across_the_edges_of_the_cell(seed: int) -> None:
 
 
 def test_planes_of_an_interface_are_told_by_the_sites_of_displaced_ions() -> None:
-    model = joined()
+    model = joined(1)
     ideal = measure_interface(model)
     assert ideal is not None
     noise = np.random.default_rng(1).normal(0, 0.6, model.positions.shape)
@@ -369,7 +357,7 @@ def test_primitive_vectors_make_the_centring_of_the_international_tables(
 
 
 def test_directions_of_an_interface_are_parallel_in_both_crystals() -> None:
-    model = joined()
+    model = joined(1)
     assert model.interface is not None
     along, across = model.interface.along, model.interface.across
     assert across is not None

@@ -72,6 +72,7 @@ class HalfSpaces:
 
 
 def half_spaces(domain: Domain, facets: Sequence[Facet], centre: FloatArray) -> HalfSpaces:
+    """Every facet as a half space in plane indices. centre: fractional, (3,)."""
     rows: list[IntArray] = []
     owner: list[Facet] = []
     for facet in facets:

@@ -153,6 +153,7 @@ def _remaining(
 def lowest(
     model: Model, problem: Problem, forced: IntArray, barred: BoolArray, progress: Progress
 ) -> IntArray:
+    """Candidates of lowest Coulomb energy that meet the target with those forced; indices."""
     free, field_, target = _remaining(problem, forced, barred)
     if not target.any():
         return free[:0]

@@ -72,6 +72,7 @@ def weights(
 
 
 def move_effect(domain: int, move: Move, columns: list[Column]) -> list[int]:
+    """What one change of a move adds to each count of the target."""
     gained = {"add": move.element, "swap": move.to, "remove": ""}[move.action]
     lost = "" if move.action == "add" else move.element
     return [(int(e == gained) - int(e == lost)) if d in (-1, domain) else 0 for d, e in columns]
@@ -84,6 +85,7 @@ def check_reachable(
     weight: IntArray,
     change: list[int],
 ) -> None:
+    """Refuse counts that no choice of candidates reaches, and say what comes nearest."""
     goal = np.array(change)
     stuck = [c for c, (w, t) in enumerate(zip(weight.T, goal, strict=True)) if t and not w.any()]
     if stuck:
@@ -102,6 +104,7 @@ def check_reachable(
 
 
 def needed(columns: list[Column], change: Sequence[int]) -> str:
+    """What the target asks for, in words."""
     return "The target needs " + _listed(columns, change)
 
 
@@ -111,4 +114,5 @@ def _listed(columns: list[Column], change: Sequence[int]) -> str:
 
 
 def another_move() -> str:
+    """What to do where the moves do not reach; the tail of an error."""
     return "Allow another move in [[balance.moves]], or change the target."

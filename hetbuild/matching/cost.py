@@ -53,12 +53,14 @@ def search_bytes(first: float, second: float, max_strain: float, max_area: float
 
 
 def net_area(crystal: Crystal, hkl: Plane) -> float:
+    """Area of the primitive cell of a lattice plane, Å²."""
     plane = lattice.primitive_plane(crystal.primitive, hkl)
     volume = abs(float(np.linalg.det(crystal.primitive @ crystal.vectors)))
     return volume / crystal.spacing(plane)
 
 
 def refuse_if_long(seconds: float) -> None:
+    """Stop a search before it takes hours."""
     if seconds > LONGEST:
         hours = "thousands of" if seconds > 3.6e6 else f"about {seconds / 3600:.0f}"
         raise ImpossibleError(
@@ -68,6 +70,7 @@ def refuse_if_long(seconds: float) -> None:
 
 
 def refuse_if_large(memory: float) -> None:
+    """Stop a search before it runs out of memory; bytes."""
     if memory > MOST_MEMORY:
         raise ImpossibleError(
             f"This search would take about {memory / 1e9:.1f} GB of memory (limit "

@@ -42,24 +42,23 @@ def _part(value: float) -> float:
     return value
 
 
-def _selection(value: object) -> object:
-    if isinstance(value, str):
-        _as_fault(parse_selection, value)
-    return value
-
-
-def _order(value: object) -> object:
-    if isinstance(value, str):
-        _as_fault(parse_order, value)
-    return value
-
-
 def _as_fault(parse: Callable[[str], object], value: str) -> None:
     """What a parser refuses, as a fault of the recipe."""
     try:
         parse(value)
     except HetbuildError as error:
         raise ValueError(str(error)) from None
+
+
+def _read_by(parse: Callable[[str], object]) -> BeforeValidator:
+    """A text that this parser can read."""
+
+    def check(value: object) -> object:
+        if isinstance(value, str):
+            _as_fault(parse, value)
+        return value
+
+    return BeforeValidator(check)
 
 
 def _plane(value: object) -> object:
@@ -102,18 +101,6 @@ def _point_group(value: object) -> object:
     return value
 
 
-def _element(value: object) -> object:
-    if isinstance(value, str) and value:
-        _as_fault(number, value)
-    return value
-
-
-def _formula(value: object) -> object:
-    if isinstance(value, str):
-        _as_fault(parse_formula, value)
-    return value
-
-
 def _name(value: object) -> object:
     try:
         return check_name(value, "recipe or domain")
@@ -132,7 +119,9 @@ def _line(value: object) -> object:
 def _formula_or_charge(value: object) -> object:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError('give a formula, as "Cs175Pb125Cl425", or a whole charge in e')
-    return _formula(value)
+    if isinstance(value, str):
+        _as_fault(parse_formula, value)
+    return value
 
 
 def _size(value: object) -> object:
@@ -165,11 +154,11 @@ Direction = Annotated[
 Point = Annotated[_Components, BeforeValidator(_point, json_schema_input_type=_Components | str)]
 Name = Annotated[str, BeforeValidator(_name), Field(json_schema_extra={"pattern": PATTERN})]
 Line = Annotated[str, BeforeValidator(_line)]
-SelectionText = Annotated[str, BeforeValidator(_selection)]
-OrderText = Annotated[str, BeforeValidator(_order)]
+SelectionText = Annotated[str, _read_by(parse_selection)]
+OrderText = Annotated[str, _read_by(parse_order)]
 PointGroupText = Annotated[str, BeforeValidator(_point_group)]
-ElementText = Annotated[str, BeforeValidator(_element)]
-FormulaText = Annotated[str, BeforeValidator(_formula)]
+ElementText = Annotated[str, _read_by(lambda text: text and number(text))]
+FormulaText = Annotated[str, _read_by(parse_formula)]
 FormulaOrCharge = Annotated[
     str | int, BeforeValidator(_formula_or_charge, json_schema_input_type=str | int)
 ]
