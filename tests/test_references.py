@@ -1,0 +1,47 @@
+"""Shipped recipes and commands go on giving what they gave (tests/references.py)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import references
+
+DIGITS = 2e-3
+"""Å, or a five-hundredth: libraries differ by far less, another choice by more."""
+
+
+def differences(now: Any, kept: Any, at: str = "") -> Iterator[str]:
+    """Where two documents differ, numbers by more than DIGITS."""
+    if isinstance(now, dict) and isinstance(kept, dict):
+        for key in now.keys() | kept.keys():
+            yield from differences(now.get(key), kept.get(key), f"{at}.{key}")
+    elif isinstance(now, list) and isinstance(kept, list) and len(now) == len(kept):
+        for i, (one, other) in enumerate(zip(now, kept, strict=True)):
+            yield from differences(one, other, f"{at}[{i}]")
+    elif isinstance(now, float) or isinstance(kept, float):
+        if now != pytest.approx(kept, rel=DIGITS, abs=DIGITS):
+            yield f"{at}: {now}, kept {kept}"
+    elif now != kept:
+        yield f"{at}: {now!r}, kept {kept!r}"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("models")
+    references.prepare(place)
+    return place
+
+
+@pytest.mark.parametrize("case", references.CASES)
+def test_models_and_reports_are_those_kept(case: str, folder: Path) -> None:
+    kept = json.loads((references.FOLDER / f"{case}.json").read_text(encoding="utf-8"))
+    found = list(differences(json.loads(json.dumps(references.made(case, folder))), kept))
+    assert not found, "\n".join(found[:20])
+
+
+def test_every_file_kept_is_of_a_case() -> None:
+    assert {path.stem for path in references.FOLDER.iterdir()} == set(references.CASES)
