@@ -13,9 +13,11 @@ is first used, so that importing hetbuild costs next to nothing.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # type checkers know the name; typing itself is slow to read
 if TYPE_CHECKING:
+    from typing import Any
+
     from hetbuild.analyse.compare import Comparison as Comparison
     from hetbuild.analyse.report import Report as Report
     from hetbuild.analyse.report import inspect as inspect

@@ -52,6 +52,11 @@ FAULTS: tuple[tuple[str, dict[str, Any], str], ...] = (
         replaced({"Cs": "Pb"}, compensate=["remove Cl in sulfide"]),
         "steps.0.compensate.0: unknown domain 'sulfide'",
     ),
+    (
+        CUBE,
+        replaced({"Cs": "Pb"}, compensate=["add Cl in perovskite"] * 200),
+        "'add Cl in perovskite' is given 200 times",
+    ),
     (CUBE, {"action": "topotactic", "product": "PbS"}, "anion sublattices of CsPbCl3"),
     (CUBE, {"action": "topotactic", "product": "CsPbBr3"}, "a product must have one"),
     (DOT, {"action": "topotactic", "product": "Cu2S", "deficit": 5}, "can lack 0 to 2 Cu"),

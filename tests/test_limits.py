@@ -6,6 +6,7 @@ import shlex
 import time
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 from conftest import history
@@ -93,3 +94,15 @@ def test_absurd_inputs_are_refused_at_once(
 
 def test_the_table_has_every_verb_that_makes_anything() -> None:
     assert {words.split()[0] for words, _, _ in REFUSED} | NOTHING_GROWS == set(VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_an_option_is_no_place_to_write(verb: str) -> None:
+    """`-o --json` wrote a file called --json, and no JSON."""
+    command = cli.get_command(click.Context(cli), verb)
+    assert command is not None
+    for option in command.params:
+        if {"-o", "--output", "--map"} & set(option.opts):
+            with pytest.raises(click.BadParameter, match="'--json' begins as an option does"):
+                option.type.convert("--json", option, None)
+            assert str(option.type.convert("./--json", option, None)).endswith("--json")

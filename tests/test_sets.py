@@ -233,6 +233,38 @@ def test_signals_wait_until_a_set_stands() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
+BREAKS = """
+import time
+class Slow:
+    def __set_name__(self, owner, name):
+        print("reading", flush=True)
+        time.sleep(60)
+class Owner:
+    slow = Slow()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("module", ["click", "pydantic"])
+def test_a_signal_while_libraries_are_read(
+    tmp_path: Path, number: signal.Signals, module: str
+) -> None:
+    """click is read before the handlers of a run are there, pydantic by the run."""
+    (tmp_path / f"{module}.py").write_text(BREAKS)
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    with subprocess.Popen(
+        [sys.executable, "-m", "hetbuild", "build", "cspbcl3-cube-1", "-q"], cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stdout.readline() == "reading\n"
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said.strip()) == (128 + number, "")
+    assert [p.name for p in tmp_path.iterdir() if p.name != "__pycache__"] == [f"{module}.py"]
+
+
 def test_a_full_disk_and_a_closed_pipe_are_no_traceback(tmp_path: Path) -> None:
     code = "from hetbuild.cli import main; main()"
     with Path("/dev/full").open("w") as full:

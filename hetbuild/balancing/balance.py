@@ -6,6 +6,7 @@ Candidates come from the crystals (vacant sites of a domain's own lattice) and f
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -33,7 +34,7 @@ from hetbuild.balancing.target import (
     weights,
 )
 from hetbuild.elements import counts
-from hetbuild.errors import ImpossibleError
+from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.contacts import Floors
 from hetbuild.model import Model
 from hetbuild.selection.order import pick, split
@@ -59,7 +60,7 @@ def balance(
     Raises
     ------
     InputError
-        A move names a domain or element that is not there.
+        A move names a domain or element that is not there, or is given twice.
     ImpossibleError
         The moves cannot reach the target; the text gives the nearest they reach.
 
@@ -77,6 +78,9 @@ def balance(
     if not any(required(model, target or Target())[1]):
         return model
     allowed = resolved(model, allowed)
+    if twice := next((m for m, n in Counter(allowed).items() if n > 1), None):
+        given = allowed.count(twice)
+        raise InputError(f"The move '{twice}' is given {given} times; it acts as often as needed.")
     whole = keep_symmetry or any(m.ordering.tie == "symmetric" for m in allowed)
     problem = prepared(model, allowed, target, floors=floors, open_mix=whole)
     forced, barred = settled(allowed, problem)

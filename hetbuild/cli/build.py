@@ -15,13 +15,13 @@ import click
 
 from hetbuild.cli.completion import recipe_names
 from hetbuild.cli.console import emit, progress_bar
-from hetbuild.cli.options import as_json, charge_option, force, quiet
+from hetbuild.cli.options import OUTPUT, as_json, charge_option, force, quiet
 from hetbuild.errors import CheckError
 
 
 @click.command()
 @click.argument("recipe", default=DEFAULT_RECIPE, shell_complete=recipe_names)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder; default: the name.")
+@click.option("-o", "--output", type=OUTPUT, help="Folder; default: the name.")
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Override a recipe key."
 )

@@ -11,7 +11,7 @@ from hetbuild.cli.completion import crystal_names
 from hetbuild.cli.console import emit
 from hetbuild.cli.indices import FACET_AT, FORM_AT, POINT, Rows
 from hetbuild.cli.models import read_bulk
-from hetbuild.cli.options import NUMBER, as_json, charge_option, force
+from hetbuild.cli.options import NUMBER, OUTPUT, as_json, charge_option, force
 
 if TYPE_CHECKING:
     from hetbuild.arrays import Plane
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     help="Centre from that site, fractional.",
 )
 @charge_option
-@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="XYZ file.")
+@click.option("-o", "--output", type=OUTPUT, required=True, help="XYZ file.")
 @as_json
 @force
 def carve(

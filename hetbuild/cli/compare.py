@@ -9,7 +9,15 @@ import click
 
 from hetbuild.cli.console import emit
 from hetbuild.cli.models import read_model, warned
-from hetbuild.cli.options import MODEL, Labels, as_json, force, label_options, verbose_option
+from hetbuild.cli.options import (
+    MODEL,
+    OUTPUT,
+    Labels,
+    as_json,
+    force,
+    label_options,
+    verbose_option,
+)
 from hetbuild.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,7 +28,7 @@ if TYPE_CHECKING:
 @click.argument("first", type=MODEL)
 @click.argument("second", type=MODEL)
 @click.option("--report", is_flag=True, help="Write an HTML page with an arrow for each ion.")
-@click.option("-o", "--output", type=MODEL, help="report: the file [FIRST-SECOND.html].")
+@click.option("-o", "--output", type=OUTPUT, help="report: the file [FIRST-SECOND.html].")
 @label_options
 @as_json
 @force

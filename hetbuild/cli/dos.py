@@ -12,7 +12,7 @@ import click
 from hetbuild.cli.console import document, emit
 from hetbuild.cli.indices import Rows, several
 from hetbuild.cli.models import read_model
-from hetbuild.cli.options import MODEL, NUMBER, as_json, force, quiet
+from hetbuild.cli.options import MODEL, NUMBER, OUTPUT, as_json, force, quiet
 from hetbuild.cli.tables import table
 from hetbuild.errors import InputError
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 )
 @click.option("--zero", type=click.Choice(["homo", "vacuum"]), default="homo")
 @click.option("--frontier", type=click.IntRange(1), default=4, help="Groups listed each side [4].")
-@click.option("-o", "--output", type=MODEL, help="Folder; default: NAME-dos.")
+@click.option("-o", "--output", type=OUTPUT, help="Folder; default: NAME-dos.")
 @as_json
 @force
 @quiet

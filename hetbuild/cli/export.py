@@ -12,7 +12,7 @@ from hetbuild.cli.completion import format_names
 from hetbuild.cli.console import emit
 from hetbuild.cli.indices import Rows, several
 from hetbuild.cli.models import read_model
-from hetbuild.cli.options import MODEL, NUMBER, Labels, as_json, force, label_options
+from hetbuild.cli.options import MODEL, NUMBER, Labels, OutputPath, as_json, force, label_options
 from hetbuild.errors import InputError
 
 FORMAT_NAMES = (
@@ -30,7 +30,9 @@ FORMAT_NAMES = (
     shell_complete=format_names,
     help=f"{', '.join(FORMAT_NAMES)}.",
 )
-@click.option("-o", "--output", help="File, or a folder for it; for cp2k a folder.")
+@click.option(
+    "-o", "--output", type=OutputPath(), help="File, or a folder for it; for cp2k a folder."
+)
 @click.option("--vacuum", type=NUMBER, default=10.0, help="Å around the particle in its box [10].")
 @click.option("--run", type=click.Choice(["energy", "geo_opt", "md", "none"]), help="cp2k: what.")
 @click.option("--method", type=click.Choice(["pbe", "xtb"]), help="cp2k: PBE or GFN1-xTB.")

@@ -12,7 +12,16 @@ import click
 from hetbuild.cli.console import emit, progress_bar
 from hetbuild.cli.indices import Rows, several
 from hetbuild.cli.models import read_model
-from hetbuild.cli.options import MODEL, NUMBER, Labels, as_json, force, label_options, zone_options
+from hetbuild.cli.options import (
+    MODEL,
+    NUMBER,
+    OUTPUT,
+    Labels,
+    as_json,
+    force,
+    label_options,
+    zone_options,
+)
 from hetbuild.errors import InputError
 from hetbuild.formats.figure import ENDINGS as FIGURES
 
@@ -45,7 +54,7 @@ DATA = (".npy", ".tif", ".tiff")
     metavar="IN OUT",
     help="multislice: angles in mrad [60 90].",
 )
-@click.option("-o", "--output", type=MODEL, help="png, svg, pdf; npy or tif: the pixels alone.")
+@click.option("-o", "--output", type=OUTPUT, help="png, svg, pdf; npy or tif: the pixels alone.")
 @label_options
 @as_json
 @force

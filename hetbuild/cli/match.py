@@ -12,7 +12,7 @@ from hetbuild.cli.completion import crystal_names
 from hetbuild.cli.console import emit, numbers, progress_bar
 from hetbuild.cli.indices import PLANES, Rows, several
 from hetbuild.cli.models import read_bulk
-from hetbuild.cli.options import NUMBER, as_json, charge_option, force
+from hetbuild.cli.options import NUMBER, OUTPUT, as_json, charge_option, force
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.numerals import LARGEST_INDEX
 
@@ -44,7 +44,7 @@ ORDERS: tuple[Order, ...] = get_args(Order)
 @click.option("--rows", default=20, show_default=True, help="Rows of the table; 0: all.")
 @click.option("--cations", metavar="A,B", help="Cations whose terrace and step are described.")
 @click.option("--registry", metavar="K", type=click.IntRange(1), help="Scan the registry of row K.")
-@click.option("--map", "map_file", type=click.Path(path_type=Path), help="PNG of that scan.")
+@click.option("--map", "map_file", type=OUTPUT, help="PNG of that scan.")
 @click.option(
     "--recipe", "recipe_row", metavar="K", type=click.IntRange(1), help="Print a recipe of row K."
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -46,6 +47,27 @@ NUMBER = Number()
 
 MODEL = click.Path(path_type=Path)
 """A model file, as an argument."""
+
+
+class OutputPath(click.Path):
+    """Where something is written: no option that was taken for it."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
+        """The path; a usage error where it looks like an option."""
+        text = os.fspath(value)
+        if text.startswith("-"):
+            words = "begins as an option does; give a path, with ./ before it if that is its name."
+            self.fail(f"{shown(text)} {words}", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+OUTPUT = OutputPath(path_type=Path)
+"""A file or folder to write."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +133,7 @@ charge_option = click.option(
 allow_charge = click.option("--allow-charge", is_flag=True, help="Accept a charged model.")
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="List every ion and place.")
 folder_option = click.option(
-    "-o", "--output", type=MODEL, help="Folder; default: the name of the product."
+    "-o", "--output", type=OUTPUT, help="Folder; default: the name of the product."
 )
 seed_option = click.option(
     "--seed", type=click.IntRange(0), default=0, help="Of every random choice."

@@ -12,7 +12,7 @@ import click
 
 from hetbuild.cli.console import document, emit, progress_bar
 from hetbuild.cli.models import read_model
-from hetbuild.cli.options import MODEL, NUMBER, as_json, force, label_options, quiet
+from hetbuild.cli.options import MODEL, NUMBER, OUTPUT, as_json, force, label_options, quiet
 from hetbuild.errors import CheckError, InputError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ USUAL, FINE = 0.05, 0.01
 )
 @click.option("--vacuum", type=NUMBER, metavar="Å", help="Around the particle in a periodic box.")
 @click.option("--cell", is_flag=True, help="A crystal: relax its lattice too.")
-@click.option("-o", "--output", type=MODEL, help="Folder; default: NAME-relaxed.")
+@click.option("-o", "--output", type=OUTPUT, help="Folder; default: NAME-relaxed.")
 @label_options
 @as_json
 @force

@@ -8,7 +8,7 @@ import click
 
 from hetbuild.cli.console import emit, progress_bar
 from hetbuild.cli.models import read_model
-from hetbuild.cli.options import MODEL, Labels, as_json, force, label_options
+from hetbuild.cli.options import MODEL, OUTPUT, Labels, as_json, force, label_options
 
 
 @click.command()
@@ -20,7 +20,7 @@ from hetbuild.cli.options import MODEL, Labels, as_json, force, label_options
     default="xrd,image",
     help="Of xrd and image, or none [xrd,image].",
 )
-@click.option("-o", "--output", type=MODEL, help="HTML file [the model's name].")
+@click.option("-o", "--output", type=OUTPUT, help="HTML file [the model's name].")
 @label_options
 @as_json
 @force

@@ -15,8 +15,8 @@ import click
 
 from hetbuild.errors import HetbuildError
 
-ENDING = tuple(getattr(signal, s) for s in ("SIGTERM", "SIGHUP") if hasattr(signal, s))
-"""Signals that end a run as an interrupt does."""
+ENDING = tuple(getattr(signal, s) for s in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, s))
+"""Signals that end a run, with exit code 128 and their number."""
 
 
 class Stopped(BaseException):
@@ -37,6 +37,10 @@ def ended(run: Callable[[], object]) -> int:
         return 128 + int(stopped.args[0])
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
+    except Exception as error:
+        if number := _signalled(error):
+            return 128 + number
+        raise
     finally:
         _release()
         for s, handler in before.items():
@@ -74,7 +78,19 @@ def _release() -> None:
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
-    raise Stopped(number)
+    raise KeyboardInterrupt if number == signal.SIGINT else Stopped(number)
+
+
+def _signalled(error: BaseException | None) -> int:
+    """The signal that an error came of, 0 if of none: Python 3.11 makes others of those in a class
+    that is being read."""
+    while error is not None:
+        if isinstance(error, Stopped):
+            return int(error.args[0])
+        if isinstance(error, KeyboardInterrupt):
+            return signal.SIGINT
+        error = error.__cause__
+    return 0
 
 
 def _lose(stream: TextIO) -> None:

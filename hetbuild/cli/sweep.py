@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hetbuild.cli.console import emit, progress_bar
-from hetbuild.cli.options import as_json, quiet
+from hetbuild.cli.options import OUTPUT, as_json, quiet
 from hetbuild.errors import CheckError, InputError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("sweep", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder; default: the name.")
+@click.option("-o", "--output", type=OUTPUT, help="Folder; default: the name.")
 @click.option("--workers", type=click.IntRange(1), help="Processes on this machine [cores].")
 @click.option("--scheduler", metavar="ADDRESS", help="A dask scheduler that is running.")
 @click.option("--slurm", metavar="OPTIONS", help="As queue=long,cores=4,memory=8GB,jobs=10.")

@@ -12,7 +12,7 @@ import click
 from hetbuild.cli.console import document, emit, numbers, progress_bar
 from hetbuild.cli.indices import Rows, several
 from hetbuild.cli.models import read_model
-from hetbuild.cli.options import MODEL, NUMBER, Labels, as_json, force, label_options
+from hetbuild.cli.options import MODEL, NUMBER, OUTPUT, Labels, as_json, force, label_options
 from hetbuild.errors import InputError
 from hetbuild.formats.figure import ENDINGS as FIGURES
 
@@ -58,7 +58,7 @@ OF_COMPARISON = ("background", "max_shift")
 @click.option("--r-max", type=NUMBER, metavar="Å", help="pdf: up to this distance. [20]")
 @click.option("--by", type=click.Choice(["domain", "element"]), help="pdf: partials. [domain]")
 @click.option(
-    "-o", "--output", multiple=True, type=MODEL, help="png, svg, pdf, csv, xy, json; repeatable."
+    "-o", "--output", multiple=True, type=OUTPUT, help="png, svg, pdf, csv, xy, json; repeatable."
 )
 @label_options
 @as_json
