@@ -107,8 +107,12 @@ def test_boxes(main_model: Model) -> None:
     assert (cell(main_model, Cp2kOptions(poisson="mt")).diagonal() >= 2 * extent).all()
     with pytest.raises(InputError, match="needs a cube"):
         deck(main_model, "m", Cp2kOptions(box=(60, 60, 61)))
-    with pytest.raises(InputError, match=r"too small for a particle of .* at least 5\d\.\d x"):
+    with pytest.raises(
+        InputError, match=r"too small for a particle of .* at least (5\d\.\d) x"
+    ) as e:
         deck(main_model, "m", Cp2kOptions(box=(50, 50, 50)))
+    least = float(str(e.value).split("at least ")[1].split(" x")[0])
+    assert cell(main_model, Cp2kOptions(box=(least, least, least)))[0, 0] == least
     with pytest.raises(InputError, match="with the mt Poisson solver"):
         deck(main_model, "m", Cp2kOptions(box=(70, 70, 70), poisson="mt"))
     with pytest.raises(InputError, match="must be positive"):

@@ -351,6 +351,7 @@ def test_crystal_goes_to_cif(folder: Path) -> None:
         (["model.xyz", "--to", "cp2k", "--box", "20"], 2, "--box takes 3 numbers"),
         (["model.xyz", "--to", "cp2k", "--fixed-core", "99"], 2, "No atom is deeper than 99"),
         (["model.xyz", "--to", "cif", "--vacuum", "-1"], 2, "cannot be negative"),
+        (["model.xyz", "--to", "cp2k", "--vacuum", "5"], 2, "say its edges with --box A B C"),
         (["PbS", "--to", "vesta"], 2, "PbS is a crystal, which goes to cif"),
         (["none.xyz", "--to", "cif"], 2, "There is no file none.xyz"),
         (["plain.xyz", "--to", "cif"], 2, "name the crystals they are made of"),

@@ -19,6 +19,9 @@ FORMAT_NAMES = (
     "vesta", "cif", "xyz", "plain-xyz", "poscar", "lammps", "gromacs", "mol2", "pdb", "xsf", "cp2k"
 )  # fmt: skip
 
+VACUUM = 10.0
+"""Å around a particle in the box of a format that has one."""
+
 
 @click.command(cls=Rows)
 @click.argument("model", type=MODEL)
@@ -33,7 +36,7 @@ FORMAT_NAMES = (
 @click.option(
     "-o", "--output", type=OutputPath(), help="File, or a folder for it; for cp2k a folder."
 )
-@click.option("--vacuum", type=NUMBER, default=10.0, help="Å around the particle in its box [10].")
+@click.option("--vacuum", type=NUMBER, help="Å around the particle in its box [10]; cp2k: --box.")
 @click.option("--run", type=click.Choice(["energy", "geo_opt", "md", "none"]), help="cp2k: what.")
 @click.option("--method", type=click.Choice(["pbe", "xtb"]), help="cp2k: PBE or GFN1-xTB.")
 @click.option("--cutoff", type=NUMBER, metavar="RY", help="cp2k: plane-wave cutoff [400].")
@@ -67,7 +70,7 @@ def export(
     model: Path,
     to: str,
     output: str | None,
-    vacuum: float,
+    vacuum: float | None,
     labels: Labels,
     as_json: bool,
     force: bool,
@@ -92,7 +95,7 @@ def _exported(
     model: Path,
     to: str,
     output: str | None,
-    vacuum: float,
+    vacuum: float | None,
     labels: Labels,
     options: dict[str, Any],
 ) -> dict[Path, Callable[[TextIO], None]]:
@@ -107,6 +110,8 @@ def _exported(
         if given:
             named = ", ".join("--" + k.replace("_", "-") for k in given)
             raise InputError(f"{named} belongs to --to cp2k, not to --to {to}.")
+    elif vacuum is not None:
+        raise InputError("CP2K's box goes by its Poisson solver: say its edges with --box A B C.")
     if str(model) in structures() and not model.exists():
         path = _file(output, f"{model}.cif")
         check_ending(path, "cif")
@@ -127,7 +132,7 @@ def _exported(
         return files | {folder / f"{name}-model.xyz": lambda s: write_xyz(read, s)}
     path = _file(output, f"{name}{chosen.ending}")
     check_ending(path, to)
-    return {path: lambda s: chosen.write(read, s, vacuum)}
+    return {path: lambda s: chosen.write(read, s, VACUUM if vacuum is None else vacuum)}
 
 
 def _file(output: str | None, name: str) -> Path:

@@ -195,9 +195,10 @@ def cell(model: Model, options: Cp2kOptions) -> FloatArray:
             "stops at any other. Give three equal edges, or use the MT solver."
         )
     if (box < least - 1e-6).any():
+        enough = _edges(np.ceil(10 * least) / 10)
         raise InputError(
             f"A box of {_edges(box)} Å is too small for a particle of {size} Å: with the "
-            f"{options.poisson} Poisson solver it must be at least {_edges(least)} Å. CP2K would "
+            f"{options.poisson} Poisson solver it must be at least {enough} Å. CP2K would "
             "give a wrong energy without a word."
         )
     return np.diag(box)
