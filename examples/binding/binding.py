@@ -4,6 +4,7 @@
     python binding.py --metal Mn --box 20 --solver periodic
     python binding.py --species Cl --box 16 --solver periodic --cutoff 80
     python binding.py --species MnCl2 --box 12 --solver periodic
+    python binding.py --metal Mn --box 20 --solver periodic --unrelaxed
 
 PBE, DZVP-MOLOPT-SR-GTH, GTH potentials. Mn is a sextet. README.md beside this file says what the
 numbers mean. Needs cp2k.psmp; 400 Ry in a box of 16 Å takes some ten minutes a species on a core.
@@ -16,6 +17,7 @@ import os
 import re
 import subprocess
 import tempfile
+from math import cos, radians, sin
 from pathlib import Path
 
 HARTREE, KCAL = 27.211386245988, 627.5094740631
@@ -28,6 +30,10 @@ neutralising background (Makov and Payne, doi 10.1103/PhysRevB.51.4014)."""
 VALENCE = {"Pb": 4, "Mn": 15, "Cl": 7}
 LENGTH = {"Pb": 2.45, "Mn": 2.15}
 """Å from M to Cl, where the optimisation starts."""
+
+RELAXED = {"Pb": (2.50, 98.5), "Mn": (2.18, 180.0)}
+"""Å from M to Cl and angle Cl-M-Cl, degrees, that it came to. A molecule has no charge: its images
+hardly act on it, and one geometry does for every box."""
 
 DECK = """\
 &GLOBAL
@@ -92,11 +98,15 @@ def image_energy(charge: int, box: float) -> float:
     return charge**2 * MADELUNG * COULOMB / (2 * box)
 
 
-def species(name: str) -> tuple[Atoms, int]:
+def species(name: str, relaxed: bool = False) -> tuple[Atoms, int]:
     """Atoms about the origin, Å, and the charge: of an ion, as Cl, or a molecule, as PbCl2."""
     metal = name.removesuffix("Cl2")
     if name == metal:
         return [(name, 0.0, 0.0, 0.0)], -1 if name == "Cl" else 2
+    if relaxed:
+        d, half = RELAXED[metal][0], radians(RELAXED[metal][1] / 2)
+        x, y = d * sin(half), d * cos(half)
+        return [(metal, 0.0, 0.0, 0.0), ("Cl", x, y, 0.0), ("Cl", -x, y, 0.0)], 0
     d = LENGTH[metal]
     # Bent, so that the optimisation is free to find either shape.
     return [
@@ -106,13 +116,13 @@ def species(name: str) -> tuple[Atoms, int]:
     ], 0
 
 
-def deck(name: str, box: float, solver: str, cutoff: float) -> str:
-    """CP2K's input for one species."""
-    atoms, charge = species(name)
+def deck(name: str, box: float, solver: str, cutoff: float, relaxed: bool = False) -> str:
+    """CP2K's input for one species, optimised unless it stands relaxed."""
+    atoms, charge = species(name, relaxed)
     sextet = "Mn" in name
     return DECK.format(
         name=name,
-        run="GEO_OPT" if len(atoms) > 1 else "ENERGY",
+        run="GEO_OPT" if len(atoms) > 1 and not relaxed else "ENERGY",
         charge=charge,
         multiplicity=6 if sextet else 1,
         uks="UKS T" if sextet else "",
@@ -131,12 +141,12 @@ def deck(name: str, box: float, solver: str, cutoff: float) -> str:
     )
 
 
-def energy(name: str, box: float, solver: str, cutoff: float) -> float:
-    """Energy in hartree of a species, relaxed where it has more than one atom."""
+def energy(name: str, box: float, solver: str, cutoff: float, relaxed: bool = False) -> float:
+    """Energy in hartree of a species; a molecule is optimised, or taken as RELAXED."""
     allowed = dict.fromkeys(("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"), "1")
     environment = {"OMP_NUM_THREADS": "1"} | allowed | os.environ
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "run.inp").write_text(deck(name, box, solver, cutoff))
+        (Path(folder) / "run.inp").write_text(deck(name, box, solver, cutoff, relaxed))
         done = subprocess.run(
             ["cp2k.psmp", "-i", "run.inp"],
             cwd=folder,
@@ -159,8 +169,11 @@ def main() -> None:
     parser.add_argument("--box", type=float, default=16.0, help="edge of the cube, Å")
     parser.add_argument("--solver", choices=["isolated", "periodic"], default="isolated")
     parser.add_argument("--cutoff", type=float, default=400.0, help="Ry")
+    parser.add_argument(
+        "--unrelaxed", action="store_true", help="molecules as they came out once, not optimised"
+    )
     given = parser.parse_args()
-    settings = (given.box, given.solver, given.cutoff)
+    settings = (given.box, given.solver, given.cutoff, given.unrelaxed)
     if given.species:
         found = energy(given.species, *settings)
         charge = species(given.species)[1]
