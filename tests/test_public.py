@@ -112,6 +112,10 @@ def test_example(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (lambda: hb.build(3), "A recipe must be of type str or Path or Mapping; given 3 (int)"),
         (lambda: hb.build("cspbcl3-cub-2"), "did you mean 'cspbcl3-cube-2'"),
         (lambda: hb.build({"name": "x"}), "recipe is not a valid recipe"),
+        (
+            lambda: hb.build("cspbcl3-pbs", {"join.gap": 3, "vacuum": 9}),
+            "cspbcl3-pbs with 'join.gap, vacuum' set is not a valid recipe",
+        ),
         (lambda: hb.build(hb.read_recipe("cspbcl3-cube-2"), {"name": "x"}), "as it is read"),
         (lambda: hb.read_recipe("cspbcl3-cube-2", 5), "Settings of a recipe must be of type"),
         (lambda: hb.read_recipe("cspbcl3-cube-2", [5]), "A setting must be of type str; given 5"),

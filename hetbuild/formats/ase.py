@@ -111,7 +111,8 @@ def parsed_record(given: object) -> dict[str, Any]:
     if given is None:
         raise InputError(
             "No hetbuild record in these atoms: name the crystals they are made of "
-            "(--crystals A,B), or use a file hetbuild wrote."
+            "(--crystals A,B), or the model they came from (--like MODEL), or use a file hetbuild "
+            "wrote."
         )
     try:
         record = json.loads(given) if isinstance(given, str) else given

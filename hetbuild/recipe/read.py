@@ -72,12 +72,14 @@ def read_recipe(
         base, where, folder = _extended(dict(recipe), None), "recipe", Path()
     else:
         path = find_recipe(recipe) if isinstance(recipe, str) else recipe
-        base, where, folder = load_tree(path), str(path), path.parent
+        base, where, folder = load_tree(path), str(recipe), path.parent
         if not trust:
             keep_inside(base, path)
-    given = settings.items() if isinstance(settings, Mapping) else map(_parsed, settings)
+    given = list(settings.items() if isinstance(settings, Mapping) else map(_parsed, settings))
     for key, value in given:
         _override(base, key, value)
+    if given:
+        where += f" with {shown(', '.join(key for key, _ in given))} set"
     return parse_recipe(base, where).kept_in(folder)
 
 
