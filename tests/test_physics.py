@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from math import erfc, exp
 
 import numpy as np
@@ -22,10 +23,12 @@ from hetbuild.balancing import anneal
 from hetbuild.balancing.anneal import ground_state
 from hetbuild.balancing.candidates import ADDED_FLOORS
 from hetbuild.elements import USUAL_CHARGES
+from hetbuild.exchanging import interstitial
 from hetbuild.exchanging.etch import etch
-from hetbuild.exchanging.interstitial import InsertionFloors
+from hetbuild.exchanging.interstitial import Filling, InsertionFloors
 from hetbuild.exchanging.topotactic import exchange_cations
 from hetbuild.formats.cp2k import Cp2kOptions, deck
+from hetbuild.geometry import electrostatics, mesh
 from hetbuild.geometry.bonds import COUNTED, cation_limits, ionic_limit, pair_limit
 from hetbuild.geometry.contacts import clear_of
 from hetbuild.geometry.electrostatics import (
@@ -78,6 +81,70 @@ def test_coulomb_energies_are_plain_sums(seed: int) -> None:
     np.testing.assert_allclose(pair, pair.T)
     turned = where @ np.linalg.qr(rng.normal(size=(3, 3)))[0] + rng.normal(size=3)
     assert coulomb_energy(turned, q) == pytest.approx(plain, abs=1e-9)
+
+
+def _ionic(rng: np.random.Generator) -> tuple[FloatArray, IntArray]:
+    """Rock salt with every tenth ion gone."""
+    grid = np.stack(np.meshgrid(*3 * [np.arange(8)], indexing="ij"), -1).reshape(-1, 3)
+    there = rng.random(len(grid)) > 0.1
+    return grid[there] * 2.97, np.where(grid[there].sum(axis=1) % 2, -2, 2)
+
+
+def _anywhere(rng: np.random.Generator) -> tuple[FloatArray, IntArray]:
+    """Ions of any charge in a slab."""
+    return rng.uniform(0, 1, (500, 3)) * [30, 24, 9], rng.integers(-2, 4, 500)
+
+
+@settings(max_examples=6, deadline=None)
+@given(SEEDS, st.sampled_from([_ionic, _anywhere]), st.sampled_from([10.0, 15.0, 40.0]))
+def test_a_mesh_sums_as_the_pairs_do(
+    seed: int, made: Callable[..., tuple[FloatArray, IntArray]], cutoff: float
+) -> None:
+    """Within 1e-6 of the largest potential, at ions (which do not feel themselves) and elsewhere,
+    whatever the cut-off; turned, moved, and in parts."""
+    rng = np.random.default_rng(seed)
+    where, q = made(rng)
+    points = np.concatenate([where[:30], rng.uniform(-5, 30, (30, 3))])
+    plain = potential(points, where, q) / COULOMB
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mesh, "_cutoff", lambda *_: cutoff)
+        summed = mesh.inverse_distances
+        most = np.abs(plain).max()
+        np.testing.assert_allclose(summed(points, where, q), plain, rtol=0, atol=1e-6 * most)
+        turn, by = np.linalg.qr(rng.normal(size=(3, 3)))[0], rng.normal(0, 100, 3)
+        moved = summed(points @ turn + by, where @ turn + by, -3 * q)
+        np.testing.assert_allclose(moved, -3 * plain, rtol=0, atol=3e-6 * most)
+        half = len(q) // 2
+        parts = [summed(points, where[s], q[s]) for s in (slice(half), slice(half, None))]
+        np.testing.assert_allclose(sum(parts), plain, rtol=0, atol=2e-6 * most)
+
+
+def test_many_pairs_are_summed_on_a_mesh(monkeypatch: pytest.MonkeyPatch) -> None:
+    where, q = _anywhere(np.random.default_rng(4))
+    field, energy = potential(where[:99], where, q), coulomb_energy(where, q)
+    monkeypatch.setattr(electrostatics, "MANY", 1000)
+    on_mesh = potential(where[:99], where, q)
+    assert 0 < np.abs(on_mesh - field).max() < 1e-6 * np.abs(field).max()
+    assert coulomb_energy(where, q) == pytest.approx(energy, rel=1e-6)
+
+
+def test_the_mean_of_all_choices_is_that_of_every_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 3 sites among 8, by going through all 56."""
+    rng = np.random.default_rng(0)
+    places, ions = rng.uniform(0, 9, (8, 3)), salt(0.5)
+    taken = np.array([1, 4, 6])
+
+    def energy(chosen: tuple[int, ...] | IntArray) -> float:
+        where, charges = places[list(chosen)], np.ones(3, int)
+        return float(potential(where, ions.positions, ions.charges).sum()) + coulomb_energy(
+            where, charges
+        )
+
+    chance = np.mean([energy(c) for c in itertools.combinations(range(8), 3)])
+    monkeypatch.setattr(interstitial, "MANY_PLACES", 0)
+    found = Filling(places, np.full(8, 4), taken, 0.0)
+    less = interstitial.below_chance(ions, found, 1, 0)
+    assert less == pytest.approx((energy(taken) - chance) / 3, abs=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,14 @@ from hetbuild.elements import number
 from hetbuild.errors import ImpossibleError
 from hetbuild.exchanging.topotaxy import STANDS_ON, Topotaxy, as_product
 from hetbuild.geometry.contacts import coordination
-from hetbuild.geometry.electrostatics import pair_coulomb, potential
+from hetbuild.geometry.electrostatics import coulomb_energy, pair_coulomb, potential
 from hetbuild.model import Domain, Model, kept_digits
 
 RANDOM_FILLINGS = 20
 """Random choices of sites that the energy of those taken is compared with."""
+
+MANY_PLACES = 5_000
+"""Sites above which their pair energies are not held, 8 bytes a pair."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,12 +91,19 @@ def filling(
 def below_chance(model: Model, found: Filling, charge: int, seed: int) -> float:
     """Coulomb energy of the sites taken, less the mean of random choices among all; eV a cation.
 
-    model: without the cations that come in.
+    model: without the cations that come in. Of more than MANY_PLACES the mean is that over every
+    choice there is.
     """
-    count = len(found.taken)
-    charges = np.full(len(found.places), charge)
-    field_ = charge * potential(found.places, model.positions, model.charges)
-    pair = pair_coulomb(found.places, charges)
+    count, places = len(found.taken), found.places
+    charges = np.full(len(places), charge)
+    field_ = charge * potential(places, model.positions, model.charges)
+    if len(places) > MANY_PLACES:
+        share = count * (count - 1) / (len(places) * (len(places) - 1))
+        mean = count * float(field_.mean()) + share * coulomb_energy(places, charges)
+        taken = float(field_[found.taken].sum())
+        taken += coulomb_energy(places[found.taken], charges[found.taken])
+        return (taken - mean) / count
+    pair = pair_coulomb(places, charges)
 
     def energy(chosen: IntArray) -> float:
         return float(field_[chosen].sum() + 0.5 * pair[np.ix_(chosen, chosen)].sum())
