@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from hetbuild.analyse.report import inspect as inspect
     from hetbuild.assemble.carve import carve as carve
     from hetbuild.assemble.cut import cut as cut
-    from hetbuild.assemble.join import Orientation as Orientation
-    from hetbuild.assemble.join import Registry as Registry
-    from hetbuild.assemble.join import Window as Window
-    from hetbuild.assemble.join import align as align
-    from hetbuild.assemble.join import anchored as anchored
     from hetbuild.assemble.join import join as join
-    from hetbuild.assemble.join import search_registry as search_registry
+    from hetbuild.assemble.orientation import Orientation as Orientation
+    from hetbuild.assemble.orientation import align as align
+    from hetbuild.assemble.orientation import anchored as anchored
     from hetbuild.assemble.polyhedron import Facet as Facet
+    from hetbuild.assemble.registry import Registry as Registry
+    from hetbuild.assemble.registry import Window as Window
+    from hetbuild.assemble.registry import search_registry as search_registry
     from hetbuild.balancing.balance import balance as balance
     from hetbuild.balancing.candidates import Move as Move
     from hetbuild.balancing.target import Target as Target
@@ -78,15 +78,15 @@ _MODULES = {
     "Match": "matching.search",
     "Model": "model",
     "Move": "balancing.candidates",
-    "Orientation": "assemble.join",
+    "Orientation": "assemble.orientation",
     "Recipe": "recipe.schema",
-    "Registry": "assemble.join",
+    "Registry": "assemble.registry",
     "Report": "analyse.report",
     "Role": "domain",
     "Target": "balancing.target",
-    "Window": "assemble.join",
-    "align": "assemble.join",
-    "anchored": "assemble.join",
+    "Window": "assemble.registry",
+    "align": "assemble.orientation",
+    "anchored": "assemble.orientation",
     "balance": "balancing.balance",
     "before_after": "relaxing.report",
     "build": "recipe.run",
@@ -106,7 +106,7 @@ _MODULES = {
     "recipes": "library",
     "relax": "relaxing.relaxation",
     "report": "verbs",
-    "search_registry": "assemble.join",
+    "search_registry": "assemble.registry",
     "spectrum": "microscopy.fourier",
     "structures": "library",
     "xrd": "diffraction.xrd",

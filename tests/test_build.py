@@ -17,17 +17,10 @@ from hetbuild.analyse.report import inspect
 from hetbuild.arrays import Plane
 from hetbuild.assemble.carve import carve
 from hetbuild.assemble.cut import cut
-from hetbuild.assemble.join import (
-    Orientation,
-    Registry,
-    Window,
-    align,
-    anchored,
-    check_contacts,
-    join,
-    search_registry,
-)
+from hetbuild.assemble.join import check_contacts, join
+from hetbuild.assemble.orientation import Orientation, align, anchored
 from hetbuild.assemble.polyhedron import Facet
+from hetbuild.assemble.registry import Registry, Window, search_registry
 from hetbuild.assemble.trim import loose_rules, trim
 from hetbuild.balancing.anneal import ground_state
 from hetbuild.balancing.balance import balance, prepared

@@ -17,7 +17,7 @@ import hetbuild as hb
 from hetbuild.analyse.alignment import _principal
 from hetbuild.analyse.compare import compare_periodic
 from hetbuild.arrays import IntArray
-from hetbuild.assemble.join import _grid
+from hetbuild.assemble.registry import _grid
 from hetbuild.balancing.anneal import class_counts, ground_state, nearest_reachable
 from hetbuild.errors import ImpossibleError
 from hetbuild.selection.language import parse_selection

@@ -8,18 +8,10 @@ from typing import Literal
 import numpy as np
 
 from hetbuild.arrays import FloatArray
-from hetbuild.assemble.join import (
-    Orientation,
-    Registry,
-    Window,
-    align,
-    anchored,
-    check_contacts,
-    interface_of,
-    join,
-    search_registry,
-)
+from hetbuild.assemble.join import check_contacts, interface_of, join
 from hetbuild.assemble.merge import Merging
+from hetbuild.assemble.orientation import Orientation, align, anchored
+from hetbuild.assemble.registry import Registry, Window, search_registry
 from hetbuild.assemble.settle import Settling
 from hetbuild.assemble.slab import slab
 from hetbuild.crystal import lattice

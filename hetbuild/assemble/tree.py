@@ -13,17 +13,10 @@ from itertools import combinations
 import numpy as np
 
 from hetbuild.arrays import FloatArray
-from hetbuild.assemble.join import (
-    ROUNDED,
-    Orientation,
-    Registry,
-    Window,
-    align,
-    anchored,
-    join,
-    search_registry,
-)
+from hetbuild.assemble.join import ROUNDED, join
 from hetbuild.assemble.merge import Merging
+from hetbuild.assemble.orientation import Orientation, align, anchored
+from hetbuild.assemble.registry import Registry, Window, search_registry
 from hetbuild.assemble.settle import Settling
 from hetbuild.crystal.lattice import plane_label
 from hetbuild.errors import ImpossibleError, InputError

@@ -58,6 +58,11 @@ class Floors:
             zip(KINDS, (self.anion_anion, self.cation_anion, self.cation_cation), strict=True)
         )
 
+    @property
+    def listed(self) -> str:
+        """The limits as messages give them."""
+        return ", ".join(f"{kind} {limit:g}" for kind, limit in self.by_kind.items())
+
     def between(self, first: IntArray, second: IntArray) -> FloatArray:
         """Limit in Å for pairs of ions with these charges (broadcast)."""
         anions = (np.asarray(first) < 0).astype(int) + (np.asarray(second) < 0)

@@ -15,9 +15,11 @@ from hetbuild.arrays import Plane, Progress
 from hetbuild.assemble.carve import carve, check_whole, refuse_if_large
 from hetbuild.assemble.coherent import Strained, coincidence_cell, join_slabs, slabs
 from hetbuild.assemble.cut import cut
-from hetbuild.assemble.join import Orientation, Registry, check_contacts
+from hetbuild.assemble.join import check_contacts
 from hetbuild.assemble.merge import merge
+from hetbuild.assemble.orientation import Orientation
 from hetbuild.assemble.polyhedron import Facet
+from hetbuild.assemble.registry import Registry
 from hetbuild.assemble.settle import settle
 from hetbuild.assemble.shell import Layer, Shell, grow, grown_shape, strain_factor
 from hetbuild.assemble.size import Shape, scaled, size_of

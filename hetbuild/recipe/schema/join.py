@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import model_validator
 
-from hetbuild.assemble.join import Window
+from hetbuild.assemble.registry import Window
 from hetbuild.errors import nearest
 from hetbuild.geometry.contacts import Floors
 from hetbuild.recipe.schema.tables import MergeText, SettleSwitch, Spec

@@ -13,8 +13,8 @@ from pydantic import (
     model_serializer,
 )
 
-from hetbuild.assemble.join import Window
 from hetbuild.assemble.merge import Merging
+from hetbuild.assemble.registry import Window
 from hetbuild.assemble.settle import Settling
 from hetbuild.balancing.candidates import Move
 from hetbuild.capping.attach import Add
