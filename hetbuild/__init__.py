@@ -18,7 +18,7 @@ TYPE_CHECKING = False  # type checkers know the name; typing itself is slow to r
 if TYPE_CHECKING:
     from typing import Any
 
-    from hetbuild.analyse.compare import Comparison as Comparison
+    from hetbuild.analyse.comparison import Comparison as Comparison
     from hetbuild.analyse.report import Report as Report
     from hetbuild.analyse.report import inspect as inspect
     from hetbuild.assemble.carve import carve as carve
@@ -67,7 +67,7 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "CheckError": "errors",
-    "Comparison": "analyse.compare",
+    "Comparison": "analyse.comparison",
     "Crystal": "crystal.crystal",
     "Domain": "domain",
     "Facet": "assemble.polyhedron",

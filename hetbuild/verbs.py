@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 import numpy as np
 
 from hetbuild.analyse import compare as laid
+from hetbuild.analyse.comparison import Comparison
 from hetbuild.analyse.inheritance import labelled_like
 from hetbuild.analyse.labels import model_of
 from hetbuild.analyse.whereabouts import Whereabouts, whereabouts
@@ -92,7 +93,7 @@ def read_model(
     return model_of(numbers, positions, bulk, cell, names=names, formulas=formulas)
 
 
-def compare(first: Atomic, second: Atomic) -> laid.Comparison:
+def compare(first: Atomic, second: Atomic) -> Comparison:
     """Lay the second model on the first and say how far atoms lie apart, as after a relaxation.
 
     Each is a model, ASE Atoms, or a file of either. The order and orientation of the atoms do not

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hetbuild.analyse.compare import Comparison, Unmatched
+from hetbuild.analyse.comparison import Comparison, Unmatched
 
 NOTED = 5e-4
 """Strain that is worth a line."""

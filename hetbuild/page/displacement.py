@@ -16,7 +16,7 @@ from hetbuild.page.html import Html, Number, bar, facts, paragraph, section, tab
 from hetbuild.page.scene import packed, scene
 
 if TYPE_CHECKING:
-    from hetbuild.analyse.compare import Comparison
+    from hetbuild.analyse.comparison import Comparison
     from hetbuild.model import Model
 
 STEP = 1e-3
