@@ -22,7 +22,8 @@ from hetbuild.crystal.bonds import FIRST_SHELL
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchanging.etch import etch
 from hetbuild.exchanging.interstitial import InsertionFloors
-from hetbuild.exchanging.molecules import read_molecule, replace_molecules, whole_molecules
+from hetbuild.exchanging.molecule import read_molecule, whole_molecules
+from hetbuild.exchanging.molecules import replace_molecules
 from hetbuild.exchanging.same_site import replace_ions
 from hetbuild.exchanging.selection import select, share
 from hetbuild.exchanging.topotactic import exchange_cations

@@ -27,7 +27,8 @@ from hetbuild.crystal.charges import formal_charges
 from hetbuild.crystal.crystal import read_crystal
 from hetbuild.elements import counts, parse_formula
 from hetbuild.errors import HetbuildError, ImpossibleError, InputError
-from hetbuild.exchanging.molecules import read_molecule, replace_molecules
+from hetbuild.exchanging.molecule import read_molecule
+from hetbuild.exchanging.molecules import replace_molecules
 from hetbuild.formats.xyz import read_xyz, write_xyz
 from hetbuild.library import structures
 from hetbuild.recipe.read import read_recipe

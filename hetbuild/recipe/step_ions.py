@@ -20,7 +20,7 @@ from hetbuild.capping.names import smiles_of
 from hetbuild.crystal.crystal import Crystal, read_crystal
 from hetbuild.elements import KINDS, counts, number, symbol, usual_charge
 from hetbuild.errors import HetbuildError, nearest
-from hetbuild.exchanging.molecules import is_molecule, read_molecule
+from hetbuild.exchanging.molecule import is_molecule, read_molecule
 from hetbuild.exchanging.same_site import product_crystal
 from hetbuild.exchanging.topotactic import check_product
 from hetbuild.exchanging.topotaxy import topotaxies
