@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from hetbuild.analyse.assignment import Assignment, assign
-from hetbuild.analyse.frames import FrameFit, fit_frame, of_one_particle, origin_of
+from hetbuild.analyse.frames import FrameFit, fit_frame, origin_of
 from hetbuild.analyse.interface import measure_interface
 from hetbuild.analyse.layers import hosts, shared_layer
 from hetbuild.analyse.meetings import meetings
+from hetbuild.analyse.one_particle import of_one_particle
 from hetbuild.analyse.sites import charges_of, is_filled, may_take, site_keys
 from hetbuild.arrays import BoolArray, FloatArray, IntArray, Plane
 from hetbuild.crystal.crystal import Crystal
