@@ -17,7 +17,11 @@ from hetbuild.elements import USUAL_CHARGES, number
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchanging.molecules import replace_molecules
 from hetbuild.formats.catalogue import core, cp2k_files
-from hetbuild.formats.cp2k import VALENCE, Cp2kOptions, cell, deck, electrons, ranges
+from hetbuild.formats.cp2k import deck
+from hetbuild.formats.cp2k_cell import cell
+from hetbuild.formats.cp2k_electrons import VALENCE, electrons
+from hetbuild.formats.cp2k_options import Cp2kOptions
+from hetbuild.formats.cp2k_states import ranges
 from hetbuild.formats.files import write_all
 from hetbuild.model import Model, Role
 

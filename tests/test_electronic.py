@@ -28,7 +28,8 @@ from hetbuild.elements import symbol
 from hetbuild.errors import CheckError, HetbuildError, InputError
 from hetbuild.formats import slurm
 from hetbuild.formats.catalogue import cp2k_files
-from hetbuild.formats.cp2k import Cp2kOptions, deck, outputs
+from hetbuild.formats.cp2k import deck, outputs
+from hetbuild.formats.cp2k_options import Cp2kOptions
 from hetbuild.formats.cp2k_states import unrolled
 from hetbuild.formats.files import write_all
 from hetbuild.formats.xyz import write_xyz

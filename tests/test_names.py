@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from hetbuild.assemble.carve import carve
 from hetbuild.errors import InputError
-from hetbuild.formats.cp2k import Cp2kOptions, deck
+from hetbuild.formats.cp2k import deck
+from hetbuild.formats.cp2k_options import Cp2kOptions
 from hetbuild.formats.xyz import read_xyz, write_xyz
 from hetbuild.library import find_structure
 from hetbuild.model import Model

@@ -27,7 +27,8 @@ from hetbuild.exchanging import interstitial
 from hetbuild.exchanging.etch import etch
 from hetbuild.exchanging.interstitial import Filling, InsertionFloors
 from hetbuild.exchanging.topotactic import exchange_cations
-from hetbuild.formats.cp2k import Cp2kOptions, deck
+from hetbuild.formats.cp2k import deck
+from hetbuild.formats.cp2k_options import Cp2kOptions
 from hetbuild.geometry import electrostatics, mesh
 from hetbuild.geometry.bonds import COUNTED, cation_limits, ionic_limit, pair_limit
 from hetbuild.geometry.contacts import clear_of

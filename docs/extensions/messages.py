@@ -21,7 +21,15 @@ CHAPTERS = {
     "Carving, cutting, joining": ("assemble", "geometry"),
     "Balancing": ("balancing",),
     "Steps": ("exchanging", "capping"),
-    "Writing": ("formats/files.py", "formats/staging.py", "formats/cp2k.py", "formats/slurm.py"),
+    "Writing": (
+        "formats/files.py",
+        "formats/staging.py",
+        "formats/cp2k.py",
+        "formats/cp2k_options.py",
+        "formats/cp2k_cell.py",
+        "formats/cp2k_electrons.py",
+        "formats/slurm.py",
+    ),
 }
 """Where in the package a chapter's messages are raised."""
 

@@ -119,7 +119,8 @@ def _exported(
     read = read_model(model, labels)
     name = safe_name(model.stem)
     if to == CP2K:
-        from hetbuild.formats.cp2k import Cp2kOptions, outputs
+        from hetbuild.formats.cp2k import outputs
+        from hetbuild.formats.cp2k_options import Cp2kOptions
         from hetbuild.formats.xyz import write_xyz
         from hetbuild.recipe.read import parse_step
 

@@ -13,7 +13,8 @@ from hetbuild.arguments import expect
 from hetbuild.arrays import IntArray
 from hetbuild.errors import InputError, nearest
 from hetbuild.formats.cif import write_cif
-from hetbuild.formats.cp2k import Cp2kOptions, deck
+from hetbuild.formats.cp2k import deck
+from hetbuild.formats.cp2k_options import Cp2kOptions
 from hetbuild.formats.files import write_all
 from hetbuild.formats.mol2 import write_mol2
 from hetbuild.formats.pdb import write_pdb

@@ -13,103 +13,38 @@ each element have the same valence, and positions follow the element in the coor
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
 
 import numpy as np
 
-from hetbuild.arrays import FloatArray, IntArray
+from hetbuild.arrays import IntArray
 from hetbuild.elements import number, symbol
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.formats import cp2k_xtb, slurm
-from hetbuild.formats.cp2k_states import Output, Pdos, StateOptions, ranges, sections
+from hetbuild.formats.cp2k_cell import cell
+from hetbuild.formats.cp2k_electrons import (
+    VALENCE,
+    Tree,
+    assumed,
+    electrons,
+    first_guess,
+    multiplicity,
+)
+from hetbuild.formats.cp2k_options import Cp2kOptions
+from hetbuild.formats.cp2k_states import Output, StateOptions, ranges, sections
 from hetbuild.formats.cp2k_states import outputs as states_written
-from hetbuild.formats.spin import FIRST_OF_SERIES, GROUND, open_shells, parallel_multiplicity
+from hetbuild.formats.spin import open_shells
 from hetbuild.formats.xyz import write_plain_xyz
 from hetbuild.model import Model
 from hetbuild.names import check_name
 
-Run = Literal["energy", "geo_opt", "md", "none"]
-Method = Literal["pbe", "xtb"]
-Poisson = Literal["wavelet", "mt"]
-Tree = Mapping[str, Any]
-
-VALENCE: Mapping[str, int] = (
-    dict.fromkeys(["H"], 1)
-    | dict.fromkeys(["Li", "Al"], 3)
-    | dict.fromkeys(["C", "Ge", "Sn", "Pb"], 4)
-    | dict.fromkeys(["N", "P", "As", "Sb", "Bi"], 5)
-    | dict.fromkeys(["O", "S", "Se", "Te"], 6)
-    | dict.fromkeys(["F", "Cl", "Br", "I"], 7)
-    | dict.fromkeys(["Na", "K", "Rb", "Cs"], 9)
-    | dict.fromkeys(["Mg", "Ca", "Sr", "Ba"], 10)
-    | dict.fromkeys(["Cu", "Ag"], 11)
-    | dict.fromkeys(["Zn", "Cd", "Hg"], 12)
-    | dict.fromkeys(["Ga", "In", "Tl"], 13)
-    | {"Mn": 15}
-)
-"""Valence electrons of the DZVP-MOLOPT-SR-GTH basis set; the potential must have as many."""
-
 BASIS, POTENTIAL = "DZVP-MOLOPT-SR-GTH-q{}", "GTH-PBE-q{}"
 
-MARGIN = 6.0
-"""Å from the outermost atom to the wall of a wavelet box, where the density is below 1e-6."""
-
-LEAST_MARGIN = 5.0
-"""Å: with less CP2K warns of density on the wall."""
-
-TAIL = 2.0
-"""Å that the density reaches beyond the outermost atom, for the twofold box of Martyna-Tuckerman;
-PbCl2 needs 16 Å."""
 
 DENSE = 200
 """Atoms up to which the exact preconditioner is the faster one."""
 
 MANY = 1000
 """Atoms above which the Hessian of BFGS is too large."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cp2kOptions:
-    """What a deck asks CP2K to do."""
-
-    run: Run = "energy"
-    """Energy, geometry optimisation, molecular dynamics, or none: read all input and stop."""
-    method: Method = "pbe"
-    """PBE as published, or GFN1-xTB (doi 10.1021/acs.jctc.7b00118) to check a big model."""
-    cutoff: float = 400.0
-    """Plane-wave cutoff, Ry."""
-    poisson: Poisson = "wavelet"
-    """Solver for an isolated charge: wavelet in a cube, or Martyna-Tuckerman in a box of 2x."""
-    box: tuple[float, float, float] | None = None
-    """Edges in Å; default: the smallest that the solver takes."""
-    fixed_core: float | None = None
-    """geo_opt, md: atoms deeper than this below the surface stay where they are, Å."""
-    pdos: Pdos = "none"
-    """Densities of states by domain, or with a list for each atom."""
-    nlumo: int = 20
-    """Empty orbitals in the densities of states."""
-    cubes: int = 0
-    """So many of the highest occupied and of the lowest empty orbitals as cube files."""
-    molden: bool = False
-    """All orbitals as a molden file, a large one."""
-    slurm: str | None = None
-    """A job script beside the deck, as ``nodes=4,tasks=32,time=24h``."""
-    allow_charge: bool = False
-    """Accept a model that is not neutral; the deck has its formal charge."""
-    multiplicity: int | None = None
-    """2S + 1; default: that of high-spin ions, all parallel, or of one odd electron."""
-
-    def __post_init__(self) -> None:
-        if self.cutoff <= 0:
-            raise InputError(f"A cutoff of {self.cutoff:g} Ry; it must be positive, 400 is usual.")
-        least = {"fixed_core": 0, "nlumo": 0, "cubes": 0, "multiplicity": 1}
-        for name, low in least.items():
-            value = getattr(self, name)
-            if value is not None and not low <= value:
-                raise InputError(f"{name} {value:g}: give {low} or more.")
-        if self.slurm is not None:
-            slurm.parse(self.slurm)
 
 
 def deck(
@@ -136,7 +71,7 @@ def deck(
     write_plain_xyz(model, coordinates)
     head = [
         f"# {model.formula}, formal charge {model.charge:+d} e; written by hetbuild.",
-        *_assumed(model, chosen),
+        *assumed(model, chosen),
         f"# Run with: ./run.sh [mpirun -np 16 cp2k.psmp]; it resumes from {name}-1.restart.",
     ]
     tree = _input(model, name, chosen, np.empty(0, np.int64) if fixed is None else fixed)
@@ -164,116 +99,6 @@ def force_eval(model: Model, name: str, options: Cp2kOptions) -> str:
     }
     tree = {"FORCE_EVAL": {"METHOD": "QS", "DFT": _dft(model, name, options), "SUBSYS": kinds}}
     return "\n".join(_lines(tree))
-
-
-def cell(model: Model, options: Cp2kOptions) -> FloatArray:
-    """Cell vectors in Å as rows, shape (3, 3): a box around a particle, or a model's own cell.
-
-    Raises
-    ------
-    InputError
-        The box given does not fit the particle and the solver.
-    """
-    if model.cell is not None:
-        if options.box is not None:
-            raise InputError("A periodic model has a cell of its own: leave the box out.")
-        return np.asarray(model.cell)
-    extent = np.ptp(model.positions, axis=0)
-    if options.poisson == "wavelet":
-        least = np.full(3, extent.max() + 2 * LEAST_MARGIN)
-        usual = np.full(3, np.ceil(extent.max() + 2 * MARGIN))
-    else:
-        least = 2 * (extent + 2 * TAIL)
-        usual = np.ceil(least)
-    if options.box is None:
-        return np.diag(usual)
-    box = np.asarray(options.box, dtype=float)
-    size = " x ".join(f"{e:.1f}" for e in extent)
-    if options.poisson == "wavelet" and np.ptp(box) > 1e-6:
-        raise InputError(
-            f"A box of {_edges(box)} Å with the wavelet Poisson solver, which needs a cube: CP2K "
-            "stops at any other. Give three equal edges, or use the MT solver."
-        )
-    if (box < least - 1e-6).any():
-        enough = _edges(np.ceil(10 * least) / 10)
-        raise InputError(
-            f"A box of {_edges(box)} Å is too small for a particle of {size} Å: with the "
-            f"{options.poisson} Poisson solver it must be at least {enough} Å. CP2K would "
-            "give a wrong energy without a word."
-        )
-    return np.diag(box)
-
-
-def _edges(box: FloatArray) -> str:
-    return " x ".join(f"{e:.1f}" for e in box)
-
-
-def electrons(model: Model) -> int:
-    """Valence electrons of the model with its formal charge."""
-    kinds, count = np.unique(model.numbers, return_counts=True)
-    valence = np.array([VALENCE[symbol(int(z))] for z in kinds])
-    return int(valence @ count) - model.charge
-
-
-def multiplicity(model: Model, options: Cp2kOptions) -> int:
-    """2S + 1 of the deck: as asked, else of high-spin ions all parallel, else the least.
-
-    Raises
-    ------
-    InputError
-        The one asked for does not go with the number of electrons.
-    """
-    count = electrons(model)
-    spin = options.multiplicity
-    if spin is None:
-        shells = parallel_multiplicity(open_shells(model))
-        # An odd electron that no formal charge explains is one more.
-        return shells if (count - shells) % 2 else shells + 1
-    if not 1 <= spin <= count + 1 or (count - spin) % 2 == 0:
-        parity = "odd" if count % 2 == 0 else "even"
-        raise InputError(
-            f"A multiplicity of {spin} with {count} electrons: it must be {parity}, and "
-            f"{count + 1} at most."
-        )
-    return spin
-
-
-def _assumed(model: Model, options: Cp2kOptions) -> list[str]:
-    """What the deck takes the spins to be, where there are any."""
-    shells = open_shells(model)
-    if not shells:
-        return []
-    ions = ", ".join(f"{s} ({s.unpaired} unpaired)" for s in shells)
-    spin = multiplicity(model, options)
-    if spin == parallel_multiplicity(shells):
-        how = f"high spin, all parallel: multiplicity {spin}. Another: --multiplicity."
-    else:
-        how = f"multiplicity {spin} as asked. Set &BS of the ions for the arrangement you want."
-    return [f"# Open shells: {ions}; {how}"]
-
-
-def _guess(model: Model, options: Cp2kOptions, element: str) -> Tree:
-    """First guess of an element's ions, where all are of one open shell and parallel.
-
-    NEL is twice the change from the neutral atom, in which both spins are alike.
-    """
-    shells = open_shells(model)
-    mine = [s for s in shells if s.element == element]
-    alike = len(mine) == 1 and mine[0].count == int((model.numbers == number(element)).sum())
-    parallel = multiplicity(model, options) == parallel_multiplicity(shells)
-    if not alike or not parallel or element not in GROUND:
-        return {}
-    d, s = GROUND[element]
-    n = mine[0].electrons
-    up, down = min(n, 5), max(0, n - 5)
-    shell = 3 if number(element) < FIRST_OF_SERIES[1] else 4
-    spins = {"ALPHA": 2 * up - d, "BETA": 2 * down - d}
-    return {
-        "BS": {
-            spin: {"NEL": f"{change:+d} {-s:+d}", "L": "2 0", "N": f"{shell} {shell + 1}"}
-            for spin, change in spins.items()
-        }
-    }
 
 
 def _check(model: Model, options: Cp2kOptions) -> None:
@@ -375,7 +200,7 @@ def _subsystem(model: Model, name: str, options: Cp2kOptions) -> Tree:
         f"KIND {e}": {
             "BASIS_SET": BASIS.format(VALENCE[e]),
             "POTENTIAL": POTENTIAL.format(VALENCE[e]),
-            **_guess(model, options, e),
+            **first_guess(model, options, e),
         }
         for e in elements
     }

@@ -21,7 +21,10 @@ import numpy as np
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.elements import symbol
 from hetbuild.errors import InputError, nearest
-from hetbuild.formats import cp2k
+from hetbuild.formats.cp2k import force_eval
+from hetbuild.formats.cp2k_cell import cell as box_of
+from hetbuild.formats.cp2k_electrons import VALENCE
+from hetbuild.formats.cp2k_options import Cp2kOptions
 from hetbuild.model import Model
 
 if TYPE_CHECKING:
@@ -208,20 +211,20 @@ def _gfn1(model: Model | None, numbers: IntArray, options: dict[str, Any]) -> Ch
 def _cp2k(
     model: Model | None, numbers: IntArray, options: dict[str, Any], name: str = "cp2k"
 ) -> Chosen:
-    refuse_missing("CP2K's deck", numbers, lambda z: symbol(z) in cp2k.VALENCE)
+    refuse_missing("CP2K's deck", numbers, lambda z: symbol(z) in VALENCE)
     if model is None:
         raise InputError("--calculator cp2k relaxes models; a crystal goes to another calculator.")
     command = options.pop("command", None) or os.environ.get("ASE_CP2K_COMMAND", "cp2k.psmp -s")
     try:
-        settings = cp2k.Cp2kOptions(**options)
+        settings = Cp2kOptions(**options)
     except TypeError:
-        fields = ("command", *cp2k.Cp2kOptions.__dataclass_fields__)
+        fields = ("command", *Cp2kOptions.__dataclass_fields__)
         wrong = next(o for o in options if o not in fields)
         raise InputError(
             f"--calculator {name} has no option {wrong!r}; {nearest(wrong, fields)}"
         ) from None
     made = _cp2k_shell(model, settings, command)
-    vectors = cp2k.cell(model, settings)
+    vectors = box_of(model, settings)
 
     def box(particle: Model) -> tuple[FloatArray, FloatArray] | None:
         if particle.cell is not None:
@@ -232,7 +235,7 @@ def _cp2k(
     return Chosen(made, name, f"CP2K by {command}", options, box, periodic=False)
 
 
-def _cp2k_shell(model: Model, settings: cp2k.Cp2kOptions, command: str) -> Any:
+def _cp2k_shell(model: Model, settings: Cp2kOptions, command: str) -> Any:
     import shutil
     import tempfile
     import weakref
@@ -258,7 +261,7 @@ def _cp2k_shell(model: Model, settings: cp2k.Cp2kOptions, command: str) -> Any:
     made = CP2K(
         command=command,
         label=label,
-        inp=cp2k.force_eval(model, label, settings),
+        inp=force_eval(model, label, settings),
         stress_tensor=False,
         **from_deck,
     )

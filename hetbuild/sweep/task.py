@@ -106,7 +106,7 @@ def _relaxed(model: Any, how: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
 
 def _exported(staging: Path, stem: str, model: Any, name: str) -> dict[Path, Any]:
     from hetbuild.formats.catalogue import CP2K, cp2k_files, format_named
-    from hetbuild.formats.cp2k import Cp2kOptions
+    from hetbuild.formats.cp2k_options import Cp2kOptions
 
     if name == CP2K:
         return dict(cp2k_files(model, staging, stem, Cp2kOptions()))

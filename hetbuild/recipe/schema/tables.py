@@ -19,7 +19,7 @@ from hetbuild.assemble.settle import Settling
 from hetbuild.balancing.candidates import Move
 from hetbuild.capping.attach import Add
 from hetbuild.errors import HetbuildError
-from hetbuild.formats.cp2k import Cp2kOptions
+from hetbuild.formats.cp2k_options import Cp2kOptions
 from hetbuild.geometry.contacts import Floors
 from hetbuild.indices import parse_plane
 from hetbuild.names import shown
