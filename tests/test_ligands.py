@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 import hetbuild as hb
-from hetbuild.capping.attach import Add, attach
+from hetbuild.capping.add import Add
+from hetbuild.capping.attach import attach
 from hetbuild.capping.binding import bond_length
 from hetbuild.capping.coverage import coverage, kinds_of, near_donors
 from hetbuild.capping.molecule import read_ligand

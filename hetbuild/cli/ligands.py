@@ -86,7 +86,7 @@ def ligands(
 
 def _add(text: str, said: dict[str, object]) -> dict[str, object]:
     """What one --add says, and the options for what it leaves open."""
-    from hetbuild.capping.attach import Add
+    from hetbuild.capping.add import Add
 
     add = Add.parse(text)
     own = {"ligand": add.ligand, "on": add.on}

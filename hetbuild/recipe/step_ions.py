@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from hetbuild.balancing.candidates import Move
-from hetbuild.capping.attach import Add
+from hetbuild.capping.add import Add
 from hetbuild.capping.names import smiles_of
 from hetbuild.crystal.crystal import Crystal, read_crystal
 from hetbuild.elements import KINDS, counts, number, symbol, usual_charge

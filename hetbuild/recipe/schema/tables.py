@@ -17,7 +17,7 @@ from hetbuild.assemble.merge import Merging
 from hetbuild.assemble.registry import Window
 from hetbuild.assemble.settle import Settling
 from hetbuild.balancing.candidates import Move
-from hetbuild.capping.attach import Add
+from hetbuild.capping.add import Add
 from hetbuild.errors import HetbuildError
 from hetbuild.formats.cp2k_options import Cp2kOptions
 from hetbuild.geometry.contacts import Floors
