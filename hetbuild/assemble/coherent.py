@@ -124,23 +124,30 @@ def join_slabs(
     limit = floors or Floors()
     first, second = align(first, second, orientation)
     first, second = anchored(first, second, (anchor[0].tolist(), anchor[1].tolist()))
-    nets = [_net(m.domains[0], cell, i) for i, m in enumerate((first, second))]
-    target = {"first": nets[1], "second": nets[0], "shared": (nets[0] + nets[1]) / 2}[strained]
-    first, second = (_fitted(m, net, target) for m, net in zip((first, second), nets, strict=True))
+    first, second, target = _on_one_net(first, second, cell, strained)
     around = images(first, target, BEYOND)
     if registry is None:
         registry = search_registry(
             around, second, window or Window(), limit, merging=merging, settling=settling
         )
+    met = interface_of(first.domains[0], second.domains[0], orientation, registry)
     model = join(first, second, orientation, registry)
-    ends = (first.domains[0], second.domains[0])
-    described = interface_of(*ends, orientation, registry)
-    model = replace(model, interface=replace(described, along=cell[0], across=cell[1]))
+    model = replace(model, interface=replace(met, along=cell[0], across=cell[1]))
     height = _height(first, second.moved(np.eye(3), registry.vector), target, vacuum, limit)
     model = _in_cell(model, np.vstack([target, [0.0, 0.0, height]]), vacuum is None)
     if merging is None and settling is None:
         check_contacts(model, limit)
     return model
+
+
+def _on_one_net(
+    first: Model, second: Model, cell: tuple[Coincidence, Coincidence], strained: Strained
+) -> tuple[Model, Model, FloatArray]:
+    """Both slabs strained to one net, and that net: two vectors as rows in Å, shape (2, 3)."""
+    nets = [_net(m.domains[0], cell, i) for i, m in enumerate((first, second))]
+    target = {"first": nets[1], "second": nets[0], "shared": (nets[0] + nets[1]) / 2}[strained]
+    first, second = (_fitted(m, net, target) for m, net in zip((first, second), nets, strict=True))
+    return first, second, target
 
 
 def strain_of(domain: Domain) -> FloatArray:

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from hetbuild.arguments import expect
-from hetbuild.arrays import BoolArray, Plane
+from hetbuild.arrays import BoolArray, FloatArray, Plane
 from hetbuild.crystal.lattice import check_plane, plane_label
 from hetbuild.elements import KINDS, counts, number
 from hetbuild.errors import ImpossibleError, InputError
@@ -53,19 +53,7 @@ def cut(
     check_plane(hkl)
     domain = model.domains[0]
     index = domain.plane_index(hkl, model.positions)
-    kept = _side(index, keep, at)
-    rules = {e: rule for word, rule in (edge or {}).items() for e in _named(model, word)}
-    for element, rule in rules.items():
-        chosen = _atoms_of(model, element)
-        if not isinstance(rule, str):
-            kept[chosen] = _side(index[chosen], keep, rule)
-    for element, rule in rules.items():
-        if isinstance(rule, str):
-            (cation,) = _named(model, rule)[:1]
-            chosen, removed = _atoms_of(model, element), _atoms_of(model, cation) & ~kept
-            limit = _bond_limit(domain, element, cation)
-            broken = coordination(model.positions[chosen], model.positions[removed], limit)
-            kept[chosen] = broken == 0
+    kept = _kept(model, index, keep, at, edge or {})
     if not kept.any():
         raise ImpossibleError(
             f"The cut {keep} plane {at:g} of {plane_label(hkl)} leaves nothing of {domain.name}: "
@@ -74,7 +62,27 @@ def cut(
     return model.where(kept)
 
 
-def _side(index: np.ndarray[tuple[int], np.dtype[np.float64]], keep: Side, at: float) -> BoolArray:
+def _kept(
+    model: Model, index: FloatArray, keep: Side, at: float, edge: Mapping[str, float | str]
+) -> BoolArray:
+    """Ions that stay, shape (N,): by their plane index, then by the cations they are bonded to."""
+    kept = _side(index, keep, at)
+    rules = {e: rule for word, rule in edge.items() for e in _named(model, word)}
+    for element, rule in rules.items():
+        if not isinstance(rule, str):
+            chosen = _atoms_of(model, element)
+            kept[chosen] = _side(index[chosen], keep, rule)
+    for element, rule in rules.items():
+        if isinstance(rule, str):
+            (cation,) = _named(model, rule)[:1]
+            chosen, removed = _atoms_of(model, element), _atoms_of(model, cation) & ~kept
+            limit = _bond_limit(model.domains[0], element, cation)
+            broken = coordination(model.positions[chosen], model.positions[removed], limit)
+            kept[chosen] = broken == 0
+    return kept
+
+
+def _side(index: FloatArray, keep: Side, at: float) -> BoolArray:
     return np.asarray(index >= at - ON_PLANE if keep == "above" else index <= at + ON_PLANE)
 
 

@@ -55,29 +55,30 @@ def join(
         expect(model, Model, "What is joined", "Build one, or read it with read_model.")
     expect(registry, Registry, "The registry")
     placed = second.moved(np.eye(3), registry.vector)
-    joined = Model(
-        numbers=np.concatenate([first.numbers, placed.numbers]),
-        positions=np.round(np.concatenate([first.positions, placed.positions]), DECIMALS),
-        charges=np.concatenate([first.charges, placed.charges]),
-        domain=np.concatenate([first.domain, placed.domain + len(first.domains)]).astype(np.int8),
-        role=np.concatenate([first.role, placed.role]),
-        site=np.concatenate([first.site, placed.site]),
-        site_cell=np.concatenate([first.site_cell, placed.site_cell]),
-        molecule=np.concatenate(
-            [
-                first.molecule,
-                placed.molecule + (placed.molecule > 0) * first.molecule.max(initial=0),
-            ]
-        ),
-        domains=first.domains + placed.domains,
-        ledger=first.ledger + placed.ledger,
-    )
     ends = first.domains[between[0]], placed.domains[between[1]]
     met = interface_of(*ends, orientation, registry)
+    joined = _side_by_side(first, placed)
     joined = joined.with_interfaces((*first.interfaces, *placed.interfaces, met))
     if floors is not None:
         check_contacts(joined, floors, met)
     return joined if shared_with is None else _mark_shared(joined, shared_with, met)
+
+
+def _side_by_side(first: Model, second: Model) -> Model:
+    """The atoms and domains of both, those of the second counted on; without interfaces."""
+    linked = (second.molecule > 0) * first.molecule.max(initial=0)
+    return Model(
+        numbers=np.concatenate([first.numbers, second.numbers]),
+        positions=np.round(np.concatenate([first.positions, second.positions]), DECIMALS),
+        charges=np.concatenate([first.charges, second.charges]),
+        domain=np.concatenate([first.domain, second.domain + len(first.domains)]).astype(np.int8),
+        role=np.concatenate([first.role, second.role]),
+        site=np.concatenate([first.site, second.site]),
+        site_cell=np.concatenate([first.site_cell, second.site_cell]),
+        molecule=np.concatenate([first.molecule, second.molecule + linked]),
+        domains=first.domains + second.domains,
+        ledger=first.ledger + second.ledger,
+    )
 
 
 def interface_of(

@@ -44,14 +44,8 @@ def slab(
     ImpossibleError
         No site lies between the limits.
     """
-    h = lattice.check_plane(hkl)
-    if limits[0] > limits[1]:
-        raise InputError(f"A slab from plane {limits[0]:g} to {limits[1]:g}: first the lower one.")
-    if np.abs(net @ h).max() > 1e-6:
-        raise InputError(f"The net of a slab must lie in {plane_label(hkl)}.")
+    basis = _basis(hkl, net, limits)
     datum = crystal.datum(site)
-    # The third vector only has to leave the plane: layers are told by their index.
-    basis = np.vstack([net, h.astype(float) / float(h @ h)])
     sites = crystal.fractional - crystal.fractional[datum]
     which, points, place = _within(sites, basis, limits)
     if not len(which):
@@ -60,7 +54,13 @@ def slab(
             f"{plane_label(hkl)}."
         )
     order = np.lexsort((*np.round(place.T, 6), -crystal.numbers[which]))
-    which, points = which[order], points[order]
+    domain = Domain(name, crystal, crystal.vectors.copy(), np.zeros(3), datum)
+    return _filled(domain, which[order], points[order], sites)
+
+
+def _filled(domain: Domain, which: IntArray, points: FloatArray, sites: FloatArray) -> Model:
+    """Ions of sites `which`, shape (n,), at points, (n, 3), of a domain with sites (k, 3)."""
+    crystal = domain.crystal
     return Model(
         numbers=crystal.numbers[which].astype(np.int16),
         positions=np.round(points @ crystal.vectors, DECIMALS),
@@ -69,8 +69,19 @@ def slab(
         role=np.full(len(which), Role.LATTICE, dtype=np.int8),
         site=which.astype(np.int16),
         site_cell=np.rint(points - sites[which]).astype(np.int16),
-        domains=(Domain(name, crystal, crystal.vectors.copy(), np.zeros(3), datum),),
+        domains=(domain,),
     )
+
+
+def _basis(hkl: Plane, net: FloatArray, limits: tuple[float, float]) -> FloatArray:
+    """The net and a third vector, which counts planes, as rows in conventional axes, (3, 3)."""
+    h = lattice.check_plane(hkl)
+    if limits[0] > limits[1]:
+        raise InputError(f"A slab from plane {limits[0]:g} to {limits[1]:g}: first the lower one.")
+    if np.abs(net @ h).max() > 1e-6:
+        raise InputError(f"The net of a slab must lie in {plane_label(hkl)}.")
+    # The third vector only has to leave the plane: layers are told by their index.
+    return np.vstack([net, h.astype(float) / float(h @ h)])
 
 
 def _within(
