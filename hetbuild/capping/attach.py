@@ -49,13 +49,7 @@ def attach(
     ImpossibleError
         No ion is selected, fewer than asked, or there is no room; the text says how many fit.
     """
-    if model.cell is not None:
-        raise ImpossibleError("Ligands stand on particles; this model is periodic.")
-    least, most = CLEARANCES
-    if not least <= clearance <= most:
-        raise InputError(
-            f"clearance {clearance:g}: give a part of the vdW sum in {least:g} to {most:g}."
-        )
+    _check(model, clearance)
     state = Filling(model, order, seed, clearance, progress)
     done = []
     for k, add in enumerate(adds):
@@ -68,6 +62,16 @@ def attach(
             raise ImpossibleError(_no_room(report, clearance))
         done.append(report)
     return state.result(), tuple(done)
+
+
+def _check(model: Model, clearance: float) -> None:
+    if model.cell is not None:
+        raise ImpossibleError("Ligands stand on particles; this model is periodic.")
+    least, most = CLEARANCES
+    if not least <= clearance <= most:
+        raise InputError(
+            f"clearance {clearance:g}: give a part of the vdW sum in {least:g} to {most:g}."
+        )
 
 
 def _no_room(report: Attached, clearance: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -14,6 +14,9 @@ from hetbuild.cli.indices import Rows, several
 from hetbuild.cli.models import read_model
 from hetbuild.cli.options import MODEL, NUMBER, Labels, OutputPath, as_json, force, label_options
 from hetbuild.errors import InputError
+
+if TYPE_CHECKING:
+    from hetbuild.model import Model
 
 FORMAT_NAMES = (
     "vesta", "cif", "xyz", "plain-xyz", "poscar", "lammps", "gromacs", "mol2", "pdb", "xsf", "cp2k"
@@ -100,7 +103,7 @@ def _exported(
     options: dict[str, Any],
 ) -> dict[Path, Callable[[TextIO], None]]:
     """Path and writer of each file that `export` makes."""
-    from hetbuild.formats.catalogue import CP2K, check_ending, cp2k_files, format_named
+    from hetbuild.formats.catalogue import CP2K, check_ending, format_named
     from hetbuild.library import structures
     from hetbuild.names import safe_name
 
@@ -119,21 +122,28 @@ def _exported(
     read = read_model(model, labels)
     name = safe_name(model.stem)
     if to == CP2K:
-        from hetbuild.formats.cp2k import outputs
-        from hetbuild.formats.cp2k_options import Cp2kOptions
-        from hetbuild.formats.xyz import write_xyz
-        from hetbuild.recipe.read import parse_step
-
-        folder = Path(output or f"{name}-cp2k")
-        chosen_options = parse_step(Cp2kOptions, given)
-        files = cp2k_files(read, folder, name, chosen_options)
-        for expected in outputs(read, chosen_options):
-            click.echo(f"CP2K will write {expected}.", err=True)
-        # What the states belong to is read back from here by `hetbuild dos`.
-        return files | {folder / f"{name}-model.xyz": lambda s: write_xyz(read, s)}
+        return _deck(read, Path(output or f"{name}-cp2k"), name, given)
     path = _file(output, f"{name}{chosen.ending}")
     check_ending(path, to)
     return {path: lambda s: chosen.write(read, s, VACUUM if vacuum is None else vacuum)}
+
+
+def _deck(
+    model: Model, folder: Path, name: str, given: dict[str, Any]
+) -> dict[Path, Callable[[TextIO], None]]:
+    """Files of a CP2K deck and the model beside it; says what CP2K will write of the states."""
+    from hetbuild.formats.catalogue import cp2k_files
+    from hetbuild.formats.cp2k import outputs
+    from hetbuild.formats.cp2k_options import Cp2kOptions
+    from hetbuild.formats.xyz import write_xyz
+    from hetbuild.recipe.read import parse_step
+
+    options = parse_step(Cp2kOptions, given)
+    files = cp2k_files(model, folder, name, options)
+    for expected in outputs(model, options):
+        click.echo(f"CP2K will write {expected}.", err=True)
+    # What the states belong to is read back from here by `hetbuild dos`.
+    return files | {folder / f"{name}-model.xyz": lambda s: write_xyz(model, s)}
 
 
 def _file(output: str | None, name: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -12,7 +13,7 @@ from hetbuild.cli.completion import crystal_names
 from hetbuild.cli.console import emit, numbers, progress_bar
 from hetbuild.cli.indices import PLANES, Rows, several
 from hetbuild.cli.models import read_bulk
-from hetbuild.cli.options import NUMBER, OUTPUT, as_json, charge_option, force
+from hetbuild.cli.options import NUMBER, OUTPUT, as_json, bundled, charge_option, force
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.numerals import LARGEST_INDEX
 
@@ -23,6 +24,19 @@ if TYPE_CHECKING:
 
 Order = Literal["score", "area", "strain", "cations"]
 ORDERS: tuple[Order, ...] = get_args(Order)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far fits are searched for."""
+
+    planes: tuple[Plane, Plane] | None
+    """This pair only."""
+    max_index: int
+    max_strain: float
+    """Per cent."""
+    max_area: float
+    """Å²."""
 
 
 @click.command(cls=Rows)
@@ -59,13 +73,11 @@ ORDERS: tuple[Order, ...] = get_args(Order)
 @charge_option
 @as_json
 @force
+@bundled(Limits, "limits")
 def match(
     first: str,
     second: str,
-    planes: tuple[Plane, Plane] | None,
-    max_index: int,
-    max_strain: float,
-    max_area: float,
+    limits: Limits,
     sort: Order,
     rows: int,
     cations: str | None,
@@ -87,14 +99,8 @@ def match(
 
     `--recipe K` prints a recipe for row K: `hetbuild match CsPbCl3 PbS --recipe 1 > new.toml`.
     """
-    from hetbuild.cli import match_table as fits
-    from hetbuild.matching.search import match as search
-
-    if recipe_row is not None and registry is not None:
-        raise InputError("--recipe prints a recipe, --registry a scan; give one of them.")
-    row = registry if recipe_row is None else recipe_row
     own = {"--half-turn": half_turn, "--terminations": terminations}
-    _check_row(row, [option for option, given in own.items() if given])
+    row = _row(registry, recipe_row, [option for option, given in own.items() if given])
     if size is not None and recipe_row is None:
         raise InputError("--size is that of the particles of --recipe K; name the row.")
     if rows < 0:
@@ -102,21 +108,48 @@ def match(
     _check_map(map_file, registry, force)
     stepped, sizes, ends = _cations(cations), _sizes(size or "30"), _numbered(terminations)
     crystals = (read_bulk(first, charges), read_bulk(second, charges))
-    limits = {"max_index": max_index, "max_strain": max_strain / 100, "max_area": max_area}
-    with progress_bar("search") as progress:
-        found = search(*crystals, planes=planes, progress=progress, **limits)  # type: ignore[arg-type]
-    if not found:
-        raise ImpossibleError(_nothing(crystals, planes, max_index, max_strain, max_area))
+    found = _found(crystals, limits)
     if row is None:
         _list(found, crystals, stepped, sort, rows, as_json)
         return
-    with progress_bar("cations") as progress:
-        chosen = fits.row(found, crystals, row, order=sort, progress=progress)
-    chosen = chosen.turned() if half_turn else chosen
+    chosen = _chosen(found, crystals, row, sort, half_turn)
     if recipe_row is not None:
         _recipe(chosen, crystals, (_source(first), _source(second)), sizes, ends, as_json)
     else:
         _registry(chosen, crystals, ends, map_file, as_json, force)
+
+
+def _found(crystals: tuple[Crystal, Crystal], limits: Limits) -> Sequence[Match]:
+    """All fits within the limits; an error that says what is nearest where there is none."""
+    from hetbuild.matching.search import match as search
+
+    with progress_bar("search") as progress:
+        found = search(
+            *crystals,
+            planes=limits.planes,
+            max_index=limits.max_index,
+            max_strain=limits.max_strain / 100,
+            max_area=limits.max_area,
+            progress=progress,
+        )
+    if not found:
+        raise ImpossibleError(_nothing(crystals, limits))
+    return found
+
+
+def _chosen(
+    found: Sequence[Match],
+    crystals: tuple[Crystal, Crystal],
+    row: int,
+    order: Order,
+    half_turn: bool,
+) -> Match:
+    """The fit in a row of the table, or the one with its second crystal turned by 180°."""
+    from hetbuild.cli import match_table as fits
+
+    with progress_bar("cations") as progress:
+        chosen = fits.row(found, crystals, row, order=order, progress=progress)
+    return chosen.turned() if half_turn else chosen
 
 
 def _list(
@@ -196,9 +229,14 @@ def _registry(
     emit(record, "\n".join(lines), as_json)
 
 
-def _check_row(row: int | None, options: list[str]) -> None:
+def _row(registry: int | None, recipe: int | None, options: list[str]) -> int | None:
+    """The row that is meant, or None; options: those given that need one."""
+    if recipe is not None and registry is not None:
+        raise InputError("--recipe prints a recipe, --registry a scan; give one of them.")
+    row = registry if recipe is None else recipe
     if row is None and options:
         raise InputError(f"{options[0]} goes with --registry K or --recipe K; name the row.")
+    return row
 
 
 def _check_map(path: Path | None, registry: int | None, force: bool) -> None:
@@ -214,26 +252,21 @@ def _check_map(path: Path | None, registry: int | None, force: bool) -> None:
     refuse_existing([path], force)
 
 
-def _nothing(
-    crystals: tuple[Crystal, Crystal],
-    planes: tuple[Plane, Plane] | None,
-    max_index: int,
-    max_strain: float,
-    max_area: float,
-) -> str:
+def _nothing(crystals: tuple[Crystal, Crystal], limits: Limits) -> str:
     from hetbuild.crystal.planes import plane_net
     from hetbuild.matching.search import nearest_miss
 
-    what = f"planes up to index {max_index}" if planes is None else "these planes"
+    planes, max_area = limits.planes, limits.max_area
+    what = f"planes up to index {limits.max_index}" if planes is None else "these planes"
     text = (
         f"No cell of {crystals[0].name} and {crystals[1].name} on {what} fits within "
-        f"{max_strain:g} % and {max_area:g} Å²."
+        f"{limits.max_strain:g} % and {max_area:g} Å²."
     )
     near = nearest_miss(
         *crystals,
         planes=planes,
-        max_index=max_index,
-        max_strain=max_strain / 100,
+        max_index=limits.max_index,
+        max_strain=limits.max_strain / 100,
         max_area=max_area,
     )
     least = [plane_net(c, h).area for c, h in zip(crystals, planes, strict=True)] if planes else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,20 +85,25 @@ class Labels:
         return self != Labels()
 
 
+def bundled(kind: type[Any], name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Options that are the fields of a dataclass, handed to the command as one value, `name`."""
+    names = [f.name for f in fields(kind)]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def packed(*args: Any, **given: Any) -> None:
+            value = kind(**{field: given.pop(field) for field in names})
+            command(*args, **{name: value}, **given)
+
+        return packed
+
+    return decorate
+
+
 def label_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options that label a foreign file, handed to the command as one value, `labels`."""
 
-    @wraps(command)
-    def packed(
-        *args: Any,
-        crystals: str | None,
-        formulas: tuple[str, ...],
-        like: Path | None,
-        frame: int | None,
-        **rest: Any,
-    ) -> None:
-        command(*args, labels=Labels(crystals, formulas, like, frame), **rest)
-
+    packed = bundled(Labels, "labels")(command)
     for option in (
         click.option(
             "--frame",
@@ -167,18 +172,7 @@ class Daughter:
 def daughter_options(command: Callable[..., None]) -> Callable[..., None]:
     """The options of a verb that makes a model of a model, handed on as `labels` and `daughter`."""
 
-    @wraps(command)
-    def packed(
-        *args: Any,
-        output: Path | None,
-        as_json: bool,
-        force: bool,
-        quiet: bool,
-        verbose: bool,
-        **rest: Any,
-    ) -> None:
-        command(*args, daughter=Daughter(output, as_json, force, quiet, verbose), **rest)
-
+    packed = bundled(Daughter, "daughter")(command)
     for option in (verbose_option, quiet, force, as_json, folder_option):
         packed = option(packed)
     return label_options(packed)

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hetbuild.cli.console import emit, progress_bar
-from hetbuild.cli.options import OUTPUT, as_json, quiet
+from hetbuild.cli.options import OUTPUT, as_json, bundled, quiet
 from hetbuild.errors import CheckError, InputError
 
 if TYPE_CHECKING:
     from hetbuild.sweep.store import Store
     from hetbuild.sweep.variants import Variant
+
+
+@dataclass(frozen=True)
+class Machines:
+    """Where variants are built; one of these at most is given."""
+
+    workers: int | None
+    """Processes on this machine."""
+    scheduler: str | None
+    """Address of a dask scheduler."""
+    slurm: str | None
+    """Options of jobs, as text."""
 
 
 @click.command()
@@ -33,12 +46,11 @@ if TYPE_CHECKING:
 @click.option("--ase-db", metavar="FILE", help="Also an ASE database of all models that are done.")
 @as_json
 @quiet
+@bundled(Machines, "machines")
 def sweep(
     sweep: Path,
     output: Path | None,
-    workers: int | None,
-    scheduler: str | None,
-    slurm: str | None,
+    machines: Machines,
     retry_failed: bool,
     status: bool,
     dry_run: bool,
@@ -56,8 +68,8 @@ def sweep(
     from hetbuild.sweep.store import open_store
     from hetbuild.sweep.variants import expand
 
-    _check_options(results, ase_db, workers, scheduler, slurm)
-    jobs = _slurm(slurm)
+    _check_options(results, ase_db, machines)
+    jobs = _slurm(machines.slurm)
     spec = read_sweep(sweep)
     variants = expand(spec, sweep.resolve().parent)
     folder = output or Path(spec.name)
@@ -68,30 +80,31 @@ def sweep(
         emit(record, "\n".join(_told(record, dry_run)), as_json)
         return
     start = time.monotonic()
-    _run(store, pending, workers, scheduler, jobs)
+    _run(store, pending, machines, jobs)
     rows = [row for v in variants if (row := store.row(v.key)) is not None]
     rows += _lost(variants, rows)
     _write(folder, rows, results, ase_db)
+    tried = f"{len(pending)} tried now in {time.monotonic() - start:.1f} s"
+    _tell(folder / results, rows, "" if quiet else tried, as_json)
+
+
+def _tell(table: Path, rows: list[dict[str, Any]], tried: str, as_json: bool) -> None:
+    """What became of all variants, with what was `tried` now; a check fails where one failed."""
     failed = [r for r in rows if r["status"] == "failed"]
-    took = time.monotonic() - start
-    record = {"folder": str(folder), "results": str(folder / results), "variants": rows}
-    lines = [str(folder / results)]
-    if not quiet:
-        done = len(rows) - len(failed)
-        lines.insert(0, f"{done} of {len(variants)} done, {len(pending)} tried now in {took:.1f} s")
+    lines = [str(table)]
+    if tried:
+        lines.insert(0, f"{len(rows) - len(failed)} of {len(rows)} done, {tried}")
+    record = {"folder": str(table.parent), "results": str(table), "variants": rows}
     emit(record, "\n".join(lines), as_json)
     if failed:
-        first = failed[0]
         raise CheckError(
-            f"{len(failed)} of {len(variants)} variants failed, the first with: {first['error']} "
-            f"They are in {folder / results}; `--retry-failed` tries them again."
+            f"{len(failed)} of {len(rows)} variants failed, the first with: {failed[0]['error']} "
+            f"They are in {table}; `--retry-failed` tries them again."
         )
 
 
-def _check_options(
-    results: str, ase_db: str | None, workers: int | None, scheduler: str | None, slurm: str | None
-) -> None:
-    if sum(x is not None for x in (workers, scheduler, slurm)) > 1:
+def _check_options(results: str, ase_db: str | None, machines: Machines) -> None:
+    if sum(x is not None for x in astuple(machines)) > 1:
         raise InputError("Give one of --workers, --scheduler and --slurm.")
     if Path(results).name != results or Path(results).suffix not in (".csv", ".json", ".parquet"):
         raise InputError(
@@ -126,8 +139,7 @@ def _pending(store: Store, variants: tuple[Variant, ...], retry: bool) -> list[V
 def _run(
     store: Store,
     pending: list[Variant],
-    workers: int | None,
-    scheduler: str | None,
+    machines: Machines,
     slurm: dict[str, Any] | None,
 ) -> None:
     from hetbuild.sweep.cluster import available_cores, client, run
@@ -135,9 +147,9 @@ def _run(
 
     if not pending:
         return
-    most = min(workers or available_cores(), len(pending))
+    most = min(machines.workers or available_cores(), len(pending))
     with (
-        client(workers=most, scheduler=scheduler, slurm=slurm) as connected,
+        client(workers=most, scheduler=machines.scheduler, slurm=slurm) as connected,
         progress_bar(f"{len(pending)} models") as progress,
     ):
         for count, row in enumerate(run(str(store.folder.resolve()), pending, connected), 1):

@@ -56,6 +56,18 @@ def etch(model: Model, domain: str, *, shared: Shared = "bonded") -> tuple[Model
     stays, heir = _stays(model, index, shared)
     stays &= layer
     gone = mine & ~stays
+    left = _without(model, index, gone, heir)
+    return left, Etching(
+        removed=formula(counts(model.numbers[gone])),
+        layer=formula(counts(model.numbers[layer])),
+        inherited=formula(counts(model.numbers[stays])),
+        charge=left.charge - model.charge,
+    )
+
+
+def _without(model: Model, index: int, gone: BoolArray, heir: IntArray) -> Model:
+    """The model without a domain. gone: ions that leave; heir: whose others become; (N,)."""
+    domain = model.domains[index].name
     role = model.role.copy()
     # What is left of its layers is of one domain now.
     role[shared_by(model, index)] = Role.LATTICE
@@ -63,7 +75,7 @@ def etch(model: Model, domain: str, *, shared: Shared = "bonded") -> tuple[Model
         LedgerEntry("etch", "remove", symbol(z), domain, (x, y, w), "dissolved")
         for z, (x, y, w) in zip(model.numbers[gone], model.positions[gone].tolist(), strict=True)
     ]
-    owner = np.where(mine, heir, model.domain)
+    owner = np.where(model.domain == index, heir, model.domain)
     left = replace(model, role=role, domain=(owner - (owner > index)).astype(model.domain.dtype))
     left = left.where(~gone)
     left = replace(
@@ -73,13 +85,7 @@ def etch(model: Model, domain: str, *, shared: Shared = "bonded") -> tuple[Model
         # Sites of the domain that is gone are none of those that are left.
         site=np.where(model.domain[~gone] == index, -1, left.site),
     )
-    left = left.with_interfaces([i for i in model.interfaces if domain not in i.domains])
-    return left, Etching(
-        removed=formula(counts(model.numbers[gone])),
-        layer=formula(counts(model.numbers[layer])),
-        inherited=formula(counts(model.numbers[stays])),
-        charge=left.charge - model.charge,
-    )
+    return left.with_interfaces([i for i in model.interfaces if domain not in i.domains])
 
 
 def _check_whole(model: Model, index: int) -> None:

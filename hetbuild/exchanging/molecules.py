@@ -65,11 +65,9 @@ def replace_molecules(
     crystal = model.domains[index].crystal
     if isinstance(coming, Molecule):
         places = placed(left, index, sites, coming, seed, along)
-        kinds, charges = coming.numbers, coming.charges
     else:
         places = sites[:, None]
-        kinds, charges = np.array([number(new)]), np.array([crystal.charge_of(new)])
-    changed = _with_groups(left, index, kinds, charges, places, role)
+    changed = _with_groups(left, index, coming, places, role)
     entries = swap_entries(sites, f"{old}>{new}", domain)
     changed = replace(changed, ledger=(*model.ledger, *entries))
     return changed, Exchange(
@@ -139,16 +137,15 @@ def _groups(model: Model, index: int, ion: Molecule | str) -> IntArray:
 
 
 def _with_groups(
-    model: Model,
-    index: int,
-    numbers: IntArray,
-    charges: IntArray,
-    places: FloatArray,
-    role: IntArray,
+    model: Model, index: int, ion: Molecule | str, places: FloatArray, role: IntArray
 ) -> Model:
     """Ions of one kind added. places: Å, shape (count, atoms of one, 3); role: shape (count,)."""
     count, size = places.shape[:2]
-
+    if isinstance(ion, Molecule):
+        numbers, charges = ion.numbers, ion.charges
+    else:
+        crystal = model.domains[index].crystal
+        numbers, charges = np.array([number(ion)]), np.array([crystal.charge_of(ion)])
     return model.extended(
         numbers=np.tile(numbers, count),
         positions=places.reshape(-1, 3),

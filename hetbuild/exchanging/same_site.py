@@ -84,23 +84,17 @@ def replace_ions(
     """
     index = model.domain_named(domain)
     parent = model.domains[index].crystal
-    atoms = {
-        old: exchanged_atoms(model, index, old, new, fraction, order, seed, which)
-        if profile is None
-        else _by_profile(model, index, old, which, profile, seed)
-        for old, new in ions.items()
-    }
-    changed = _swapped(model, index, ions, atoms)
+    if profile is None:
+        atoms = _by_fraction(model, index, ions, fraction, order, seed, which)
+    else:
+        atoms = {old: _by_profile(model, index, old, which, profile, seed) for old in ions}
     taken = {old: len(leaving) for old, leaving in atoms.items()}
+    changed = _swapped(model, index, ions, atoms)
     crystal = product_crystal(parent, ions, product)
-    done = not any(_count(changed, index, old) for old in ions)
     if lattice == "product":
-        if product is None:
-            raise InputError(
-                f"No crystal is known whose lattice {domain} could take; name it with product."
-            )
+        _check_known(product, domain)
         changed = strained(changed, index, crystal, _progress(changed, index, ions))
-    if done and any(taken.values()):
+    if any(taken.values()) and not any(_count(changed, index, old) for old in ions):
         changed = changed.with_domain(index, _of_crystal(changed.domains[index], crystal))
         changed = renamed(changed, index, parent.name)
     return changed, Exchange(
@@ -126,6 +120,13 @@ def _swapped(
     return replace(model, numbers=numbers, charges=charges, ledger=tuple(entries))
 
 
+def _check_known(product: Crystal | None, domain: str) -> None:
+    if product is None:
+        raise InputError(
+            f"No crystal is known whose lattice {domain} could take; name it with product."
+        )
+
+
 def exchanged_atoms(
     model: Model,
     index: int,
@@ -148,6 +149,22 @@ def exchanged_atoms(
     here = meant_of(model, here, which)
     wanted = share(fraction, len(here) + already) - already
     return select(model, here, max(wanted, 0), order, seed)
+
+
+def _by_fraction(
+    model: Model,
+    index: int,
+    ions: Mapping[str, str],
+    fraction: float,
+    order: str,
+    seed: int,
+    which: str,
+) -> dict[str, IntArray]:
+    """Which atoms of a domain leave, by their element."""
+    return {
+        old: exchanged_atoms(model, index, old, new, fraction, order, seed, which)
+        for old, new in ions.items()
+    }
 
 
 def _by_profile(

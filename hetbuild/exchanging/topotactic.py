@@ -66,19 +66,14 @@ def exchange_cations(
     atoms = _chosen(model, index, leaving, number(element), fraction, order, seed)
     if not len(atoms):
         return model, _nothing(model, index, product)
-    rest = np.ones(len(model), dtype=bool)
-    rest[atoms] = False
+    rest = ~np.isin(np.arange(len(model)), atoms)
     put = (element, charge, int(model.charges[atoms].sum()) // charge)
-    way, found = _best_way(model.where(rest), index, product, put, floors, seed)
+    left = model.where(rest)
+    way, found = _best_way(left, index, product, put, floors, seed)
     kept = found.taken[_without(found.places[found.taken], deficit / per_unit, seed)]
     changed = _with_product(model, index, product, way, rest, put[:2], found.places[kept])
-    changed = renamed(changed, index, model.domains[index].crystal.name)
     if lattice == "product":
-        goal = oriented(product.vectors, changed.domains[index].vectors)
-        changed = on_lattice(changed, index, goal)
-    stay = rest & (model.charges > 0) & (model.numbers != number(element))
-    details = _details(found, kept, way, int((stay & (model.domain == index)).sum()))
-    details["below_random"] = round(below_chance(model.where(rest), found, charge, seed), 3)
+        changed = _with_lattice_of(product, changed, index)
     return changed, Exchange(
         domain=domain,
         product=product.name,
@@ -86,7 +81,7 @@ def exchange_cations(
         put={element: len(kept)},
         charge=changed.charge - model.charge,
         strain=principal_strains(changed.domains[index], product),
-        details=details,
+        details=_details(left, index, put[:2], way, found, kept, seed),
     )
 
 
@@ -128,7 +123,12 @@ def _with_product(
     why = "interstitial site of the anions"
     added = [_entry("add", cation[0], domain.name, r, why) for r in places]
     changed = replace(changed, ledger=(*model.ledger, *removed, *added))
-    return relabelled(changed, index, way)
+    return renamed(relabelled(changed, index, way), index, domain.crystal.name)
+
+
+def _with_lattice_of(product: Crystal, model: Model, index: int) -> Model:
+    """A domain strained to a product's constants, turned as little as can be."""
+    return on_lattice(model, index, oriented(product.vectors, model.domains[index].vectors))
 
 
 def check_product(product: Crystal, deficit: float) -> tuple[str, int, float]:
@@ -207,16 +207,26 @@ def _with_cations(model: Model, index: int, cation: tuple[str, int], places: Flo
     )
 
 
-def _details(found: Filling, filled: IntArray, way: Topotaxy, kept: int) -> dict[str, Any]:
+def _details(
+    left: Model,
+    index: int,
+    cation: tuple[str, int],
+    way: Topotaxy,
+    found: Filling,
+    filled: IntArray,
+    seed: int,
+) -> dict[str, Any]:
     """What the sites filled look like; those with fewer than three anions are listed."""
+    others = (left.domain == index) & (left.charges > 0) & (left.numbers != number(cation[0]))
     places, around = found.places[filled], found.around[filled]
     kinds, number_of = np.unique(around, return_counts=True)
     return {
         "interstitial_sites": way.sites,
         "anions_around": {int(k): int(n) for k, n in zip(kinds, number_of, strict=True)},
         "at_surface": np.round(places[around < 3], 3).tolist(),
-        "kept": kept,
+        "kept": int(others.sum()),
         "missing": len(found.taken) - len(filled),
+        "below_random": round(below_chance(left, found, cation[1], seed), 3),
     }
 
 
