@@ -136,25 +136,18 @@ def comparison(
 ) -> Comparison:
     """From pairs and positions, those of the second laid on the first."""
     a, b = positions
-    paired = np.flatnonzero(partner >= 0)
-    displacement = np.zeros_like(a)
-    displacement[paired] = b[partner[paired]] - a[paired]
-    distance = np.where(partner >= 0, np.linalg.norm(displacement, axis=1), np.nan)
     elements = {symbol(int(z)): np.flatnonzero(numbers == z) for z in np.unique(numbers)}
     groups = {name: atoms for name, atoms in (parts or elements).items() if len(atoms)}
     near = counterparts(numbers, others, positions, groups if parts else None)
-    lost = np.flatnonzero(near < 0)
-    alone = np.setdiff1d(np.arange(len(b)), near[near >= 0])
-    if not (near >= 0).any():  # nothing stands where it stood: all that can be given is all pairs
+    lost, alone = _without_counterpart(near, len(b))
+    if len(lost) == len(near):  # nothing stands where it stood: what can be given is all pairs
         near = partner
-    apart, met = np.full(len(a), np.nan), near >= 0
-    apart[met] = np.linalg.norm(b[near[met]] - a[met], axis=1)
+    met, apart = near >= 0, _distance(a, b, near)
     elements = {name: atoms for name, atoms in elements.items() if met[atoms].any()}
     groups = {name: atoms for name, atoms in groups.items() if met[atoms].any()}
-    have, wanted = Counter(counts(numbers)), Counter(counts(others))
     return Comparison(
         rmsd=rms(apart),
-        rmsd_all=rms(distance),
+        rmsd_all=rms(_distance(a, b, partner)),
         median=float(np.nanmedian(apart)),
         ninety=float(np.nanquantile(apart, 0.9)),
         by_part={name: rms(apart[atoms]) for name, atoms in groups.items()},
@@ -164,11 +157,36 @@ def comparison(
         partner=partner,
         rotation=motion[0],
         shift=motion[1],
-        displacement=displacement,
+        displacement=_displacement(a, b, partner),
         missing=_unmatched(numbers, lost, where[0]),
         added=_unmatched(others, alone, where[1]),
-        surplus=(dict(have - wanted), dict(wanted - have)),
+        surplus=_surplus(numbers, others),
     )
+
+
+def _displacement(a: FloatArray, b: FloatArray, partner: IntArray) -> FloatArray:
+    """From each of a to its partner in b, Å, zero where it has none, shape (N, 3)."""
+    paired = np.flatnonzero(partner >= 0)
+    displacement = np.zeros_like(a)
+    displacement[paired] = b[partner[paired]] - a[paired]
+    return displacement
+
+
+def _distance(a: FloatArray, b: FloatArray, partner: IntArray) -> FloatArray:
+    """Of each of a to its partner in b, Å, NaN where it has none, shape (N,)."""
+    apart = np.linalg.norm(_displacement(a, b, partner), axis=1)
+    return np.where(partner >= 0, apart, np.nan)
+
+
+def _without_counterpart(near: IntArray, others: int) -> tuple[IntArray, IntArray]:
+    """Atoms of the first that have none, and of so many others those that are none."""
+    return np.flatnonzero(near < 0), np.setdiff1d(np.arange(others), near[near >= 0])
+
+
+def _surplus(numbers: IntArray, others: IntArray) -> tuple[dict[str, int], dict[str, int]]:
+    """Atoms by element that only the first, and only the second, has more of."""
+    have, wanted = Counter(counts(numbers)), Counter(counts(others))
+    return dict(have - wanted), dict(wanted - have)
 
 
 def _worst(

@@ -76,12 +76,23 @@ def model_of(
     names = tuple(names or _called(crystals))
     wanted = _wanted(numbers, crystals, names, formulas or {})
     periodic = (False, False, False) if cell is None else _repeats(positions, cell)
-    if cell is not None and any(periodic):
-        positions = _closed_up(positions, cell, periodic)
-        shifts = _shifts(cell, periodic)
-    else:
-        cell, shifts = None, np.zeros((1, 3))
+    cell = cell if any(periodic) else None
+    positions = positions if cell is None else _closed_up(positions, cell, periodic)
+    shifts = np.zeros((1, 3)) if cell is None else _shifts(cell, periodic)
     found = _assigned(numbers, positions, shifts, crystals, wanted)
+    model = _with_labels(numbers, positions, charges, crystals, names, found)
+    return _conventionally_labelled(shared_layer(replace(model, cell=cell, periodic=periodic)))
+
+
+def _with_labels(
+    numbers: IntArray,
+    positions: FloatArray,
+    charges: IntArray,
+    crystals: Sequence[Crystal],
+    names: tuple[str, ...],
+    found: Assignment,
+) -> Model:
+    """A model whose atoms have the domains and sites that were found."""
     explained = _check_explained(numbers, crystals, found)
     host = hosts(numbers, crystals, found.domain, found.residual)
     kept = sorted(set(host))
@@ -95,11 +106,8 @@ def model_of(
         site=found.site.astype(np.int16),
         site_cell=found.cell.astype(np.int16),
         provenance={"explained": explained, "ambiguous": _ambiguous(numbers, names, found, host)},
-        cell=cell,
-        periodic=periodic,
     )
-    model = _on_host(model, np.array(host)[found.domain] != found.domain)
-    return _conventionally_labelled(shared_layer(model))
+    return _on_host(model, np.array(host)[found.domain] != found.domain)
 
 
 def _assigned(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 from typing import Any
@@ -169,9 +169,7 @@ def inspect(model: Model, *, cation: str = "Pb") -> Report:
         charge=model.charge,
         composition=composition(model.numbers),
         formulas=model.formulas,
-        charges={
-            d.name: int(model.charges[model.domain == i].sum()) for i, d in enumerate(model.domains)
-        },
+        charges=_charges(model),
         dipole=dipole(model),
         compositions=_compositions(model),
         roles={r.label: int((model.role == r).sum()) for r in Role if (model.role == r).any()},
@@ -181,17 +179,20 @@ def inspect(model: Model, *, cation: str = "Pb") -> Report:
         interface=interfaces[0].measured if interfaces else None,
         interfaces=interfaces,
         point_group=point_group_symbol(model) if model.cell is None else _space_group(model),
-        continuity=tuple(
-            found
-            for pair, meeting in zip(met, interfaces, strict=True)
-            for found in _continuity(model, pair, meeting.measured)
-        ),
+        continuity=_continuities(model, met, interfaces),
         cell=None if model.cell is None else lattice.parameters(model.cell),
         sizes=sizes(model),
         shells=around_others,
         strain={} if model.cell is None else {d.name: _in_plane(d) for d in model.domains},
         off_site=off_site(model),
     )
+
+
+def _charges(model: Model) -> dict[str, int]:
+    """Formal charge of each domain, e."""
+    return {
+        d.name: int(model.charges[model.domain == i].sum()) for i, d in enumerate(model.domains)
+    }
 
 
 def _compositions(model: Model) -> dict[str, Composition]:
@@ -229,6 +230,17 @@ def _meeting(model: Model, pair: Pair) -> Meeting:
     )
     contacts = tuple(replace(c, first=int(a[c.first]), second=int(b[c.second])) for c in found)
     return Meeting((first, second), measure_interface(model, pair), contacts)
+
+
+def _continuities(
+    model: Model, met: Sequence[Pair], interfaces: Sequence[Meeting]
+) -> tuple[Continuation, ...]:
+    """Of all interfaces."""
+    return tuple(
+        found
+        for pair, meeting in zip(met, interfaces, strict=True)
+        for found in _continuity(model, pair, meeting.measured)
+    )
 
 
 def _continuity(

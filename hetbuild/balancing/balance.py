@@ -176,8 +176,7 @@ def prepared(
     if open_mix or len(np.unique(weight)) == 1:
         return Problem(found, weight, np.array(change), model, floors)
     numbers = _mix(model, moves, found, change[0])
-    chosen = numbers[found.move] > 0
-    found = found.where(chosen)
+    found = found.where(numbers[found.move] > 0)
     return Problem(found, np.eye(len(moves), dtype=int)[found.move], numbers, model, floors)
 
 

@@ -21,6 +21,7 @@ from hetbuild.cli.options import (
 from hetbuild.errors import InputError
 
 if TYPE_CHECKING:
+    from hetbuild.analyse.comparison import Comparison
     from hetbuild.model import Model
 
 
@@ -53,17 +54,25 @@ def compare(
     from hetbuild.cli.comparison_text import comparison_lines
     from hetbuild.verbs import compare as laid
 
-    if not report:
-        if output is not None:
-            raise InputError("-o names the page that --report writes; give both, or neither.")
-        with warned():
-            found = laid(_labelled(first, labels), _labelled(second, labels))
-        emit(found.as_dict(), "\n".join(comparison_lines(found, verbose)), as_json)
+    if report:
+        path = output or Path(f"{first.stem}-{second.stem}.html")
+        found = _with_page(path, first, second, labels, force)
+        lines = [str(path), *comparison_lines(found, verbose)]
+        emit({"file": str(path), **found.as_dict()}, "\n".join(lines), as_json)
         return
+    if output is not None:
+        raise InputError("-o names the page that --report writes; give both, or neither.")
+    with warned():
+        found = laid(_labelled(first, labels), _labelled(second, labels))
+    emit(found.as_dict(), "\n".join(comparison_lines(found, verbose)), as_json)
+
+
+def _with_page(path: Path, first: Path, second: Path, labels: Labels, force: bool) -> Comparison:
+    """The comparison, drawn on a page of its own."""
     from hetbuild.formats.files import refuse_existing, write_all
     from hetbuild.page.displacement import comparison_page
+    from hetbuild.verbs import compare as laid
 
-    path = output or Path(f"{first.stem}-{second.stem}.html")
     refuse_existing([path], force)
     labelled = _labelled(first, labels)
     model = read_model(labelled) if isinstance(labelled, Path) else labelled
@@ -75,8 +84,7 @@ def compare(
         stream.write(written)
 
     write_all({path: write}, force)
-    lines = [str(path), *comparison_lines(found, verbose)]
-    emit({"file": str(path), **found.as_dict()}, "\n".join(lines), as_json)
+    return found
 
 
 def _labelled(path: Path, labels: Labels) -> Model | Path:

@@ -17,7 +17,7 @@ from hetbuild.cli.tables import table
 from hetbuild.errors import InputError
 
 if TYPE_CHECKING:
-    from hetbuild.electronic.structure import Density, Frontier, Structure
+    from hetbuild.electronic.structure import Density, Frontier, Structure, Zero
     from hetbuild.formats.cp2k_output import Cp2kRun
     from hetbuild.model import Model
 
@@ -43,7 +43,7 @@ def dos(
     model: Path | None,
     width: float,
     window: tuple[float, float] | None,
-    zero: str,
+    zero: Zero,
     frontier: int,
     output: Path | None,
     as_json: bool,
@@ -67,9 +67,7 @@ def dos(
 
     read = read_model(model, None) if model is not None else _beside(run[0])
     states = read_states(run, read)
-    found = electronic_structure(
-        states, read, zero="homo" if zero == "homo" else "vacuum", frontier=frontier
-    )
+    found = electronic_structure(states, read, zero=zero, frontier=frontier)
     curves = density(found, width=width, window=window)
     printed = _printed(run[0], states.name)
     for line in _unfinished(printed):
@@ -78,12 +76,7 @@ def dos(
     refuse_existing([folder / f"{states.name}{end}" for end in ENDS], force)
     files = _files(folder, found, curves)
     write_all(files, force)
-    written = [str(p) for p in files]
-    text = written if quiet else [*_lines(found), "", *written]
-    record = {"files": written, **found.as_dict()}
-    if printed is not None:
-        record["run"] = printed.as_dict()
-    emit(record, "\n".join(text), as_json)
+    _tell(found, [str(p) for p in files], printed, quiet, as_json)
 
 
 ENDS = ("-dos.csv", "-states.csv", "-dos.json", "-dos.png")
@@ -124,6 +117,17 @@ def _unfinished(run: Cp2kRun | None) -> Iterator[str]:
         yield f"{run.path}: the geometry is not converged; these are states on the way."
     elif not run.finished:
         yield f"{run.path}: the run did not come to its end."
+
+
+def _tell(
+    found: Structure, written: list[str], run: Cp2kRun | None, quiet: bool, as_json: bool
+) -> None:
+    """The states in words, or paths only; what the run printed is in the JSON document."""
+    record = {"files": written, **found.as_dict()}
+    if run is not None:
+        record["run"] = run.as_dict()
+    text = written if quiet else [*_lines(found), "", *written]
+    emit(record, "\n".join(text), as_json)
 
 
 def _files(folder: Path, found: Structure, curves: Density) -> dict[Path, Callable[[TextIO], None]]:

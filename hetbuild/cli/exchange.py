@@ -98,6 +98,16 @@ def exchange(
 
     options["charges"] = parse_charges(options["charges"])
     given = {k: v for k, v in options.items() if v is not None}
+    ions, product = _asked(shorthands, replaced, product)
+    parent = read_model(model, labels) if model is not None else default_model()
+    spec = exchange_spec(parent, ions, product, domain, given, shorthand=bool(shorthands))
+    run_and_write(model, parent, spec, daughter)
+
+
+def _asked(
+    shorthands: tuple[str, ...], replaced: tuple[str, ...], product: str | None
+) -> tuple[dict[str, str], str | None]:
+    """The one exchange that is asked for: new ions by old ones, and the product."""
     ions = dict(_pair(text) for text in replaced)
     if len(shorthands) + bool(ions or product) > 1:
         raise InputError(
@@ -112,9 +122,7 @@ def exchange(
             "Say what to exchange: --cl-to-br, --pb-to-cu or another shorthand, --replace OLD=NEW, "
             "or --product CRYSTAL."
         )
-    parent = read_model(model, labels) if model is not None else default_model()
-    spec = exchange_spec(parent, ions, product, domain, given, shorthand=bool(shorthands))
-    run_and_write(model, parent, spec, daughter)
+    return ions, product
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -67,21 +67,19 @@ def ligands(
     from hetbuild.recipe.read import parse_step
     from hetbuild.recipe.schema import LigandsSpec
 
-    given: dict[str, object] = {
-        "fraction": fraction,
-        "count": count,
-        "chain": chain,
-        "charge": ligand_charge,
-    }
-    if anchors is not None:
-        given["anchors"] = _indices(anchors)
-    said = {k: v for k, v in given.items() if v is not None} | {"mode": mode}
+    given = {"fraction": fraction, "count": count, "chain": chain, "charge": ligand_charge}
+    said = _given(**given, anchors=None if anchors is None else _indices(anchors)) | {"mode": mode}
     options = {"add": tuple(_add(text, said) for text in adds), "order": order, "seed": seed}
     options |= {"no_room": "skip" if skip else "refuse", "allow_charge": True}
-    options |= {} if clearance is None else {"clearance": clearance}
+    options |= _given(clearance=clearance)
     spec = parse_step(LigandsSpec, options)
     parent = read_model(model, labels)
     run_and_write(model, parent, spec, daughter)
+
+
+def _given(**options: object) -> dict[str, object]:
+    """Those that are not left out."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _add(text: str, said: dict[str, object]) -> dict[str, object]:
@@ -90,7 +88,7 @@ def _add(text: str, said: dict[str, object]) -> dict[str, object]:
 
     add = Add.parse(text)
     own = {"ligand": add.ligand, "on": add.on}
-    amounts = {k: v for k, v in (("count", add.count), ("fraction", add.fraction)) if v is not None}
+    amounts = _given(count=add.count, fraction=add.fraction)
     rest = {k: v for k, v in said.items() if not (amounts and k in ("count", "fraction"))}
     return rest | own | amounts
 

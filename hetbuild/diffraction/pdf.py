@@ -123,29 +123,40 @@ def pdf(
     >>> figure = found.plot()
     """
     expect(model, Model, "What is diffracted")
+    _check(q_range, r_max)
+    r = np.asarray(R_STEP * np.arange(1, round(r_max / R_STEP) + 1), dtype=np.float64)
+    pairs = pair_histograms(model, progress=progress)
+    if b_factors is None:
+        b_factors = dict.fromkeys(counts(model.numbers), B_FACTOR)
+    found = pair_distribution(pairs, r, q_range, b_factors=b_factors, by=by)
+    peaks = _peaks(pairs, r, found.curves, by)
+    return Pdf(model.formula, r, found, q_range, FrozenDict(peaks))
+
+
+def _check(q_range: tuple[float, float], r_max: float) -> None:
     low, high = q_range
     limit = 4.0 * np.pi * LARGEST_S
     if not 0.0 <= low < high <= limit:
         raise InputError(f"q runs from 0 to at most {limit:.1f} 1/Å; given {low:g} to {high:g}.")
     if not 1.0 <= r_max <= LONGEST:
         raise InputError(f"G(r) is given up to 1 to {LONGEST:g} Å; given {r_max:g}.")
-    r = np.asarray(R_STEP * np.arange(1, round(r_max / R_STEP) + 1), dtype=np.float64)
-    pairs = pair_histograms(model, progress=progress)
-    if b_factors is None:
-        b_factors = dict.fromkeys(counts(model.numbers), B_FACTOR)
-    found = pair_distribution(pairs, r, q_range, b_factors=b_factors, by=by)
+
+
+def _peaks(
+    pairs: PairHistograms, r: FloatArray, curves: Mapping[str, FloatArray], by: Kind
+) -> dict[str, tuple[tuple[float, float], ...]]:
+    """Distance and height of the maxima of each curve, those before its first distance left out."""
     names, of_pair, _ = parts_of(pairs, by)
     nearest = {name: _shortest(pairs, of_pair == k) for k, name in enumerate(names)}
     nearest[TOTAL] = _shortest(pairs, of_pair >= 0)
-    peaks = {
+    return {
         name: tuple(
             (x, float(curve[i]))
             for i, x in maxima(r, curve)
             if x > nearest[name] - AHEAD and curve[i] > 0.0
         )
-        for name, curve in found.curves.items()
+        for name, curve in curves.items()
     }
-    return Pdf(model.formula, r, found, q_range, FrozenDict(peaks))
 
 
 def _shortest(pairs: PairHistograms, which: BoolArray) -> float:

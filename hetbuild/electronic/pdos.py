@@ -101,20 +101,8 @@ def read_states(paths: Sequence[Path], model: Model) -> States:
         There are no such files, they are incomplete or of another model.
     """
     folder, files = _found(paths)
-    newest: dict[tuple[str, str, int], _File] = {}
-    projects = set()
-    for path, match in files:
-        projects.add(match["project"])
-        read = _read(path)
-        key = (match["spin"] or "ALPHA", match["kind"], int(match["number"]))
-        if key not in newest or read.step >= newest[key].step:
-            newest[key] = read
-    if len(projects) > 1:
-        raise InputError(
-            f"{folder} holds the PDOS files of several runs: {', '.join(sorted(projects))}. Name "
-            "the files of one, as RUN-*.pdos."
-        )
-    name = projects.pop()
+    newest = _newest(files)
+    name = _project(folder, files)
     _check_coordinates(folder, name, model)
     numbers = sorted({n for _, kind, n in newest if kind == "list"})
     if not numbers:
@@ -134,6 +122,28 @@ def read_states(paths: Sequence[Path], model: Model) -> States:
         elements=_elements(newest, spins),
         name=name,
     )
+
+
+def _newest(files: list[tuple[Path, re.Match[str]]]) -> dict[tuple[str, str, int], _File]:
+    """The file of the last step, by spin, kind of list and its number."""
+    newest: dict[tuple[str, str, int], _File] = {}
+    for path, match in files:
+        read = _read(path)
+        key = (match["spin"] or "ALPHA", match["kind"], int(match["number"]))
+        if key not in newest or read.step >= newest[key].step:
+            newest[key] = read
+    return newest
+
+
+def _project(folder: Path, files: list[tuple[Path, re.Match[str]]]) -> str:
+    """The name of the one run that the files are of."""
+    projects = {match["project"] for _, match in files}
+    if len(projects) > 1:
+        raise InputError(
+            f"{folder} holds the PDOS files of several runs: {', '.join(sorted(projects))}. Name "
+            "the files of one, as RUN-*.pdos."
+        )
+    return str(projects.pop())
 
 
 def _found(paths: Sequence[Path]) -> tuple[Path, list[tuple[Path, re.Match[str]]]]:

@@ -135,10 +135,7 @@ def image(
     >>> made.pixels.shape, made.sampling
     ((194, 194), 0.1)
     """
-    if not 0.0 < source < 10.0:
-        raise InputError(f"A source of {source:g} Å cannot be; give 0.2 to 1 Å, as {SOURCE:g}.")
-    if not 0.0 < exponent < 4.0:
-        raise InputError(f"Z^{exponent:g} is no HAADF contrast; give 1.5 to 2, as {EXPONENT:g}.")
+    _check(source, exponent)
     model = with_interface(finite(model, REPEATED))
     seen = chosen_view(model, zone, of, tilt)
     shape, corner = frame(seen.project(model.positions), sampling)
@@ -149,6 +146,13 @@ def image(
     places = blank.at(seen.project(model.positions)[:, :2])
     pixels = blurred(deposited(places, weights, shape), source / sampling) / sampling**2
     return Image(pixels, sampling, corner, seen, model, blank.method, outlines(model, seen.project))
+
+
+def _check(source: float, exponent: float) -> None:
+    if not 0.0 < source < 10.0:
+        raise InputError(f"A source of {source:g} Å cannot be; give 0.2 to 1 Å, as {SOURCE:g}.")
+    if not 0.0 < exponent < 4.0:
+        raise InputError(f"Z^{exponent:g} is no HAADF contrast; give 1.5 to 2, as {EXPONENT:g}.")
 
 
 def chosen_view(

@@ -20,6 +20,10 @@ LEAST_EDGE = 10.0
 """Å of a cell's edges for calculators without k points, which see one point of reciprocal space."""
 
 
+SYMMETRIC = 1e-3
+"""Å by which a crystal's sites may miss the symmetry that relaxation keeps."""
+
+
 @dataclass(frozen=True)
 class RelaxedCrystal:
     """A crystal before and after."""
@@ -71,22 +75,15 @@ def relax_crystal(
     InputError
         The calculator cannot evaluate it.
     """
-    from ase.constraints import FixSymmetry
-    from ase.filters import FrechetCellFilter
-    from ase.optimize import BFGS, FIRE
     from ase.units import GPa
 
     repeats = _repeats(crystal, chosen)
     atoms = _atoms(crystal, repeats)
     atoms.calc = chosen.calculator
     evaluated(chosen, atoms)
-    atoms.set_constraint(FixSymmetry(atoms, symprec=1e-3, verbose=False))
     # The same scale for one cell and for several: a step strains all alike.
-    scale = float(len(crystal.numbers))
-    target: Any = FrechetCellFilter(atoms, exp_cell_factor=scale) if cell else atoms
-    # A crystal has few coordinates: the whole Hessian is kept, which no inflection misleads.
-    kind = FIRE if settings.optimizer == "fire" else BFGS
-    dynamics = kind(target, logfile=None, maxstep=settings.longest_step)
+    target = _free(atoms, float(len(crystal.numbers)) if cell else None)
+    dynamics = _optimiser(target, settings)
     with warnings.catch_warnings():
         # The logarithm of the deformation is good to 1e-12 and SciPy warns of 2e-13.
         warnings.filterwarnings("ignore", "logm result", RuntimeWarning)
@@ -104,6 +101,23 @@ def relax_crystal(
         converged=converged,
         repeats=repeats,
     )
+
+
+def _free(atoms: Atoms, scale: float | None) -> Any:
+    """What may move: positions within the space group, and with a scale the cell."""
+    from ase.constraints import FixSymmetry
+    from ase.filters import FrechetCellFilter
+
+    atoms.set_constraint(FixSymmetry(atoms, symprec=SYMMETRIC, verbose=False))
+    return atoms if scale is None else FrechetCellFilter(atoms, exp_cell_factor=scale)
+
+
+def _optimiser(target: Any, settings: Settings) -> Any:
+    from ase.optimize import BFGS, FIRE
+
+    # A crystal has few coordinates: the whole Hessian is kept, which no inflection misleads.
+    kind = FIRE if settings.optimizer == "fire" else BFGS
+    return kind(target, logfile=None, maxstep=settings.longest_step)
 
 
 def _run(dynamics: Any, settings: Settings, progress: Progress) -> bool:

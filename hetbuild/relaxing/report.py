@@ -128,29 +128,20 @@ def before_after(before: Model, after: Model, *, held: bool = False) -> BeforeAf
     positions = after.positions if held or before.cell is not None else _laid(before, after)
     moved = np.linalg.norm(positions - before.positions, axis=1)
     region = regions(before)
-    lattices = {
-        d.name: fit
-        for i, d in enumerate(before.domains)
-        if (fit := _lattice(before, positions, i)) is not None
-    }
     around = {
         r.label: found
         for r in Region
         if (found := _coordination(before, after.positions, region == r))
     }
     contacts = _contacts(before, after)
-    interfaces = {
-        "-".join(built.domains): change
-        for built in before.interfaces
-        if (change := _interface(before, positions, built)) is not None
-    }
+    interfaces = _interfaces(before, positions)
     return BeforeAfter(
         domains={
             d.name: _moved(moved, before, np.flatnonzero(before.domain == i))
             for i, d in enumerate(before.domains)
             if (before.domain == i).any()
         },
-        lattices=lattices,
+        lattices=_lattices(before, positions),
         coordination=around,
         interface=next(iter(interfaces.values()), None),
         interfaces=interfaces,
@@ -209,6 +200,24 @@ def _lattice(model: Model, positions: FloatArray, index: int) -> Lattice | None:
         strain=(float(stretch[0]), float(stretch[1]), float(stretch[2])),
         spread=(first[1], second[1]),
     )
+
+
+def _lattices(model: Model, positions: FloatArray) -> dict[str, Lattice]:
+    """Of each domain whose atoms show one."""
+    return {
+        d.name: fit
+        for i, d in enumerate(model.domains)
+        if (fit := _lattice(model, positions, i)) is not None
+    }
+
+
+def _interfaces(model: Model, positions: FloatArray) -> dict[str, InterfaceChange]:
+    """Of each interface whose domains show their lattices."""
+    return {
+        "-".join(built.domains): change
+        for built in model.interfaces
+        if (change := _interface(model, positions, built)) is not None
+    }
 
 
 def _interface(model: Model, positions: FloatArray, built: Interface) -> InterfaceChange | None:

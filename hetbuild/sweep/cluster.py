@@ -41,7 +41,7 @@ def client(
     """
     try:
         import dask
-        from distributed import Client, LocalCluster
+        from distributed import Client
     except ImportError:
         raise InputError("Sweeps need dask: pip install 'hetbuild[cluster]'.") from None
     settings = {
@@ -55,18 +55,18 @@ def client(
             with _connected(scheduler) as connected:
                 yield connected
             return
-        cluster = (
-            _slurm(slurm)
-            if slurm is not None
-            else LocalCluster(
-                n_workers=workers or available_cores(),
-                threads_per_worker=1,
-                dashboard_address=":0",
-                silence_logs=50,
-            )
-        )
+        cluster = _slurm(slurm) if slurm is not None else _local(workers or available_cores())
         with cluster, Client(cluster) as connected:
             yield connected
+
+
+def _local(workers: int) -> Any:
+    """Processes on this machine, one model at a time in each."""
+    from distributed import LocalCluster
+
+    return LocalCluster(
+        n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=50
+    )
 
 
 def _connected(scheduler: str) -> Any:
