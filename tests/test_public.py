@@ -41,8 +41,8 @@ def python(code: str) -> str:
 
 def test_the_import_is_light() -> None:
     code = (
-        "import sys, time; t = time.perf_counter(); import hetbuild as hb; dir(hb);"
-        "print(time.perf_counter() - t, *sys.modules)"
+        "import sys, time; t = time.process_time(); import hetbuild as hb; dir(hb);"
+        "print(time.process_time() - t, *sys.modules)"
     )
     seconds, *modules = python(code).split()
     assert float(seconds) < 0.1
