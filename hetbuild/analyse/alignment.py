@@ -14,6 +14,7 @@ import numpy as np
 
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.geometry.rigid import superposed
+from hetbuild.rounding import NOTHING
 
 RADIUS, COARSE = 10.0, 7.0
 """Å: longest vectors between atoms that are looked at, and of those by which turns are scanned."""
@@ -162,7 +163,7 @@ class _Search:
             nearest, away = self.nearest(motion, atoms)
             score = float(np.minimum(away, FAR).mean())
             near = away < FAR
-            if score > before - 1e-9 or near.sum() < 3:
+            if score > before - NOTHING or near.sum() < 3:
                 break
             before, kept = score, motion
             motion = Motion(*superposed(self.x[atoms[near]], nearest[near]))

@@ -20,9 +20,14 @@ from hetbuild.elements import counts
 from hetbuild.errors import InputError
 from hetbuild.geometry.pairing import pair_elements
 from hetbuild.geometry.rigid import superposed
+from hetbuild.rounding import NOTHING
 
 SAMPLE = 250
 """Atoms by which shifts of a periodic model are compared."""
+
+LOST = 4.0
+"""Å that an atom far from all of its element counts as away when shifts are compared: one that has
+no counterpart must not outweigh the rest."""
 
 SHIFTS = 6
 """Shifts of a periodic model that are refined."""
@@ -118,7 +123,7 @@ def compare_periodic(
     for k in np.argsort(rough, kind="stable")[:SHIFTS]:
         found = _shifted(numbers, a, second[0], b, trials[k], cell)
         away = rms(np.linalg.norm(found[2], axis=1))
-        if best is None or away < best[0] - 1e-9:
+        if best is None or away < best[0] - NOTHING:
             best = (away, *found)
     assert best is not None  # there is always an atom to start from
     _, partner, shift, apart = best
@@ -170,7 +175,7 @@ def _shift_score(
     """Summed distance of some atoms to the nearest of their element, Å."""
     away = np.linalg.norm(_apart(a[sample], b, cell), axis=2)
     away[numbers[sample][:, None] != others[None]] = np.inf
-    return float(np.minimum(away.min(axis=1), 4.0).sum())
+    return float(np.minimum(away.min(axis=1), LOST).sum())
 
 
 def _assigned(numbers: IntArray, others: IntArray, cost: FloatArray) -> IntArray:

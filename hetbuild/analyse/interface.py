@@ -16,6 +16,7 @@ from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import Coincidence, Direction, plane_label
 from hetbuild.errors import ImpossibleError
 from hetbuild.model import Domain, Interface, Model
+from hetbuild.rounding import DIGITS
 
 FEWEST = 12
 """Ions on sites from which a frame is fitted."""
@@ -30,6 +31,15 @@ HEIGHTS = 4096
 """Places whose heights along all normals are held at a time: 60 MB."""
 PARALLEL = 1.5
 """Degrees: of planes this nearly parallel that of lowest index is meant."""
+
+ALONG = 1.0
+"""Degrees within which the first pair of vectors is parallel."""
+
+OBLIQUE = 60.0
+"""Degrees off a right angle from which a second pair hardly spans the plane."""
+
+UNTILTED = 0.5
+"""Degrees within which cell axes of two domains are parallel, and their tilt is none."""
 
 FLAT = 0.1
 """Spread of sites across a plane, in cells, below which they tell no lattice."""
@@ -123,7 +133,7 @@ def _seen(found: MeasuredInterface) -> Interface:
     return Interface(names, found.planes, along, across, (nan, nan), nan)
 
 
-def nearest_tilt(first: Domain, second: Domain, parallel: float = 0.5) -> Tilt | None:
+def nearest_tilt(first: Domain, second: Domain, parallel: float = UNTILTED) -> Tilt | None:
     """The cell axes <100> of two domains that are nearest to each other without being parallel.
 
     None where all are parallel or at right angles. parallel: degrees that count as none.
@@ -132,7 +142,7 @@ def nearest_tilt(first: Domain, second: Domain, parallel: float = 0.5) -> Tilt |
     for u, v in product(_cell_axes(first.crystal), _cell_axes(second.crystal)):
         apart = lattice.angle(np.array(u) @ first.vectors, np.array(v) @ second.vectors)
         if parallel < apart <= 90.0:
-            found.append((round(apart, 6), -sum(u) - sum(v), u, v))
+            found.append((round(apart, DIGITS), -sum(u) - sum(v), u, v))
     if not found or min(found)[0] >= 90.0 - parallel:
         return None
     apart, _, u, v = min(found)
@@ -288,19 +298,19 @@ def _coincidences(
                 found.append((apart, pair))
     # Rounded, so that of equal lengths the first counts whatever their last digits are.
     parallel = sorted(
-        (c for apart, c in found if apart < 1.0), key=lambda c: round(c.lengths[0], 6)
+        (c for apart, c in found if apart < ALONG), key=lambda c: round(c.lengths[0], DIGITS)
     )
     if not parallel:
         return ()
     start = parallel[0].first.vector @ first.vectors
 
     def off_square(pair: Coincidence) -> float:
-        return round(abs(lattice.angle(pair.first.vector @ first.vectors, start) - 90.0), 6)
+        return round(abs(lattice.angle(pair.first.vector @ first.vectors, start) - 90.0), DIGITS)
 
     def best(pairs: list[Coincidence]) -> list[Coincidence]:
-        usable = [c for c in pairs if off_square(c) < 60.0]
+        usable = [c for c in pairs if off_square(c) < OBLIQUE]
         return sorted(
-            usable, key=lambda c: (max(1.0, round(off_square(c))), round(c.lengths[0], 6))
+            usable, key=lambda c: (max(1.0, round(off_square(c))), round(c.lengths[0], DIGITS))
         )[:1]
 
     return tuple(parallel[:1] + (best(parallel) or best([c for _, c in found])))

@@ -20,6 +20,7 @@ from hetbuild.crystal.crystal import Crystal
 from hetbuild.elements import counts, number, parse_formula, symbol
 from hetbuild.errors import ImpossibleError, InputError, nearest
 from hetbuild.model import Domain, Model, Role
+from hetbuild.rounding import NOTHING
 
 VACUUM = 5.0
 """Å without atoms; more, and the model ends there instead of going on across the cell."""
@@ -342,7 +343,7 @@ def _closed_up(
             x = np.sort(fractional[:, k] % 1.0)
             gap = np.diff(x, append=x[0] + 1.0)
             start = x[(int(gap.argmax()) + 1) % len(x)]
-            fractional[:, k] = (fractional[:, k] - start + 1e-9) % 1.0 + start
+            fractional[:, k] = (fractional[:, k] - start + NOTHING) % 1.0 + start
     return np.asarray(fractional @ cell)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from hetbuild.geometry.depth import all_below
 from hetbuild.model import Model
+from hetbuild.rounding import ALIKE
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ def shells(model: Model) -> dict[str, ShellReport]:
         inside = tuple(
             n
             for n, p in zip(names, parts, strict=True)
-            if n != name and len(p) and len(outer) > 3 and all_below(outer, p, 1e-6)
+            if n != name and len(p) and len(outer) > 3 and all_below(outer, p, ALIKE)
         )
         if inside:
             deformation = np.linalg.solve(domain.crystal.vectors, domain.vectors)

@@ -16,6 +16,7 @@ from hetbuild.analyse.sites import charges_of
 from hetbuild.arrays import BoolArray, FloatArray, IntArray
 from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal
+from hetbuild.rounding import ALIKE, NOTHING
 
 INNER = 0.8
 """Fraction of the atoms, from the middle, tried as a start: the outermost lack neighbours."""
@@ -28,6 +29,9 @@ LENGTH_TOLERANCE = 0.14
 
 ANGLE_TOLERANCE = 12.0
 """Degrees by which the angle between two lattice vectors may differ."""
+
+SLANT = 20
+"""Degrees that two lattice vectors are at least apart to show an orientation well."""
 
 LOCAL = 9.0
 """Å around a seed in which orientations are compared."""
@@ -117,7 +121,7 @@ def _best_at(
         filled = ions.filling(sites.reshape(-1, 3), np.tile(kinds, len(turns)))
         score = filled.reshape(len(turns), -1).mean(axis=1)
         k = int(score.argmax())
-        if best is None or score[k] > best.filling + 1e-9:
+        if best is None or score[k] > best.filling + NOTHING:
             vectors = crystal.vectors @ turns[k].T
             best = Start(float(score[k]), vectors, centre - seat @ vectors, centre)
     return best
@@ -128,11 +132,11 @@ def _short_vectors(crystal: Crystal) -> FloatArray:
     steps = np.array(list(product(range(-2, 3), repeat=3)))
     combos = steps @ crystal.primitive
     length = np.linalg.norm(combos @ crystal.vectors, axis=1)
-    order = [i for i in np.argsort(length, kind="stable") if length[i] > 1e-6]
+    order = [i for i in np.argsort(length, kind="stable") if length[i] > ALIKE]
     first = combos[order[0]]
     for i in order[1:]:
         apart = lattice.angle(first @ crystal.vectors, combos[i] @ crystal.vectors)
-        if 20 < apart < 160:
+        if SLANT < apart < 180 - SLANT:
             return np.array([first, combos[i]])
     raise AssertionError("a lattice has vectors in more than one direction")
 

@@ -21,6 +21,7 @@ from hetbuild.geometry.contacts import Floors
 from hetbuild.geometry.electrostatics import REACH
 from hetbuild.geometry.images import images
 from hetbuild.model import DECIMALS, Domain, Model
+from hetbuild.rounding import NOTHING
 
 Strained = Literal["first", "second", "shared"]
 
@@ -181,7 +182,7 @@ def _fitted(model: Model, net: FloatArray, target: FloatArray) -> Model:
     positions = model.positions @ deformation
     # Layers follow each other along a lattice direction: each atom goes back into the cell, so that
     # a few images on either side are all that is ever near it.
-    cells = np.floor(positions[:, :2] @ np.linalg.inv(target[:, :2]) + 1e-9)
+    cells = np.floor(positions[:, :2] @ np.linalg.inv(target[:, :2]) + NOTHING)
     positions[:, :2] -= cells @ target[:, :2]
     return replace(model, positions=positions, domains=(moved,))
 

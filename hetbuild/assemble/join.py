@@ -14,6 +14,9 @@ from hetbuild.geometry.contacts import Floors, closest_contacts
 from hetbuild.geometry.images import finite
 from hetbuild.model import DECIMALS, Domain, Interface, Model, Role
 
+IMAGES = 6.0
+"""Å around a cell in which images are looked at for contacts: farther than any floor."""
+
 ROUNDED = 1e-3
 """Å by which a contact may miss its floor, or an ion its plane: cells and positions are rounded."""
 
@@ -119,7 +122,7 @@ def check_contacts(model: Model, floors: Floors, met: Interface | None = None) -
     met = met or model.interface
     if met is None:
         return
-    around = finite(model, 6.0)
+    around = finite(model, IMAGES)
     ends = [model.domain_named(name) for name in met.domains]
     first, second = model.domain == ends[0], around.domain == ends[1]
     contacts = closest_contacts(

@@ -13,6 +13,7 @@ from hetbuild.crystal import lattice
 from hetbuild.crystal.lattice import Coincidence, Direction, plane_label
 from hetbuild.errors import InputError
 from hetbuild.model import Domain, Model
+from hetbuild.rounding import NOTHING
 
 SAME_DIRECTION = 0.01
 """Degrees within which a lattice vector counts as along an interface axis."""
@@ -114,7 +115,7 @@ def _axes(domain: Domain, plane: Plane, along: Sequence[float]) -> FloatArray:
 def _check_in_plane(domain: Domain, plane: Plane, direction: Sequence[float]) -> None:
     lattice.check_plane(plane)
     product = float(np.dot(plane, direction))
-    if abs(product) > 1e-9:
+    if abs(product) > NOTHING:
         name = Direction.of(list(direction))
         net = " and ".join(str(v) for v in domain.crystal.surface_net(plane))
         raise InputError(

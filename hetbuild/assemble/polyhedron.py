@@ -13,6 +13,7 @@ from hetbuild.crystal.lattice import check_plane, plane_label
 from hetbuild.elements import number, symbol
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.model import Domain
+from hetbuild.rounding import NOTHING
 
 MOST_FACETS = 100
 """Different facets of a particle: {100}, {110}, {111}, {210} and {321} of a cube have 98."""
@@ -116,7 +117,7 @@ def corners(domain: Domain, spaces: HalfSpaces) -> FloatArray:
     i, j, k = np.array(list(_triples(len(hkl)))).T
     matrices = np.stack([hkl[i], hkl[j], hkl[k]], axis=1).astype(float)
     limits = np.stack([limit[i], limit[j], limit[k]], axis=1)
-    regular = np.abs(np.linalg.det(matrices)) > 1e-9
+    regular = np.abs(np.linalg.det(matrices)) > NOTHING
     points = np.linalg.solve(matrices[regular], limits[regular][..., None])[..., 0]
     inside = (points @ hkl.T <= limit + ON_PLANE).all(axis=1)
     if not inside.any():
@@ -138,7 +139,7 @@ def _check_closed(domain: Domain, spaces: HalfSpaces) -> None:
     normals = spaces.hkl @ np.linalg.inv(domain.vectors).T
     units = normals / np.linalg.norm(normals, axis=1, keepdims=True)
     try:
-        closed = len(units) > 3 and bool((ConvexHull(units).equations[:, 3] < -1e-9).all())
+        closed = len(units) > 3 and bool((ConvexHull(units).equations[:, 3] < -NOTHING).all())
     except QhullError:
         closed = False
     if not closed:

@@ -15,6 +15,7 @@ from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.contacts import Floors, closest_contacts
 from hetbuild.geometry.electrostatics import REACH, contact_energy
 from hetbuild.model import Model
+from hetbuild.rounding import ALIKE, DIGITS, NOTHING
 
 COARSE = 0.2
 """Å, spacing of the grid on which registry is searched."""
@@ -138,15 +139,15 @@ def _grid(window: Window, step: float) -> list[Registry]:
             "most): make join.registry.window smaller; a cell of the interface is enough."
         )
     points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    order = np.lexsort((*np.round(points.T, 6), np.round((points**2).sum(axis=1), 6)))
+    order = np.lexsort((*np.round(points.T, DIGITS), np.round((points**2).sum(axis=1), DIGITS)))
     return [Registry(*map(float, p)) for p in points[order]]
 
 
 def _axis(low: float, high: float, step: float) -> FloatArray:
     """Multiples of the step in [low, high], zero among them where it is inside; else the ends."""
-    first, last = np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9)
+    first, last = np.ceil(low / step - NOTHING), np.floor(high / step + NOTHING)
     points = np.arange(first, last + 1) * step if first <= last else np.unique([low, high])
-    return np.round(points, 6)
+    return np.round(points, DIGITS)
 
 
 def _score(
@@ -179,7 +180,7 @@ def _better(
     score: Callable[[Registry], float | None],
 ) -> tuple[float, Registry] | None:
     found = score(registry)
-    if found is None or (best is not None and found >= best[0] - 1e-6):
+    if found is None or (best is not None and found >= best[0] - ALIKE):
         return best
     return found, registry
 
@@ -189,11 +190,11 @@ def _refined(
 ) -> tuple[float, Registry]:
     """Pattern search from the best grid point with halved steps."""
     step = COARSE / 2
-    while step >= FINE - 1e-9:
+    while step >= FINE - NOTHING:
         centre = best[1]
         for move in np.vstack([np.eye(3), -np.eye(3)]) * step:
             point = np.array([centre.along, centre.across, centre.gap]) + move
-            trial = Registry(*(float(x) for x in np.round(point, 6)))
+            trial = Registry(*(float(x) for x in np.round(point, DIGITS)))
             if _inside(trial, window):
                 best = _better(best, trial, score) or best
         if best[1] == centre:
@@ -204,9 +205,9 @@ def _refined(
 def _inside(registry: Registry, window: Window) -> bool:
     low, high = window.gap
     return (
-        abs(registry.along) <= window.along + 1e-9
-        and abs(registry.across) <= window.across + 1e-9
-        and low - 1e-9 <= registry.gap <= high + 1e-9
+        abs(registry.along) <= window.along + NOTHING
+        and abs(registry.across) <= window.across + NOTHING
+        and low - NOTHING <= registry.gap <= high + NOTHING
     )
 
 

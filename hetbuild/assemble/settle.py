@@ -25,6 +25,7 @@ from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.contacts import Floors
 from hetbuild.geometry.images import finite
 from hetbuild.model import DECIMALS, LedgerEntry, Model
+from hetbuild.rounding import ALIKE, DIGITS
 
 STEP = 0.1
 """Step of the dual ascent: stable while no ion has more than five contacts at their floor."""
@@ -172,7 +173,7 @@ def _concerned(model: Model, around: Model, mobile: BoolArray, far: float) -> In
         return np.empty(0, dtype=np.int64)
     tree = cKDTree(around.positions[ends])
     # A little further, so that rounding leaves no pair out.
-    away = tree.query(around.positions, distance_upper_bound=far + 1e-6)[0]
+    away = tree.query(around.positions, distance_upper_bound=far + ALIKE)[0]
     return np.flatnonzero(away < np.inf)
 
 
@@ -230,7 +231,7 @@ def _check_limit(model: Model, moved: FloatArray, how: Settling) -> None:
 def _check_held(model: Model, apart: FloatArray, pairs: _Pairs, how: Settling) -> None:
     short = pairs.floor - apart
     if len(short) and short.max() > HELD:
-        k = int(np.argmax(np.round(short, 6)))
+        k = int(np.argmax(np.round(short, DIGITS)))
         raise ImpossibleError(
             f"Settling ends with {_name(model, pairs.first[k])} and "
             f"{_name(model, pairs.second[k])} {apart[k]:.2f} Å apart, floor {pairs.floor[k]:.2f} Å."

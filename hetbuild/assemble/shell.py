@@ -21,6 +21,7 @@ from hetbuild.crystal.setting import lattice_rotations
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.contacts import floors_of
 from hetbuild.model import DECIMALS, PER_ATOM, Domain, Model
+from hetbuild.rounding import ALIKE, NOTHING
 
 Lattice = Literal["core", "graded", "own"]
 
@@ -160,10 +161,10 @@ def _shared_sublattice(core: Domain, crystal: Crystal) -> tuple[IntArray, FloatA
                     continue
                 away = _apart(theirs @ turn.T + shift, ours, host.vectors)
                 rest = float(np.minimum(away, 1.0).sum())
-                if best is None or rest < best[0] - 1e-6:
+                if best is None or rest < best[0] - ALIKE:
                     best = rest, turn, shift
         if best is not None:
-            return best[1], best[2] - np.floor(best[2] + 1e-9)
+            return best[1], best[2] - np.floor(best[2] + NOTHING)
     raise ImpossibleError(
         f"{crystal.name} and {host.name} share no sublattice on the lattice of {host.name}, so the "
         "shell cannot be coherent: give it its own lattice with lattice = 'own'."
@@ -219,7 +220,7 @@ def _own(core: Domain, shell: Shell) -> Model:
 def _basis(vectors: FloatArray) -> FloatArray:
     """Right-handed unit vectors as rows: the first along the first of two, the third normal."""
     normal = np.cross(*vectors)
-    if np.linalg.norm(normal) < 1e-9:
+    if np.linalg.norm(normal) < NOTHING:
         raise InputError("The two directions of a shell's axes must not be parallel.")
     x, z = vectors[0] / np.linalg.norm(vectors[0]), normal / np.linalg.norm(normal)
     return np.array([x, np.cross(z, x), z])

@@ -13,6 +13,7 @@ from hetbuild.assemble.polyhedron import Facet
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import primitive_plane
 from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.rounding import ALIKE
 
 STEPS = 3
 """Numbers of planes tried to either side of the estimate."""
@@ -103,7 +104,7 @@ def _nearest(crystal: Crystal, trials: Iterable[Shape], size: float) -> tuple[fl
             miss = abs(size_of(crystal, trial) - size)
         except ImpossibleError:  # planes that meet before they enclose anything
             continue
-        if best is None or miss < best[0] - 1e-6:
+        if best is None or miss < best[0] - ALIKE:
             best = miss, trial
     return best
 

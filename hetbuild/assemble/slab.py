@@ -10,6 +10,7 @@ from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import plane_label
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.model import DECIMALS, Domain, Model, Role
+from hetbuild.rounding import ALIKE, DIGITS
 
 EDGE = 1e-4
 """Fraction of a cell, or of d(hkl), by which a site on a limit counts as inside."""
@@ -53,7 +54,7 @@ def slab(
             f"No site of {crystal.name} lies between planes {limits[0]:g} and {limits[1]:g} of "
             f"{plane_label(hkl)}."
         )
-    order = np.lexsort((*np.round(place.T, 6), -crystal.numbers[which]))
+    order = np.lexsort((*np.round(place.T, DIGITS), -crystal.numbers[which]))
     domain = Domain(name, crystal, crystal.vectors.copy(), np.zeros(3), datum)
     return _filled(domain, which[order], points[order], sites)
 
@@ -78,7 +79,7 @@ def _basis(hkl: Plane, net: FloatArray, limits: tuple[float, float]) -> FloatArr
     h = lattice.check_plane(hkl)
     if limits[0] > limits[1]:
         raise InputError(f"A slab from plane {limits[0]:g} to {limits[1]:g}: first the lower one.")
-    if np.abs(net @ h).max() > 1e-6:
+    if np.abs(net @ h).max() > ALIKE:
         raise InputError(f"The net of a slab must lie in {plane_label(hkl)}.")
     # The third vector only has to leave the plane: layers are told by their index.
     return np.vstack([net, h.astype(float) / float(h @ h)])

@@ -13,6 +13,7 @@ import numpy as np
 
 from hetbuild.arrays import BoolArray, FloatArray, IntArray
 from hetbuild.errors import ImpossibleError
+from hetbuild.rounding import NOTHING
 
 REPLICAS = 48
 """Anneals run side by side; the best of them counts."""
@@ -204,7 +205,7 @@ def _descended(field: FloatArray, coupling: FloatArray, kind: IntArray, x: BoolA
         gain = fields[new][None] - fields[out][:, None] - coupling[np.ix_(out, new)]
         gain[kind[out][:, None] != kind[new][None]] = np.inf
         k = int(gain.argmin()) if gain.size else 0
-        if not gain.size or gain.flat[k] > -1e-9:
+        if not gain.size or gain.flat[k] > -NOTHING:
             return x
         i, j = out[k // len(new)], new[k % len(new)]
         x[i], x[j] = False, True

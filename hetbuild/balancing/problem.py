@@ -15,6 +15,7 @@ from hetbuild.geometry.contacts import Floors
 from hetbuild.geometry.electrostatics import pair_coulomb, potential
 from hetbuild.geometry.point_group import orbits, point_group, subgroups
 from hetbuild.model import Model
+from hetbuild.rounding import ALIKE
 from hetbuild.selection.order import Order, pick, split
 
 MOST = 12_000
@@ -75,7 +76,7 @@ class Problem:
         places, charge = self.found.positions[which], self.found.change[which]
         atom = self.found.atom[which]
         added = atom < 0
-        limit = self.floors.between(charge[:, None], charge[None]) - 1e-6
+        limit = self.floors.between(charge[:, None], charge[None]) - ALIKE
         close = (cdist(places, places) < limit) & added[:, None] & added[None]
         same = (atom[:, None] == atom[None]) & ~added[:, None]
         result = np.asarray(close | same)
@@ -91,7 +92,7 @@ class Problem:
         added = np.flatnonzero(atoms < 0)
         for k in done[atoms[done] < 0]:
             away = np.linalg.norm(self.found.positions[added] - self.found.positions[k], axis=1)
-            limit = self.floors.between(self.found.change[added], self.found.change[k]) - 1e-6
+            limit = self.floors.between(self.found.change[added], self.found.change[k]) - ALIKE
             result[added[away < limit]] = True
         return result
 

@@ -14,6 +14,7 @@ from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.frozen import frozen
 from hetbuild.library import is_file
 from hetbuild.names import safe_name, shown
+from hetbuild.rounding import NOTHING
 
 if TYPE_CHECKING:
     from rdkit.Chem import Mol
@@ -290,7 +291,7 @@ def _upright(shape: FloatArray, donors: IntArray, bonds: IntArray, charges: IntA
     up = moved[heavy if len(heavy) else heads].mean(axis=0)
     if np.linalg.norm(up) < 1e-3:
         up = moved.mean(axis=0)
-    z = up / max(float(np.linalg.norm(up)), 1e-9)
+    z = up / max(float(np.linalg.norm(up)), NOTHING)
     rough = moved[donors[1]] - moved[donors[0]] if len(donors) > 1 else moved.sum(axis=0)
     x = rough - (rough @ z) * z
     if np.linalg.norm(x) < 1e-3:

@@ -12,6 +12,7 @@ from hetbuild.capping.cleaning import bent
 from hetbuild.capping.molecule import Ligand
 from hetbuild.capping.room import CLEARANCE, Room, Surroundings
 from hetbuild.model import DECIMALS
+from hetbuild.rounding import NOTHING
 
 BATCH = 48
 """Poses tested at first, four times as many each time that none has room."""
@@ -61,7 +62,7 @@ def outward(site: FloatArray, ions: FloatArray) -> FloatArray:
     total = (away[near] / length[near, None]).sum(axis=0)
     if np.linalg.norm(total) < 0.5:  # as much on every side: away from the middle
         total = site - ions.mean(axis=0)
-    return np.asarray(total / max(float(np.linalg.norm(total)), 1e-9))
+    return np.asarray(total / max(float(np.linalg.norm(total)), NOTHING))
 
 
 def place(
@@ -145,7 +146,7 @@ def _ranked(
     tails = ligand.conformers[:, heavy].mean(axis=1)
     if not heavy.sum() > len(ligand.donors):
         tails = ligand.conformers.mean(axis=1)
-    tails /= np.maximum(np.linalg.norm(tails, axis=1, keepdims=True), 1e-9)
+    tails /= np.maximum(np.linalg.norm(tails, axis=1, keepdims=True), NOTHING)
     cosine = np.einsum("fij,cj,i->fc", found.turns, tails, normal)
     angle = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
     allowed = angle < DEEPEST

@@ -19,6 +19,7 @@ from hetbuild.arrays import FloatArray, Index, IntArray, Plane
 from hetbuild.errors import InputError
 from hetbuild.names import shown
 from hetbuild.numerals import LARGEST_INDEX
+from hetbuild.rounding import ALIKE, NOTHING
 
 MAX_DENOMINATOR = 24
 """Centring translations and in-plane vectors of conventional cells are multiples of 1/24."""
@@ -56,7 +57,7 @@ class Direction:
             raise InputError(f"A direction [uvw] takes three numbers; given {list(components)}.")
         fractions = [Fraction(float(c)).limit_denominator(MAX_DENOMINATOR) for c in components]
         off = max(abs(float(f) - float(c)) for f, c in zip(fractions, components, strict=True))
-        if off > 1e-6 or not any(fractions):
+        if off > ALIKE or not any(fractions):
             given = " ".join(f"{float(c):g}" for c in components)
             raise InputError(
                 f"[{given}] is not a lattice direction: its components must be multiples of "
@@ -254,13 +255,13 @@ def gauss_reduced(basis: FloatArray, vectors: FloatArray) -> tuple[FloatArray, F
     metric = vectors @ vectors.T
     u, v = basis
     while True:
-        if u @ metric @ u > v @ metric @ v + 1e-9:
+        if u @ metric @ u > v @ metric @ v + NOTHING:
             u, v = v, u
-        step = np.rint((u @ metric @ v) / (u @ metric @ u) - 1e-9)
+        step = np.rint((u @ metric @ v) / (u @ metric @ u) - NOTHING)
         if step == 0:
             return u, v
         v = v - step * u
 
 
 def _first_positive(u: FloatArray) -> FloatArray:
-    return -u if u[np.flatnonzero(np.abs(u) > 1e-9)[0]] < 0 else u
+    return -u if u[np.flatnonzero(np.abs(u) > NOTHING)[0]] < 0 else u

@@ -13,6 +13,7 @@ from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import plane_label
 from hetbuild.elements import counts, formula
+from hetbuild.rounding import DIGITS
 
 SAME_LAYER = 1e-3
 """Å within which the heights of ions of one layer agree."""
@@ -106,7 +107,7 @@ def _layers(
     centring = round(1.0 / abs(float(np.linalg.det(crystal.primitive))))
     for k in np.unique(layer):
         here = order[layer == k]
-        level = round(float(index[here].mean()), 6)
+        level = round(float(index[here].mean()), DIGITS)
         level = 0.0 if abs(level) * spacing < SAME_LAYER else level  # the datum's own layer
         contents = {e: n // centring for e, n in counts(crystal.numbers[here]).items()}
         charge = int(crystal.charges[here].sum()) // centring

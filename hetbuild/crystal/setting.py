@@ -11,6 +11,7 @@ import numpy as np
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.elements import symbol
 from hetbuild.errors import InputError
+from hetbuild.rounding import ALIKE, NOTHING
 
 Cell = tuple[FloatArray, FloatArray, IntArray]
 """Lattice vectors as rows in Å (3, 3), fractional coordinates (n, 3), atomic numbers (n,)."""
@@ -20,6 +21,10 @@ SYMPREC = 5e-3
 
 SAME_METRIC = 1e-3
 """Difference of metric tensors, by their largest entry, below which two cells are the same."""
+
+SITE_STEPS = 1e4
+"""Steps of a cell edge to which coordinates are rounded before sites are put in order, as CIFs
+give four decimals."""
 
 ON_POINT = 1e-3
 """Cells within which a shift of origin lands on a lattice point."""
@@ -132,9 +137,9 @@ def _canonical(
     for axes in lattice_rotations(vectors, primitive):
         turned = fractional @ axes.T
         for shift in _origin_shifts(axes, primitive, turned, operations):
-            moved = (turned + shift + 1e-6) % 1.0 - 1e-6
+            moved = (turned + shift + ALIKE) % 1.0 - ALIKE
             order = _order(numbers, moved)
-            key = tuple(np.rint(moved[order] * 1e4).astype(int).ravel())
+            key = tuple(np.rint(moved[order] * SITE_STEPS).astype(int).ravel())
             if best is None or key < best[0]:
                 best = (key, moved, axes)
     assert best is not None  # the identity always qualifies
@@ -144,7 +149,7 @@ def _canonical(
 
 def _order(numbers: IntArray, fractional: FloatArray) -> IntArray:
     """Sites by falling atomic number, then by coordinates."""
-    x, y, z = np.rint(fractional.T * 1e4)
+    x, y, z = np.rint(fractional.T * SITE_STEPS)
     return np.lexsort((z, y, x, -numbers))
 
 
@@ -160,7 +165,7 @@ def lattice_rotations(vectors: FloatArray, primitive: FloatArray) -> list[IntArr
     images = np.einsum("mji,jk,mkl->mil", matrices, metric, matrices)
     kept = np.abs(images - metric).max(axis=(1, 2)) < SAME_METRIC * metric.max()
     cells = primitive @ np.swapaxes(matrices[kept], 1, 2) @ np.linalg.inv(primitive)
-    centred = np.abs(cells - np.rint(cells)).max(axis=(1, 2)) < 1e-6
+    centred = np.abs(cells - np.rint(cells)).max(axis=(1, 2)) < ALIKE
     return [m.astype(np.int64) for m in matrices[kept][centred]]
 
 
@@ -184,7 +189,7 @@ def _origin_shifts(
     cells = (change + residual) @ np.linalg.inv(primitive)
     shifts = shifts[(np.abs(cells - np.rint(cells)) < ON_POINT).all(axis=(1, 2))]
     polar = rotations.mean(axis=0)
-    if np.abs(polar).max() < 1e-9:
+    if np.abs(polar).max() < NOTHING:
         return np.asarray(shifts)
     # Along a polar axis any origin will do: let each site in turn stand at zero.
     drop = (turned[None] + shifts[:, None]) @ polar.T

@@ -11,6 +11,7 @@ from hetbuild.arrays import Plane
 from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.layers import stacking
+from hetbuild.rounding import ALIKE, DIGITS
 
 NO_DIPOLE = 1e-3
 """e Å per surface cell below which a repeat has no dipole."""
@@ -61,7 +62,9 @@ def terminations(crystal: Crystal, hkl: Plane, *, upward: bool) -> tuple[Termina
     for layer in layers:
         # Depth below the outermost layer, in repeats: in [0, 1).
         depth = (layer.index - index if upward else index - layer.index) % 1.0
-        depth = np.where(depth > 1 - 1e-6, 0.0, depth)
+        depth = np.where(depth > 1 - ALIKE, 0.0, depth)
         dipole = float(-(charge * depth).sum() * spacing)
-        found.append(Termination(layer.index, layer.formula, layer.charge, round(dipole, 6) + 0.0))
+        found.append(
+            Termination(layer.index, layer.formula, layer.charge, round(dipole, DIGITS) + 0.0)
+        )
     return tuple(found)

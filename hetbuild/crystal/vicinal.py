@@ -16,6 +16,7 @@ from hetbuild.crystal.lattice import Direction, plane_label
 from hetbuild.crystal.setting import SYMPREC
 from hetbuild.elements import number, symbol
 from hetbuild.errors import InputError
+from hetbuild.rounding import DIGITS
 
 CLOSE = 1e-6
 """Å or Å² below which lengths and products are equal."""
@@ -142,7 +143,7 @@ def cation_lattice(crystal: Crystal, cation: str) -> FloatArray:
 
 def _shortest_basis(vectors: FloatArray, metric: FloatArray, volume: float) -> FloatArray | None:
     """The three shortest independent vectors, where they are a basis of this volume; else None."""
-    length = np.round(np.linalg.norm(vectors @ metric, axis=1), 6)
+    length = np.round(np.linalg.norm(vectors @ metric, axis=1), DIGITS)
     ordered = vectors[np.lexsort((*-vectors.T[::-1], length))]
     basis: list[FloatArray] = []
     for v in ordered:
@@ -182,7 +183,7 @@ def _projected_basis(
     grid = np.stack(np.meshgrid(reach, reach, reach, indexing="ij"), axis=-1).reshape(-1, 3)
     vectors = grid @ primitive
     seen = vectors @ project
-    length = np.round(np.linalg.norm(seen, axis=1), 6)
+    length = np.round(np.linalg.norm(seen, axis=1), DIGITS)
     order = np.argsort(length, kind="stable")
     order = order[length[order] > CLOSE]
     p = order[0]
@@ -212,7 +213,7 @@ def _sums(
 def _longer(
     parts: tuple[tuple[FloatArray, int], tuple[FloatArray, int]], project: FloatArray
 ) -> float:
-    return round(max(n * float(np.linalg.norm(v @ project)) for v, n in parts), 6)
+    return round(max(n * float(np.linalg.norm(v @ project)) for v, n in parts), DIGITS)
 
 
 def _upright(vector: FloatArray, edge: FloatArray, metric: FloatArray) -> FloatArray:

@@ -18,6 +18,7 @@ from hetbuild.elements import symbol
 from hetbuild.errors import InputError
 from hetbuild.formats.cp2k_states import unrolled
 from hetbuild.model import Model
+from hetbuild.rounding import ALIKE
 
 HARTREE = 27.211386245988
 """eV (CODATA 2018)."""
@@ -201,7 +202,7 @@ def _of_spin(
     first = found[0]
     for other in found:
         if other.orbitals.shape != first.orbitals.shape or not np.allclose(
-            other.orbitals[:, :2], first.orbitals[:, :2], atol=1e-6
+            other.orbitals[:, :2], first.orbitals[:, :2], atol=ALIKE
         ):
             raise InputError(
                 f"{other.path} has {len(other.orbitals)} orbitals, {first.path} "

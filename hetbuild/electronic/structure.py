@@ -19,6 +19,16 @@ Zero = Literal["homo", "vacuum"]
 OWN = 0.5
 """Share of an orbital in a domain from which it counts as that domain's."""
 
+BELOW = 6.0
+"""eV below the highest occupied orbital where densities begin: the p bands of halides and
+chalcogenides are above it."""
+
+ABOVE = 5
+"""Widths above the highest orbital where densities end."""
+
+TAILS = 6
+"""Widths beyond which a Gaussian adds nothing: exp(-18) of its height."""
+
 POINTS = 5
 """Of a density's grid within one width."""
 
@@ -218,11 +228,11 @@ def density(
     if width <= 0:
         raise InputError(f"A width of {width:g} eV; it must be above zero, 0.1 is usual.")
     homo = float(found.energies[found.states.occupied].max())
-    low, high = window or (homo - 6.0, float(found.energies.max()) + 5 * width)
+    low, high = window or (homo - BELOW, float(found.energies.max()) + ABOVE * width)
     if low >= high:
         raise InputError(f"A window from {low:g} to {high:g} eV is empty: the lower end first.")
     grid = np.linspace(low, high, int(np.ceil((high - low) / width * POINTS)) + 1)
-    near = (found.energies > low - 6 * width) & (found.energies < high + 6 * width)
+    near = (found.energies > low - TAILS * width) & (found.energies < high + TAILS * width)
     apart = (grid[:, None] - found.energies[near]) / width
     electrons = 1.0 if found.states.spin.any() else 2.0
     peaks = electrons * np.exp(-(apart**2) / 2) / (width * np.sqrt(2 * np.pi))

@@ -9,6 +9,7 @@ from hetbuild.analyse.meetings import meetings
 from hetbuild.arrays import BoolArray, FloatArray, IntArray, Plane
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.model import Domain, Model
+from hetbuild.rounding import ALIKE
 
 KEPT_PLANES = 5
 """Planes left at an interface: the PbS monolayer of the published CsPbCl3/Cu2S model."""
@@ -42,7 +43,7 @@ def kept_layer(
     kept = np.zeros(len(atoms), dtype=np.bool_)
     for hkl, domain, outward in interface_planes(model, index):
         if thickness is not None:
-            limit = thickness / _spacing(domain, hkl) + 1e-6
+            limit = thickness / _spacing(domain, hkl) + ALIKE
         else:
             limit = (KEPT_PLANES if planes is None else planes) - SAME_PLANE
         height = domain.plane_index(hkl, model.lattice_positions[atoms]) * outward

@@ -16,6 +16,10 @@ from hetbuild.exchanging.topotaxy import STANDS_ON, Topotaxy, as_product
 from hetbuild.geometry.contacts import coordination
 from hetbuild.geometry.electrostatics import coulomb_energy, pair_coulomb, potential
 from hetbuild.model import Domain, Model, kept_digits
+from hetbuild.rounding import ALIKE
+
+SITE_STEPS = 1e6
+"""Steps of a cell edge to which places next to several anions are told to be one."""
 
 RANDOM_FILLINGS = 20
 """Random choices of sites that the energy of those taken is compared with."""
@@ -128,7 +132,7 @@ def _free_sites(
     others = (model.charges > 0) & ~like
     for atoms, floor in ((others, floors.kept), (like, floors.like), (anions, floors.anion)):
         if atoms.any():
-            free &= cKDTree(model.positions[atoms]).query(places)[0] > floor - 1e-6
+            free &= cKDTree(model.positions[atoms]).query(places)[0] > floor - ALIKE
     return places[free], around[free]
 
 
@@ -154,10 +158,12 @@ def _site_places(frame: Domain, anions: FloatArray) -> tuple[FloatArray, float, 
         steps = bonds.vector[bonds.site == s]
         found.append((site[here][:, None] + steps).reshape(-1, 3))
         moves.append(np.repeat(drift[here], len(steps), axis=0))
-    ideal, group = np.unique(np.rint(np.concatenate(found) * 1e6), axis=0, return_inverse=True)
+    ideal, group = np.unique(
+        np.rint(np.concatenate(found) * SITE_STEPS), axis=0, return_inverse=True
+    )
     number_of = np.bincount(group.ravel())
     shift = np.stack([np.bincount(group.ravel(), m) for m in np.concatenate(moves).T], axis=-1)
-    places = frame.cartesian(ideal.astype(np.float64) / 1e6) + shift / number_of[:, None]
+    places = frame.cartesian(ideal.astype(np.float64) / SITE_STEPS) + shift / number_of[:, None]
     lengths = np.linalg.norm(bonds.vector @ frame.vectors, axis=1)
     spread = float(np.sqrt((drift[stands] ** 2).sum(axis=1).mean())) if stands.any() else 0.0
     return kept_digits(places), spread, float(lengths.min())

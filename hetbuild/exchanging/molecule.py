@@ -15,6 +15,7 @@ from hetbuild.geometry.bonds import MOLECULAR
 from hetbuild.library import molecules
 from hetbuild.model import Model
 from hetbuild.names import safe_name
+from hetbuild.rounding import DIGITS
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -97,7 +98,7 @@ def _charges(path: Path, atoms: Atoms, positions: FloatArray) -> IntArray:
         )
     heavy = np.flatnonzero(atoms.numbers > 1)
     middle = positions[heavy].mean(axis=0)
-    nearest = heavy[np.linalg.norm(positions[heavy] - middle, axis=1).round(6).argmin()]
+    nearest = heavy[np.linalg.norm(positions[heavy] - middle, axis=1).round(DIGITS).argmin()]
     charges = np.zeros(len(atoms), dtype=np.int64)
     charges[nearest] = int(total)
     return charges

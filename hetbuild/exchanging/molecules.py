@@ -16,6 +16,7 @@ from hetbuild.exchanging.room import placed
 from hetbuild.exchanging.same_site import Exchange, principal_strains, swap_entries
 from hetbuild.exchanging.selection import meant_of, select, share
 from hetbuild.model import Model, kept_digits
+from hetbuild.rounding import ALIKE
 from hetbuild.selection.places import Places
 from hetbuild.selection.profile import Profile, drawn
 
@@ -121,7 +122,7 @@ def _taken(
 def _off_site(places: FloatArray, sites: FloatArray) -> dict[str, float]:
     """How many molecules stand beside their site, and how far off in Å at most; none: empty."""
     off = np.linalg.norm(places.mean(axis=1) - sites, axis=1)
-    beside = off > 1e-6
+    beside = off > ALIKE
     if not beside.any():
         return {}
     return {"beside_site": int(beside.sum()), "off_at_most": round(float(off.max()), 3)}

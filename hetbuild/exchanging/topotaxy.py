@@ -11,6 +11,7 @@ from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import Coincidence, Direction
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.model import Domain, Interface, Model
+from hetbuild.rounding import ALIKE, DIGITS
 
 TOPOLOGY = 0.05
 """Relative misfit of neighbour shells above which two anion sublattices are not the same."""
@@ -19,6 +20,12 @@ TOPOLOGY = 0.05
 NEIGHBOURS = 42
 """Neighbours compared: the first three shells of a close packing."""
 
+
+WITHIN = 4.0
+"""Distance, by the cube root of the volume of an anion, within which those neighbours lie."""
+
+SITE_STEPS = 1e3
+"""Steps of a cell edge to which two sets of sites are compared."""
 
 STANDS_ON = 1.0
 """Å within which an atom stands on a site, relaxed and distorted models included."""
@@ -125,7 +132,7 @@ def _off_axes(axes: FloatArray, parent: Crystal, product: Crystal) -> float:
     cosines = (placed * product.vectors).sum(axis=1) / (
         np.linalg.norm(placed, axis=1) * np.linalg.norm(product.vectors, axis=1)
     )
-    return float(np.round(3.0 - cosines.sum(), 6))
+    return float(np.round(3.0 - cosines.sum(), DIGITS))
 
 
 def _cation_sites(
@@ -139,7 +146,7 @@ def _cation_sites(
 
 
 def _key(sites: FloatArray) -> tuple[int, ...]:
-    return tuple(np.rint(sites.ravel() * 1e3).astype(int))
+    return tuple(np.rint(sites.ravel() * SITE_STEPS).astype(int))
 
 
 def _site_name(parent: Crystal, sites: FloatArray) -> str:
@@ -147,7 +154,7 @@ def _site_name(parent: Crystal, sites: FloatArray) -> str:
     from fractions import Fraction
 
     away = (sites - parent.fractional[parent.charges < 0][0]) @ np.linalg.inv(parent.primitive)
-    places = np.round(away % 1.0, 6) % 1.0 @ parent.primitive
+    places = np.round(away % 1.0, DIGITS) % 1.0 @ parent.primitive
     order = np.lexsort(np.round(places, 4).T[::-1])
     return ", ".join(
         " ".join(str(Fraction(float(x)).limit_denominator(24)) for x in places[i]) for i in order
@@ -158,7 +165,7 @@ def _shells(crystal: Crystal) -> FloatArray:
     """Sorted distances to the nearest anions around each anion, reduced, shape (anions, 42)."""
     anions = crystal.fractional[crystal.charges < 0]
     scale = (abs(np.linalg.det(crystal.vectors)) / len(anions)) ** (1 / 3)
-    reach = int(np.ceil(4.0 * scale / np.linalg.norm(crystal.vectors, axis=1).min())) + 1
+    reach = int(np.ceil(WITHIN * scale / np.linalg.norm(crystal.vectors, axis=1).min())) + 1
     cells = np.stack(np.meshgrid(*3 * [np.arange(-reach, reach + 1)], indexing="ij"), -1)
     images = (cells.reshape(-1, 1, 3) + anions).reshape(-1, 3)
     apart = np.linalg.norm((images[None] - anions[:, None]) @ crystal.vectors, axis=2)
@@ -176,7 +183,7 @@ def as_product(domain: Domain, product: Crystal, way: Topotaxy) -> Domain:
 
 def relabelled(model: Model, index: int, way: Topotaxy) -> Model:
     """The interfaces in the product's axes; unchanged where they are the parent's."""
-    if np.allclose(way.axes, np.eye(3), atol=1e-6):
+    if np.allclose(way.axes, np.eye(3), atol=ALIKE):
         return model
     name = model.domains[index].name
     return model.with_interfaces(

@@ -10,6 +10,7 @@ import numpy as np
 from hetbuild.arrays import BoolArray, FloatArray, IntArray
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.errors import InputError
+from hetbuild.rounding import ALIKE
 
 KINDS = ("anion-anion", "cation-anion", "cation-cation")
 """Kinds of contact, in the order every triple of this module uses."""
@@ -146,7 +147,7 @@ def clear_of(
     free = np.ones(len(candidates), dtype=bool)
     for sign in (-1, 1):
         limit = float(floors.between(np.array(charge), np.array(sign)))
-        close = coordination(candidates, positions[np.sign(charges) == sign], limit - 1e-6)
+        close = coordination(candidates, positions[np.sign(charges) == sign], limit - ALIKE)
         free &= close == 0
     return free
 

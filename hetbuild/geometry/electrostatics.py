@@ -11,6 +11,7 @@ from hetbuild.elements import symbol
 from hetbuild.errors import InputError
 from hetbuild.geometry.contacts import Floors
 from hetbuild.geometry.mesh import inverse_distances
+from hetbuild.rounding import ALIKE
 
 COULOMB = 14.39964
 """e^2 / (4 pi epsilon_0) in eV Å."""
@@ -63,7 +64,7 @@ def potential(points: FloatArray, positions: FloatArray, charges: IntArray) -> F
         distance = _distances(points[start : start + rows], positions)
         with np.errstate(divide="ignore"):
             inverse = 1.0 / distance
-        inverse[distance < 1e-6] = 0.0
+        inverse[distance < ALIKE] = 0.0
         # Summed in one order, as BLAS does not: equals must be told apart alike on every processor.
         inverse *= charges
         result[start : start + rows] = COULOMB * inverse.sum(axis=1)
@@ -79,7 +80,7 @@ def pair_coulomb(positions: FloatArray, charges: IntArray) -> FloatArray:
     """Coulomb energy in eV between every two of these charges, shape (N, N), zero diagonal."""
     distance = _distances(positions, positions)
     # Two changes of one and the same ion exclude each other; their energy has no meaning.
-    distance[distance < 1e-6] = np.inf
+    distance[distance < ALIKE] = np.inf
     return np.asarray(COULOMB * np.multiply.outer(charges, charges.astype(float)) / distance)
 
 

@@ -19,6 +19,9 @@ TOLERANCE = 0.02
 SAME_OPERATION = 1e-3
 """Largest difference of entries of one rotation matrix found in two lattices."""
 
+KINDS_APART = 10.0
+"""Å along a fourth axis between atoms of different kind, far above the tolerance."""
+
 SAMPLE = 200
 """Atoms tried first of a large model."""
 
@@ -78,7 +81,7 @@ def orbits(points: FloatArray, kinds: IntArray, centre: FloatArray, group: Float
     from scipy.spatial import cKDTree
 
     # Kinds are held apart by a fourth coordinate far larger than the tolerance.
-    apart = np.asarray(kinds, dtype=float)[:, None] * 10.0
+    apart = np.asarray(kinds, dtype=float)[:, None] * KINDS_APART
     tree = cKDTree(np.hstack([points, apart]))
     rows, columns = [], []
     for w in group:

@@ -7,6 +7,7 @@ import warnings
 import numpy as np
 
 from hetbuild.arrays import FloatArray
+from hetbuild.rounding import NOTHING
 
 
 def superposed(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -17,7 +18,7 @@ def superposed(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
     from scipy.spatial.transform import Rotation
 
     cx, cy = x.mean(axis=0), y.mean(axis=0)
-    if len(x) < 2 or np.ptp(x, axis=0).max() < 1e-9 or np.ptp(y, axis=0).max() < 1e-9:
+    if len(x) < 2 or np.ptp(x, axis=0).max() < NOTHING or np.ptp(y, axis=0).max() < NOTHING:
         return np.eye(3), np.asarray(cx - cy)
     with warnings.catch_warnings():
         # Points on a line leave the turn about it open; any will do.

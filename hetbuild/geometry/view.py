@@ -16,6 +16,7 @@ from hetbuild.arrays import FloatArray
 from hetbuild.errors import InputError
 from hetbuild.geometry.shared import shared_between
 from hetbuild.model import Domain, Interface, Model
+from hetbuild.rounding import DIGITS
 
 PARALLEL = 1.0
 """Degrees below which a direction cannot point up because it points at the viewer."""
@@ -87,7 +88,8 @@ def zone_view(model: Model, domain: int, uvw: Sequence[float]) -> View:
     if plane is not None and _off(plane[0], towards) > PARALLEL:
         return View(_screen(plane[0], towards), plane)
     a, b, c = model.domains[domain].vectors
-    return View(_screen(max((b, c, a), key=lambda v: round(_off(v, towards), 6)), towards), plane)
+    up = max((b, c, a), key=lambda v: round(_off(v, towards), DIGITS))
+    return View(_screen(up, towards), plane)
 
 
 def interface_plane(model: Model) -> tuple[FloatArray, FloatArray] | None:

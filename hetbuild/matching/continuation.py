@@ -18,6 +18,7 @@ from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.vicinal import StepProfile, step_profile
 from hetbuild.matching.bicrystal import Side, bicrystal
 from hetbuild.matching.search import Match
+from hetbuild.rounding import DIGITS, NOTHING
 
 ROUNDS = 4
 """Rounds of shifting by the mean displacement; after these the coincident sites stay the same."""
@@ -79,12 +80,12 @@ def cation_fit(match: Match, crystals: tuple[Crystal, Crystal]) -> Fit:
     if edge is not None:
         found.append(max(_over_layers(sides, profiles, edge), key=_order))
         # Rows say less than sites: they only count where they fit better.
-        return max(found, key=lambda f: (round(f.score, 6), not f.rows))
+        return max(found, key=lambda f: (round(f.score, DIGITS), not f.rows))
     return max(found, key=_order)
 
 
 def _order(fit: Fit) -> tuple[float, int]:
-    return round(fit.score, 6), fit.total
+    return round(fit.score, DIGITS), fit.total
 
 
 def _over_layers(
@@ -150,7 +151,7 @@ def _with_midpoints(shifts: FloatArray, other: Side) -> FloatArray:
 
     net = other.flat(other.net)
     folded = shifts.copy()
-    folded[:, :2] -= np.floor(shifts[:, :2] @ np.linalg.inv(net) + 1e-9) @ net
+    folded[:, :2] -= np.floor(shifts[:, :2] @ np.linalg.inv(net) + NOTHING) @ net
     folded = np.unique(np.round(folded, 4), axis=0)
     steps = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)]) @ net
     images = (np.hstack([steps, np.zeros((9, 1))])[:, None] + folded).reshape(-1, 3)
@@ -176,7 +177,7 @@ class _Search:
         shifts = np.zeros((9, 3))
         shifts[:, :2] = steps @ cell
         images = (self._folded(sites) + shifts[:, None]).reshape(-1, 3) @ self.drop
-        self.points = np.unique(np.round(images, 6), axis=0)
+        self.points = np.unique(np.round(images, DIGITS), axis=0)
         self.tree = cKDTree(self.points)
 
     def best(self, layer: FloatArray, shifts: FloatArray) -> tuple[int, int, float]:
@@ -194,13 +195,13 @@ class _Search:
             rms = np.sqrt((apart**2).sum(axis=(1, 2)) / np.maximum(count, 1))
             value = count * (1.0 - (rms / ON_SITE) ** 2)
             k = int(np.argmax(np.round(value, 9)))
-            if value[k] > best[0] * (1.0 - (best[2] / ON_SITE) ** 2) + 1e-9:
+            if value[k] > best[0] * (1.0 - (best[2] / ON_SITE) ** 2) + NOTHING:
                 best = (int(count[k]), len(layer), float(rms[k]))
             shifts = shifts + apart.sum(axis=1) / np.maximum(count, 1)[:, None]
         return best
 
     def _folded(self, points: FloatArray) -> FloatArray:
-        cells = np.floor(points[..., :2] @ np.linalg.inv(self.cell) + 1e-9)
+        cells = np.floor(points[..., :2] @ np.linalg.inv(self.cell) + NOTHING)
         result = np.array(points)
         result[..., :2] -= cells @ self.cell
         return result

@@ -11,6 +11,7 @@ from hetbuild.crystal import lattice
 from hetbuild.crystal.lattice import Direction
 from hetbuild.crystal.planes import PlaneNet
 from hetbuild.matching.nets import polar
+from hetbuild.rounding import ALIKE
 
 
 def upright(
@@ -31,7 +32,7 @@ def upright(
     rotation[..., :2, :2] = polar(deformation)[1][:, None] @ images
     rotation[..., 2, 2] = 1.0
     turned = nets[0].frame.T @ rotation @ nets[1].frame
-    parallel = np.trace(turned, axis1=2, axis2=3) > 3.0 - 1e-6
+    parallel = np.trace(turned, axis1=2, axis2=3) > 3.0 - ALIKE
     bases = n[:, None] @ turns
     components = bases @ _in_24ths(nets[1])
     lead = np.take_along_axis(components, (components != 0).argmax(axis=3)[..., None], axis=3)

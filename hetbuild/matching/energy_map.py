@@ -32,6 +32,9 @@ NEIGHBOUR = 1.74756 / 6
 a single pair, a rock-salt crystal of two ions has its minimum where they touch."""
 
 
+NEXT = 1e-3
+"""Å short of a repeat of layers, so that the first layer of the next is not counted in this one."""
+
 DEPTH = 14.0
 """Å below the cut to which ions repel: exp(-14/0.345) is nothing."""
 
@@ -108,7 +111,7 @@ class _Half:
     def __init__(self, side: Side, termination: Termination, up: bool) -> None:
         level = termination.index * side.repeat
         repeats = int(np.ceil(DEPTH / side.repeat))
-        reach = repeats * side.repeat - 1e-3
+        reach = repeats * side.repeat - NEXT
         found = (
             side.sites(level, level + reach, primitive=True)
             if up
@@ -119,7 +122,7 @@ class _Half:
         self.numbers, self.charges = found.numbers, found.charges
         self.area = abs(float(np.linalg.det(side.flat(side.net))))
         self.polarisation = termination.dipole / (self.area * side.repeat)
-        self.first = self.depth < side.repeat - 1e-3
+        self.first = self.depth < side.repeat - NEXT
         self.repeat = side.repeat
         self.offset = _lean(side) * (1.0 if up else -1.0)
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from hetbuild.arrays import BoolArray, FloatArray, IntArray
 from hetbuild.crystal.planes import PlaneNet
+from hetbuild.rounding import DIGITS, NOTHING
 
 SHEAR = 2.2
 """Shift of a cell's second vector along the first, in lengths of the second, per unit of principal
@@ -58,20 +59,20 @@ def count_supercells(area: float, max_area: float) -> float:
 
 def reduced_supercells(net: PlaneNet, max_area: float) -> Supercells:
     """One reduced basis of every supercell with at most this area, Å²."""
-    coefficients = _reduced(_sublattices(int(max_area / net.area + 1e-9)), net.flat)
+    coefficients = _reduced(_sublattices(int(max_area / net.area + NOTHING)), net.flat)
     return _supercells(coefficients, net.flat)
 
 
 def strained_supercells(net: PlaneNet, max_area: float, limit: float) -> Supercells:
     """Every basis, up to its sign, that is reduced after some strain within the limit."""
-    cells = _reduced(_sublattices(int(max_area / net.area + 1e-9)), net.flat)
+    cells = _reduced(_sublattices(int(max_area / net.area + NOTHING)), net.flat)
     ratio = (1 + limit) / (1 - limit)
     # The shortest vector of the unstrained cell is among these four, its companion follows.
     shortest = np.array([[1, 0], [0, 1], [1, 1], [-1, 1]])
     companion = np.array([[0, 1], [-1, 0], [0, 1], [-1, 0]])
     u, v = (np.einsum("ci,kij->kcj", w, cells).reshape(-1, 2) for w in (shortest, companion))
     length = np.linalg.norm(u @ net.flat, axis=1)
-    short = length <= ratio * np.repeat(length[::4], 4) + 1e-9
+    short = length <= ratio * np.repeat(length[::4], 4) + NOTHING
     u, v = u[short], v[short]
     v = v - _offset(u @ net.flat, v @ net.flat)[:, None] * u
     aspect = np.linalg.norm(v @ net.flat, axis=1) / np.linalg.norm(u @ net.flat, axis=1)
@@ -83,8 +84,8 @@ def strained_supercells(net: PlaneNet, max_area: float, limit: float) -> Superce
     a, b = np.exp(found.features[:, 0]), np.exp(found.features[:, 1])
     # cos of a reduced cell's angle is at most a/2b; strain turns it by 2 asin(limit) at most.
     steepest = np.arccos(np.minimum(a / b * ratio / 2, 1.0)) - 2 * np.arcsin(limit)
-    near = (np.abs(np.pi / 2 - 2 * found.features[:, 2]) <= np.pi / 2 - steepest + 1e-9) & (
-        a <= b * ratio + 1e-9
+    near = (np.abs(np.pi / 2 - 2 * found.features[:, 2]) <= np.pi / 2 - steepest + NOTHING) & (
+        a <= b * ratio + NOTHING
     )
     return Supercells(found.coefficients[near], found.vectors[near], found.features[near])
 
@@ -121,7 +122,7 @@ def _plainest(m: IntArray, n: IntArray, nets: tuple[PlaneNet, PlaneNet]) -> IntA
     They are counted where those of the first crystal start positive, as they will be written.
     """
     first, second = (
-        np.round(basis @ np.array([d.vector for d in net.net], dtype=float), 6)
+        np.round(basis @ np.array([d.vector for d in net.net], dtype=float), DIGITS)
         for basis, net in zip((m, n), nets, strict=True)
     )
     lead = np.take_along_axis(first, (first != 0).argmax(axis=2)[..., None], axis=2)
@@ -170,7 +171,7 @@ def _reduced(coefficients: IntArray, flat: FloatArray) -> IntArray:
     while len(active):
         x, y = u[active], v[active]
         y = y - _offset(x @ flat, y @ flat)[:, None] * x
-        longer = (_square(x @ flat) > _square(y @ flat) + 1e-9)[:, None]
+        longer = (_square(x @ flat) > _square(y @ flat) + NOTHING)[:, None]
         # (x, y) -> (y, -x) keeps the basis right-handed.
         u[active], v[active] = np.where(longer, y, x), np.where(longer, -x, y)
         active = active[longer[:, 0]]
@@ -180,8 +181,8 @@ def _reduced(coefficients: IntArray, flat: FloatArray) -> IntArray:
 def _offset(u: FloatArray, v: FloatArray) -> IntArray:
     """How many u to take off v for the shortest rest; ties stay, or are taken on one side."""
     ratio = (u * v).sum(axis=1) / _square(u)
-    count = np.ceil(ratio - 0.5 - 1e-9)
-    return np.asarray(np.where(np.abs(ratio) <= 0.5 + 1e-9, 0, count).astype(np.int64))
+    count = np.ceil(ratio - 0.5 - NOTHING)
+    return np.asarray(np.where(np.abs(ratio) <= 0.5 + NOTHING, 0, count).astype(np.int64))
 
 
 def _square(v: FloatArray) -> FloatArray:
@@ -203,7 +204,7 @@ def _candidates(first: Supercells, second: Supercells, limit: float) -> tuple[In
     if not len(first.features) or not len(second.features):
         return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     # A strain within the limit changes each feature by less than this.
-    radius = max(-np.log(1 - limit), np.log(1 + limit), np.arcsin(limit)) + 1e-9
+    radius = max(-np.log(1 - limit), np.log(1 + limit), np.arcsin(limit)) + NOTHING
     trees = cKDTree(first.features), cKDTree(second.features)
     found = trees[0].sparse_distance_matrix(trees[1], radius, p=np.inf, output_type="ndarray")
     return np.asarray(found["i"]), np.asarray(found["j"])

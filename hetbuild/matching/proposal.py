@@ -24,6 +24,7 @@ from hetbuild.matching.bicrystal import bicrystal
 from hetbuild.matching.registry import Minimum, scan
 from hetbuild.matching.search import Match
 from hetbuild.names import safe_name
+from hetbuild.rounding import ALIKE, DIGITS
 
 SLACK = 0.4
 """Å by which the build may shift from the registry found, in the plane."""
@@ -244,9 +245,9 @@ def morphology(crystal: Crystal, size: float) -> list[tuple[Plane, float]]:
     shown = {
         h
         for h, normal in planes
-        if _spans_facet(corners[np.abs(corners @ normal - distance[h]) < 1e-6 * distance[h]])
+        if _spans_facet(corners[np.abs(corners @ normal - distance[h]) < ALIKE * distance[h]])
     }
-    ordered = sorted(shown, key=lambda h: (round(distance[h], 6), [-i for i in h]))
+    ordered = sorted(shown, key=lambda h: (round(distance[h], DIGITS), [-i for i in h]))
     return [(h, scale * distance[h]) for h in ordered]
 
 
@@ -255,7 +256,7 @@ def _reflecting_spacing(crystal: Crystal, hkl: Plane) -> float:
     labels = np.array(crystal.labels)
     for order in range(1, 7):
         phase = np.exp(2j * np.pi * order * (crystal.fractional @ np.array(hkl)))
-        if any(abs(phase[labels == label].sum()) > 1e-6 for label in set(crystal.labels)):
+        if any(abs(phase[labels == label].sum()) > ALIKE for label in set(crystal.labels)):
             return crystal.spacing(hkl) / order
     return crystal.spacing(lattice.primitive_plane(crystal.primitive, hkl))
 
@@ -289,4 +290,4 @@ def _spans_facet(corners: FloatArray) -> bool:
     if len(corners) < 3:
         return False
     extent = float(np.ptp(corners, axis=0).max())
-    return bool(np.linalg.matrix_rank(corners - corners[0], tol=1e-6 + 1e-3 * extent) == 2)
+    return bool(np.linalg.matrix_rank(corners - corners[0], tol=ALIKE + 1e-3 * extent) == 2)

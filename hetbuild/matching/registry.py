@@ -20,6 +20,7 @@ from hetbuild.geometry.contacts import Contact, closest_contacts
 from hetbuild.matching.bicrystal import Side, Sites, bicrystal
 from hetbuild.matching.energy_map import GAPS, Pair, common_displacements, energy_maps
 from hetbuild.matching.search import Match
+from hetbuild.rounding import NOTHING
 
 CONTACTS = 6.0
 """Å up to which contacts across an interface are looked for."""
@@ -182,7 +183,7 @@ def _minima(energy: FloatArray) -> list[tuple[int, int]]:
 
 def _distinct(minima: tuple[Minimum, ...], energy: FloatArray) -> tuple[Minimum, ...]:
     """One of each energy, bound and lowest first: symmetry repeats a minimum."""
-    same = SAME * float(np.ptp(energy)) + 1e-9
+    same = SAME * float(np.ptp(energy)) + NOTHING
     found: list[Minimum] = []
     for m in sorted(minima, key=lambda m: (not m.bound, round(m.energy, 9), m.shift)):
         if all(abs(m.energy - f.energy) > same or m.bound != f.bound for f in found):
@@ -221,7 +222,7 @@ def _vertex(energy: FloatArray, place: tuple[int, int]) -> tuple[FloatArray, flo
     design = np.stack([np.ones(9), i, j, i * i, i * j, j * j], axis=1).astype(float)
     c, b1, b2, a11, a12, a22 = np.linalg.lstsq(design, values, rcond=None)[0]
     curvature = np.array([[2 * a11, a12], [a12, 2 * a22]])
-    if np.linalg.eigvalsh(curvature)[0] < 1e-9:
+    if np.linalg.eigvalsh(curvature)[0] < NOTHING:
         return np.zeros(2), float(energy[place])  # a valley: any point of it will do
     step = np.clip(-np.linalg.solve(curvature, [b1, b2]), -0.5, 0.5)
     return step, float(c + 0.5 * step @ [b1, b2])

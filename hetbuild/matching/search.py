@@ -39,12 +39,16 @@ from hetbuild.matching.nets import (
     strained_supercells,
     stretches,
 )
+from hetbuild.rounding import ALIKE, DIGITS
 
 MAX_STRAIN = 0.035
 """Default limit of principal strains: just above the 3.2 % of PbS and PbSe, cube on cube."""
 
 MAX_AREA = 400.0
 """Default largest coincidence cell, Å²."""
+
+LEAST_MISS = 0.005
+"""Strain twice which is allowed at first in the search for the nearest miss, and doubled then."""
 
 SCALE = 0.01
 """Strain that doubles the score of a cell."""
@@ -220,7 +224,7 @@ def match(
         found += _matches(sides, pair, max_strain, max_area)
         if progress is not None:
             progress((done + 1) / len(pairs))
-    return tuple(sorted(found, key=lambda m: (round(m.score, 6), m.area, m.principal)))
+    return tuple(sorted(found, key=lambda m: (round(m.score, DIGITS), m.area, m.principal)))
 
 
 def nearest_miss(
@@ -233,7 +237,7 @@ def nearest_miss(
     max_area: float = MAX_AREA,
 ) -> Match | None:
     """The match of least strain where none is within max_strain; None if none is within 15 %."""
-    limit = max(max_strain, 0.005)
+    limit = max(max_strain, LEAST_MISS)
     while limit < LARGEST_STRAIN:
         limit = min(2 * limit, LARGEST_STRAIN)
         found = match(
@@ -284,7 +288,7 @@ def _described(
     """Matches in words: directions, lengths, strain."""
     m, n = signed(nets[0], cells.first, cells.second)
     straight, turned = (_misorientation(sides, nets, s * cells.deformation) for s in (1.0, -1.0))
-    turn = np.where(turned < straight - 1e-6, -1, 1)
+    turn = np.where(turned < straight - ALIKE, -1, 1)
     n = upright(nets, n * turn[:, None, None], turn[:, None, None] * cells.deformation)
     strain = _strain(m @ nets[0].flat, cells.deformation)
     low, high = stretches(cells.deformation)
