@@ -130,10 +130,15 @@ class Finder(ast.NodeVisitor):
         super().visit(node)
 
     def visit_Raise(self, node: ast.Raise) -> None:
-        """Errors are left as they are."""
+        """Errors are left as they are,"""
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
+        """and what words them,"""
+        if not isinstance(node.body[-1], ast.Raise):
+            self.generic_visit(node)
 
     def visit_Assert(self, node: ast.Assert) -> None:
-        """So are assertions,"""
+        """assertions,"""
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
         """texts,"""

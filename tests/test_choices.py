@@ -19,6 +19,8 @@ from hetbuild.analyse.compare import compare_periodic
 from hetbuild.arrays import IntArray
 from hetbuild.assemble.registry import _grid
 from hetbuild.balancing.anneal import class_counts, ground_state, nearest_reachable
+from hetbuild.balancing.candidates import Move, candidates
+from hetbuild.balancing.problem import Problem
 from hetbuild.errors import ImpossibleError
 from hetbuild.selection.language import parse_selection
 from hetbuild.selection.order import Order, parse_order, pick, split, spread_evenly
@@ -103,6 +105,22 @@ def test_no_other_choice_without_conflict_is_lower(seed: int) -> None:
             ground_state(field, pair, conflict, weight, np.array([2, 2]))
     with pytest.raises(ImpossibleError, match="No choice of these changes"):
         ground_state(field, pair, conflict, weight, np.array([6, 0]))
+
+
+def test_what_is_done_excludes_all_that_conflicts_with_it() -> None:
+    """Changes of one atom, the first of all too, and added ions too close to each other."""
+    model = cube()
+    words = ("remove Cs", "remove Pb", "remove Cl", "swap Cl to Br", "add Cl", "add Br")
+    found = candidates(model, [Move.parse(f"{w} in cube") for w in words])
+    n = len(found.move)
+    problem = Problem(found, np.ones((n, 1), dtype=int), np.array([1]), model, hb.Floors())
+    conflict = problem.conflict(np.arange(n))
+    assert {0, -1} < set(found.atom.tolist())
+    assert conflict[found.atom < 0].any()
+    for k in range(n):
+        expected = conflict[k].copy()
+        expected[k] = True
+        assert np.array_equal(problem.excluded(np.array([k])), expected)
 
 
 # In which order

@@ -163,6 +163,25 @@ def test_large_sets_are_paired_nearly_as_well(monkeypatch: pytest.MonkeyPatch) -
     assert cost[np.flatnonzero(met), near[met]].max() <= 0.3**2
 
 
+@pytest.mark.parametrize("exact", [100, 20])
+def test_those_far_from_all_others_are_paired_too(
+    monkeypatch: pytest.MonkeyPatch, exact: int
+) -> None:
+    """A crowd, and most places far from it: each finds one, the best while they are few."""
+    rng = np.random.default_rng(4)
+    x = rng.normal(0, 1, (140, 3))
+    y = np.vstack([rng.normal(0, 1, (60, 3)), rng.normal((30, 0, 0), 9, (110, 3))])
+    monkeypatch.setattr(pairing, "EXACT", exact)
+    found = pairing.pair(x, y)
+    assert len(set(found.tolist())) == 140
+    assert found.min() >= 0
+    cost = cdist(x, y, "sqeuclidean")
+    i, j = linear_sum_assignment(cost)
+    share = cost[np.arange(140), found].sum() / cost[i, j].sum()
+    assert (share < 1.06) == (exact == 100)
+    assert share < 1.5
+
+
 def test_no_element_is_paired_with_another() -> None:
     x = np.arange(12.0).reshape(4, 3)
     found = pairing.pair_elements(np.array([1, 1, 2, 3]), x, np.array([2, 1, 1]), x[[2, 1, 0]])

@@ -15,6 +15,7 @@ from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
 import hetbuild as hb
+from hetbuild.analyse import interface
 from hetbuild.analyse.interface import measure_interface, nearest_tilt, with_interface
 from hetbuild.crystal.planes import number_of_planes
 from hetbuild.crystal.setting import CENTRING
@@ -404,3 +405,12 @@ def test_the_number_of_planes_is_that_of_coprime_triples() -> None:
         coprime = int((np.gcd.reduce(grid, axis=1) == 1).sum())
         counted = (number_of_planes(crystal, most) - 1) * len(crystal.rotations)
         assert counted == pytest.approx(coprime, rel=0.06)
+
+
+def test_the_lowest_heights_along_each_normal(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    places, normals = rng.normal(size=(50, 3)), rng.normal(size=(7, 3))
+    monkeypatch.setattr(interface, "HEIGHTS", 9)
+    for n in (50, interface.OUTERMOST, 2):
+        every = np.sort(places[:n] @ normals.T, axis=0)
+        assert np.array_equal(interface._lowest(places[:n], normals), every[: interface.OUTERMOST])

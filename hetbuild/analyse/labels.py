@@ -281,14 +281,11 @@ def _check_sum(
 
 def _kind(crystal: Crystal) -> str:
     """What a crystal is called in speech, by its anions."""
-    halide, chalcogen = (crystal.charges == -1).any(), (crystal.charges == -2).any()
-    if halide and chalcogen:
-        return "chalcohalide"
-    if halide:
-        return "perovskite"
-    return {8: "oxide", 16: "sulfide", 34: "selenide", 52: "telluride"}.get(
-        int(crystal.numbers[crystal.charges < 0][0]) if chalcogen else 0, "other"
-    )
+    chalcogens = crystal.numbers[crystal.charges == -2]
+    if (crystal.charges == -1).any():
+        return "chalcohalide" if len(chalcogens) else "perovskite"
+    names = {8: "oxide", 16: "sulfide", 34: "selenide", 52: "telluride"}
+    return next((names[z] for z in chalcogens.tolist() if z in names), "other")
 
 
 def _ligands(numbers: IntArray, crystals: Sequence[Crystal], found: Assignment) -> IntArray:
