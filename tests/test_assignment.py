@@ -15,6 +15,7 @@ from scipy.stats import multivariate_t
 from hetbuild.analyse import assignment
 from hetbuild.analyse.assignment import _Options
 from hetbuild.analyse.frames import FrameFit
+from hetbuild.analyse.sites import may_take
 from hetbuild.arrays import FloatArray, IntArray
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -180,6 +181,13 @@ def test_options_are_all_sites_within_reach() -> None:
     found = assignment._options(numbers, positions, crystals, frames)
     on = found.site >= 0
     assert (found.away[~on] == assignment.REACH).all()
+    assert (found.site[~on] == -1).all()
+    # No row of a crystal that has no site for the ion.
+    assert set(zip(found.ion[~on].tolist(), found.crystal[~on].tolist(), strict=True)) == {
+        (i, k)
+        for i, (k, crystal) in itertools.product(range(4), enumerate(crystals))
+        if may_take(numbers[[i]], [crystal]).any()
+    }
     cells = np.array(list(itertools.product(range(-3, 4), repeat=3)))
     rows = {}
     for row in np.flatnonzero(on):
@@ -208,13 +216,14 @@ def test_costs_are_those_of_students_distribution() -> None:
     )
     crystals = [load("CsPbCl3")]
     numbers = np.full(4, 17)
+    found = []
     for width in (0.1, 0.4):
         widths = np.full((1, 18), width)
         cost = assignment._cost(numbers, np.zeros((4, 3)), crystals, every, widths, None)
         law = multivariate_t(np.zeros(3), width**2 * np.eye(3), df=assignment.TAIL)
         density = law.logpdf(np.column_stack([away, np.zeros((4, 2))]))
-        expected = density[0] - density + assignment.SUBSTITUTE * every.substitute
-        np.testing.assert_allclose(cost - cost[0], expected, atol=1e-9)
+        found.append(cost - assignment.SUBSTITUTE * every.substitute + density)
+    np.testing.assert_allclose(found, found[0][0], atol=1e-9)
 
 
 def test_filling_is_the_share_of_sites_around_that_are_taken() -> None:
@@ -248,3 +257,32 @@ def test_an_ion_without_a_site_goes_with_its_neighbours() -> None:
         away = np.linalg.norm(positions - positions[ion], axis=1)
         nearest = np.argsort(away)[1 : assignment.NEIGHBOURS + 1]
         assert share == pytest.approx((domain[nearest] == k).mean())
+
+
+def test_frames_follow_the_ions_of_their_domain() -> None:
+    """A strained, shifted lattice comes back; of fewer than FEWEST ions the frame stays."""
+    rng = np.random.default_rng(3)
+    crystal, before = load("PbS"), frame("PbS")
+    _, site, cell, _ = block("PbS", 3)
+    n = len(site)
+    vectors = before.vectors @ (np.eye(3) + rng.normal(scale=0.01, size=(3, 3)))
+    origin = before.origin + 0.2
+    noise = rng.normal(scale=0.02, size=(n, 3))
+    positions = (crystal.fractional[site] + cell) @ vectors + origin + noise
+    positions[:30] += 5.0  # without a site, or of the other domain
+    index = np.arange(n)
+    off = np.linalg.norm(noise, axis=1)
+    every = _Options(
+        index, np.where(index < 15, 1, 0), np.where((index >= 15) & (index < 30), -1, site), cell,
+        off, index < 0, index,
+    )  # fmt: skip
+    width = np.full(n, 0.05)
+    found = assignment._refitted(positions, crystal, before, 0, every, index, width)
+    assert found.matched.tolist() == list(range(30, n))
+    np.testing.assert_allclose(found.vectors, vectors, atol=0.01)
+    np.testing.assert_allclose(found.origin, origin, atol=0.02)
+    assert found.rms == pytest.approx(np.sqrt((off[30:] ** 2).mean()), rel=0.05)
+    for count, stays in ((assignment.FEWEST - 1, True), (assignment.FEWEST, False)):
+        chosen = np.concatenate([index[:30], index[30 : 30 + count]])
+        kept = assignment._refitted(positions, crystal, before, 0, every, chosen, width)
+        assert (kept is before) == stays
