@@ -1,4 +1,4 @@
-"""The rigid motion that lays one model on another best, whatever the order and turn of its atoms.
+"""The rigid motion that lays one model on another best, however its atoms are ordered and oriented.
 
 As in molecular replacement (Rossmann & Blow, doi 10.1107/S0365110X62000067): the vectors between
 atoms of one element do not depend on where a model lies, so orientations are found first, by laying
@@ -17,11 +17,13 @@ from hetbuild.geometry.rigid import superposed
 from hetbuild.rounding import NOTHING
 
 RADIUS, COARSE = 10.0, 7.0
-"""Å: longest vectors between atoms that are looked at, and of those by which turns are scanned."""
+"""Å: longest interatomic vectors that are compared, and the longest by which orientations are
+scanned."""
 SHORTEST = 2.5
 """Shortest interatomic vectors that are used, Å."""
 VOXEL, BLUR = 0.4, 0.5
-"""Å of the map of vectors, and the Gaussian it is smoothed with."""
+"""Å: grid of the map of interatomic vectors, and standard deviation of the Gaussian it is smoothed
+with."""
 CENTRES = 3000
 """Atoms whose surroundings make the map."""
 PEAKS = 80

@@ -24,7 +24,8 @@ from hetbuild.arrays import BoolArray, FloatArray, IntArray
 from hetbuild.crystal.crystal import Crystal
 
 REACH = 2.6
-"""Å: no relaxed ion is farther from its site. Surface ions were seen to move by 2.4."""
+"""Å: farthest that an ion of a relaxed model is looked for from its site; surface ions were seen to
+move by 2.4 Å."""
 WIDTH = 0.3
 """Å: displacement along each axis that is assumed at first."""
 NARROWEST, WIDEST = 0.05, 0.5
@@ -32,26 +33,28 @@ NARROWEST, WIDEST = 0.05, 0.5
 TAIL = 4.0
 """Degrees of freedom of Student's t distribution of displacements: a few ions are far off."""
 POOL = 20.0
-"""Ions of an element of which its own width counts as much as that of its whole crystal."""
+"""Ions of an element from which the width of its own displacements counts more than that of its
+whole crystal."""
 MEDIAN = 2.366
 """Median of the square of a vector of three normal numbers."""
 SHELL = 6.0
 """Å around a site in which the filling of its lattice is counted."""
 FILLED = 8.0
-"""Weight of that filling of the lattice in the cost of an ion's site."""
+"""Weight, in units of the log-likelihood, of how well the lattice around a site is filled."""
 NEIGHBOURS = 8
 """Ions around one without a site, whose domain it shares."""
 SUBSTITUTE = 0.5
-"""Cost of an element on a site of another, as Cl on S at a termination."""
+"""Log-likelihood that it costs an element to stand on a site of another, as Cl on S at a
+termination."""
 CLAIMED = 8.0
-"""More than that, for a halide that a crystal has while the file holds one that none has: in a file
-of CsPbBr3 and PbS with Br and Cl, the ligands are Cl."""
+"""Cost on top of SUBSTITUTE for a halide that belongs to a crystal, where the file has another
+halide that belongs to none: in CsPbBr3 and PbS with Br and Cl, it is Cl that caps the PbS."""
 ROUNDS = 5
 """Times that sites, widths and frames are found in turn."""
 FORBIDDEN = 1e4
 """Cost of a site that an ion cannot take; above the sum of all others."""
 TRIES = 30
-"""Times that ions are moved to meet a formula."""
+"""Passes in which ions change their domain until a composition that was given is met."""
 FEWEST = 12
 """Ions from which a frame is fitted anew."""
 

@@ -21,14 +21,16 @@ STRAIN = 0.13
 MATCH = 1.5
 """Å within which an atom counts as standing on a site."""
 HOPELESS = 0.3
-"""Filling of a crystal's sites around a seed below which a start is not refined."""
+"""Occupied fraction of the sites around a seed below which an orientation is not refined."""
 TOO_FEW = 0.52
-"""The same of a refined frame below which the crystal is not there. Relaxed models,
-halides 0.7 Å rms off their sites, reach 0.58 at least, wrong crystals 0.47 at most."""
+"""Occupied fraction of the sites of a refined frame below which the crystal is not there. Relaxed
+models, halides 0.7 Å rms off their sites, reach 0.58 at least, wrong crystals 0.47 at most."""
 OF_A_CORNER = 0.4
-"""Filling that the smallest particles reach, all of whose ions are near a corner."""
+"""The same for the smallest particles, where every ion is near a corner and sites around it are
+beyond the surface."""
 ALL_BUT_A_FEW = 0.95
-"""Share of the ions around a seed that stand on sites where such a particle is the crystal."""
+"""Share of the ions around a seed that must stand on sites for such a small particle to be the
+crystal."""
 REFINED = 6
 """Starts that are refined; the one that fills most sites of the particle is the frame."""
 GROWTH = (7.0, 8.0, 9.0, 10.5, 12.0, 14.0, 17.0, 21.0, 26.0, 33.0, 42.0, 55.0, 75.0, np.inf, np.inf)

@@ -17,13 +17,14 @@ from hetbuild.geometry.rigid import superposed
 from hetbuild.model import PER_ATOM, Model
 
 IN_ORDER = 1.6
-"""Å: rms distance in the order of the file below which that order is the parent's."""
+"""Å: rms distance, atom by atom in the order of the file, below which that order is taken to be the
+parent's."""
 SAME = 1.5
 """Å: median distance above which a file is not the same particle."""
 ROUNDS = 10
 """Times that atoms are paired and each domain deformed in turn."""
 WIDTH = 0.6
-"""Å of the robust weights by which a domain is deformed."""
+"""Å: ions displaced by more than this count little in the fit of a deformed lattice."""
 FEWEST = 12
 """Atoms that tell a deformation."""
 

@@ -21,9 +21,9 @@ from hetbuild.rounding import DIGITS
 FEWEST = 12
 """Ions on sites from which a frame is fitted."""
 NARROW = 0.02
-"""Å: width of robust weights in models that stand exactly on their sites."""
+"""Å: least width of the robust weights of a fit; models on their exact sites have no spread."""
 OUTERMOST = 4
-"""Cations of each domain whose mean height is where it ends."""
+"""Cations next to the other domain whose mean height is where a domain ends."""
 ROWS = np.array([(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (1, -1, 0), (1, 0, 1), (1, 0, -1),
                  (0, 1, 1), (0, 1, -1)])  # fmt: skip
 """Lattice directions along which rows of sites are looked at."""
@@ -42,7 +42,8 @@ UNTILTED = 0.5
 """Degrees within which cell axes of two domains are parallel, and their tilt is none."""
 
 FLAT = 0.1
-"""Spread of sites across a plane, in cells, below which they tell no lattice."""
+"""Spread of the sites, in cells, below which a domain is a single plane in which no lattice
+shows."""
 
 SHEARED = 3.0
 """Degrees by which the second pair of vectors may be off parallel, in a cell under strain."""

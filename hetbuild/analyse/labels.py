@@ -23,7 +23,8 @@ from hetbuild.model import Domain, Model, Role
 from hetbuild.rounding import NOTHING
 
 VACUUM = 5.0
-"""Å without atoms; more, and the model ends there instead of going on across the cell."""
+"""Å without atoms along an axis of the cell from which the model ends there instead of
+repeating."""
 
 AROUND = 12.0
 """Å around the cell in which a periodic model is repeated to recognise it."""

@@ -16,7 +16,8 @@ FEWEST = 12
 """Ions from which a frame is fitted anew."""
 
 HALF = 0.5
-"""Share of the ions around one that stand near sites where it belongs to the particle."""
+"""An ion belongs to the particle where more than this share of the ions around it stand near
+sites."""
 
 
 def of_one_particle(

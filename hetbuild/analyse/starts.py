@@ -37,13 +37,13 @@ LOCAL = 9.0
 """Å around a seed in which orientations are compared."""
 
 WIDTH = 0.6
-"""Å: an ion this far from a site fills it by exp(-1/2)."""
+"""Å: an ion this far from a site counts exp(-1/2) towards filling it."""
 
 ENOUGH = 0.9
-"""Filling at which no further seed is tried."""
+"""Occupied fraction of the sites around a seed at which no further seed is tried."""
 
 GOOD, FEW = 0.65, 8
-"""Filling at which so many seeds are enough."""
+"""Occupied fraction at which so many seeds are enough."""
 
 
 class Ions:
@@ -111,18 +111,18 @@ def _best_at(
     centre: FloatArray, members: IntArray, ions: Ions, crystal: Crystal, element: int
 ) -> Start | None:
     """The orientation and setting that fill the sites around a seed best."""
-    turns = _orientations(centre, ions.positions[members], crystal)
-    if not len(turns):
+    rotations = _orientations(centre, ions.positions[members], crystal)
+    if not len(rotations):
         return None
     best: Start | None = None
     for seat in _seats(crystal, element):
         offsets, kinds = sites_around(crystal, seat, ions.site_kind)
-        sites = np.einsum("si,pji->psj", offsets, turns) + centre
-        filled = ions.filling(sites.reshape(-1, 3), np.tile(kinds, len(turns)))
-        score = filled.reshape(len(turns), -1).mean(axis=1)
+        sites = np.einsum("si,pji->psj", offsets, rotations) + centre
+        filled = ions.filling(sites.reshape(-1, 3), np.tile(kinds, len(rotations)))
+        score = filled.reshape(len(rotations), -1).mean(axis=1)
         k = int(score.argmax())
         if best is None or score[k] > best.filling + NOTHING:
-            vectors = crystal.vectors @ turns[k].T
+            vectors = crystal.vectors @ rotations[k].T
             best = Start(float(score[k]), vectors, centre - seat @ vectors, centre)
     return best
 
@@ -142,7 +142,7 @@ def _short_vectors(crystal: Crystal) -> FloatArray:
 
 
 def _orientations(centre: FloatArray, points: FloatArray, crystal: Crystal) -> FloatArray:
-    """Turns, scaled, that put two lattice vectors on atoms near the seed; shape (P, 3, 3)."""
+    """Rotations, scaled, that put two lattice vectors on atoms near the seed; shape (P, 3, 3)."""
     a, b = _short_vectors(crystal) @ crystal.vectors
     lengths = np.linalg.norm(a), np.linalg.norm(b)
     offset = points - centre
@@ -154,8 +154,8 @@ def _orientations(centre: FloatArray, points: FloatArray, crystal: Crystal) -> F
     fit = np.abs(between - lattice.angle(a, b)) < ANGLE_TOLERANCE
     u, v = u[fit], v[fit]
     scale = (nu[fit] / lengths[0] + nv[fit] / lengths[1]) / 2
-    turns = _triads(u, v) @ _triads(a[None], b[None])[0].T
-    return np.concatenate([turns, turns * scale[:, None, None]])
+    rotations = _triads(u, v) @ _triads(a[None], b[None])[0].T
+    return np.concatenate([rotations, rotations * scale[:, None, None]])
 
 
 def _triads(u: FloatArray, v: FloatArray) -> FloatArray:

@@ -19,7 +19,8 @@ from hetbuild.frozen import own
 from hetbuild.model import DECIMALS, Domain, Model, Role
 
 ON_FACET = 1e-4
-"""Plane indices within which an ion lies on a facet's outermost plane: positions are rounded."""
+"""Plane indices (multiples of d(hkl)) within which an ion lies on the outermost plane of a facet:
+positions are rounded."""
 
 BYTES_PER_ATOM = 120
 """Peak memory of carving: positions three times over and a handful of small integers."""

@@ -26,8 +26,8 @@ from hetbuild.rounding import NOTHING
 Strained = Literal["first", "second", "shared"]
 
 BEYOND = REACH + 8.0
-"""Å to which a slab is repeated about the other's cell: the reach of contacts, and as far again as
-ions of the other lie beyond the cell and a shift moves them."""
+"""Å about the cell to which a slab is repeated: the reach of the pair energy, and as much again,
+since ions of the other slab lie beyond the cell and are shifted."""
 
 FACING = Window(0.0, 0.0, (0.0, 5.0))
 """Where the second contact of a superlattice is looked for: along the normal only, Å."""

@@ -18,7 +18,8 @@ from hetbuild.model import Domain, Model
 
 Side = Literal["above", "below"]
 ON_PLANE = 1e-4
-"""Plane indices closer than this are the same plane; positions carry 1e-8 Å."""
+"""Plane indices (multiples of d(hkl)) that differ by less are of one plane; positions carry 1e-8
+Å."""
 
 
 def cut(

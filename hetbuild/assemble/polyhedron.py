@@ -19,7 +19,8 @@ MOST_FACETS = 100
 """Different facets of a particle: {100}, {110}, {111}, {210} and {321} of a cube have 98."""
 
 ON_PLANE = 1e-6
-"""Plane indices closer than this are the same plane; ions exactly at a facet are inside."""
+"""Plane indices (multiples of d(hkl)) that differ by less are of one plane; ions exactly at a facet
+are inside."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,25 +28,28 @@ from hetbuild.model import DECIMALS, LedgerEntry, Model
 from hetbuild.rounding import ALIKE, DIGITS
 
 STEP = 0.1
-"""Step of the dual ascent: stable while no ion has more than five contacts at their floor."""
+"""Step of the ascent in the Lagrange multipliers of the contacts (the forces that hold ions apart):
+stable while no ion has more than five contacts at their floor."""
 
 SWEEPS = 5000
-"""Sweeps after which floors that do not hold are said not to hold."""
+"""Iterations after which floors that are still violated are taken to be impossible to keep."""
 
 CONVERGED = 1e-7
-"""Å: the multipliers change no more than this; far below GRAIN, so rounding hides the rest."""
+"""Å: the iteration ends when no multiplier changes by more; far below GRAIN, to which displacements
+are rounded."""
 
 GRAIN = 1e-5
 """Å to which displacements are rounded, so that machines that round sums differently agree."""
 
 HELD = 1e-4
-"""Å by which a floor may be missed."""
+"""Å by which a contact may stay below its floor."""
 
 FARTHEST = 50.0
 """Å: most that settling may reach or move."""
 
 NEAR = 0.3
-"""Å above its floor up to which a pair is watched from the start; others join when they get in."""
+"""Å above its floor up to which a contact is held from the start; others are added when they fall
+below theirs."""
 
 
 @dataclass(frozen=True, slots=True)

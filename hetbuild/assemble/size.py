@@ -16,10 +16,11 @@ from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.rounding import ALIKE
 
 STEPS = 3
-"""Numbers of planes tried to either side of the estimate."""
+"""Whole numbers of planes to either side of the estimate among which the nearest size is sought."""
 
 FAR = 0.75
-"""Steps by which the nearest size may miss the one asked for; half of one is rounding."""
+"""Plane spacings by which the nearest size may miss the one asked for: half a spacing is
+rounding."""
 
 
 @dataclass(frozen=True)

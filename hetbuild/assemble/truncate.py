@@ -21,7 +21,7 @@ from hetbuild.errors import InputError
 from hetbuild.model import Domain
 
 SAME_CORNER = 1e-6
-"""Conventional coordinates within which planes meet in one corner."""
+"""Difference of fractional coordinates below which planes meet in one corner."""
 
 
 @dataclass(frozen=True, slots=True)

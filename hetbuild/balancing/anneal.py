@@ -25,8 +25,8 @@ FEWEST = 12
 """Replicas at least."""
 
 PENALTIES = 10.0, 40.0
-"""eV for two changes that exclude each other: passable while hot, above what exchanges gain; the
-second where the first leaves conflicts in every replica."""
+"""eV that two changes which exclude each other cost in the anneal, more than any exchange gains,
+yet passable while hot. The second is used where the first leaves such pairs in every replica."""
 
 TINY = np.float32(1e-30)
 """Keeps the logarithm of a random number finite."""

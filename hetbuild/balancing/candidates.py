@@ -23,7 +23,7 @@ SAME_SITE = 0.05
 """Å: vacant sites closer than this, listed from two cations, are one site."""
 
 SAME_PLANE = 1e-3
-"""Plane indices within which ions lie on one plane."""
+"""Plane indices (multiples of d(hkl)) that differ by less are of one plane."""
 
 MOVE = re.compile(
     r"(?P<action>add|remove|swap) (?P<element>\w+)(?: to (?P<to>\w+))? in (?P<domain>\S+)"

@@ -34,7 +34,8 @@ ABOVE = OFF + 1.5
 """Å about a site: cations above which a head may slide in, half a bond beyond OFF."""
 
 AROUND = 7.0
-"""Å about a site: the ions that donors are held against, and that say where outside is."""
+"""Å about a site: the ions within it are those that donors keep clear of, and say which way is
+outward."""
 
 PAIR = 6.0
 """Å: between two cations closer than this a head may bridge."""

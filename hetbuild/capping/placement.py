@@ -39,7 +39,7 @@ STEEP = 15.0
 """Degrees: tails that lean alike are equals."""
 
 DEEPEST = 80.0
-"""Degrees from the normal at most that a tail points."""
+"""Degrees between a tail and the outward normal, at most."""
 
 
 @dataclass(frozen=True, eq=False)

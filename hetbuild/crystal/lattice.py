@@ -22,7 +22,8 @@ from hetbuild.numerals import LARGEST_INDEX
 from hetbuild.rounding import ALIKE, NOTHING
 
 MAX_DENOMINATOR = 24
-"""Centring translations and in-plane vectors of conventional cells are multiples of 1/24."""
+"""Largest denominator of the components of a vector or plane; centring translations have 2 and
+3."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ SITE_STEPS = 1e4
 give four decimals."""
 
 ON_POINT = 1e-3
-"""Cells within which a shift of origin lands on a lattice point."""
+"""Fraction of a cell within which a shift of the origin is a lattice translation."""
 
 CENTRING: Mapping[str, FloatArray] = {
     "P": np.eye(3),

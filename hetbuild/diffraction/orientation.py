@@ -27,7 +27,7 @@ ROUNDS = 30
 together they minimise the sum of distances."""
 
 EXACT = 1e-4
-"""Å: atoms nearer to their sites than this weigh no more."""
+"""Å: atoms nearer to their sites than this are weighted alike."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from hetbuild.errors import CheckError, InputError
 from hetbuild.model import Domain, Model
 
 DEGENERATE = 1e-3
-"""eV within which neighbouring orbitals are one group: their own weights depend on how the
-eigensolver mixed them, the group's do not."""
+"""eV within which neighbouring orbitals are one group: the eigensolver mixes degenerate orbitals as
+it likes, but what the group has in each domain is well defined."""
 
 WHOLE = 1e-6
 """How far the weights of an orbital may miss 1."""

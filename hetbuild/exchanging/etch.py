@@ -19,7 +19,7 @@ from hetbuild.model import LedgerEntry, Model, Role
 Shared = Literal["bonded", "keep", "drop"]
 
 HELD = 3
-"""Anions of what is left that hold a cation of the shared layer."""
+"""Bonds to anions of the remaining domain with which a cation of the shared layer stays."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,12 @@ from hetbuild.model import Domain, Model
 from hetbuild.rounding import ALIKE
 
 KEPT_PLANES = 5
-"""Planes left at an interface: the PbS monolayer of the published CsPbCl3/Cu2S model."""
+"""Cation planes of the parent left at an interface: the PbS monolayer of the published CsPbCl3/Cu2S
+model."""
 
 
 SAME_PLANE = 0.5
-"""Plane indices within which cations of a relaxed model count as one plane."""
+"""Plane indices (multiples of d(hkl)) within which cations of a relaxed model are of one plane."""
 
 
 def kept_layer(

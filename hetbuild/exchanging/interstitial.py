@@ -19,7 +19,8 @@ from hetbuild.model import Domain, Model, kept_digits
 from hetbuild.rounding import ALIKE
 
 SITE_STEPS = 1e6
-"""Steps of a cell edge to which places next to several anions are told to be one."""
+"""A place next to several anions is found from each of them: one place where fractional coordinates
+agree to this part of a cell edge."""
 
 RANDOM_FILLINGS = 20
 """Random choices of sites that the energy of those taken is compared with."""

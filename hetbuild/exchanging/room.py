@@ -29,11 +29,11 @@ ANION_FLOORS: Mapping[str, float] = {"anion": 3.0, "cation": 2.2, "H": 2.0, "hea
 """Å an atom other than H of a molecular anion keeps: Pb-O of carboxylates is 2.3 to 2.7 Å."""
 
 OFF_SITE = 2.0
-"""Å that a molecule may stand off its site where no orientation on it has room: a cation hemmed in
-at an interface, which a molecule would push out."""
+"""Å that the centre of a molecule may stand off its site where no orientation on the site keeps the
+floors, as beside an interface."""
 
 OFF_SITE_TRIES = 64
-"""Such places tried, in units of the orientations tried on a site."""
+"""Places off the site that are tried, each with TURNS orientations."""
 
 
 def placed(
@@ -46,8 +46,8 @@ def placed(
 ) -> FloatArray:
     """Atoms of a molecule on each site, clear of the rest and of each other; (S, n, 3), Å."""
     axis = None if along is None else np.asarray(along, float) @ model.domains[index].vectors
-    turns = _turns(len(sites), axis, seed)
-    trial = np.einsum("skij,nj->skni", turns, molecule.positions) + sites[:, None, None]
+    orientations = _orientations(len(sites), axis, seed)
+    trial = np.einsum("skij,nj->skni", orientations, molecule.positions) + sites[:, None, None]
     allowed = _clear(model, trial, molecule)
     for site in np.flatnonzero(~allowed.any(axis=1)):
         beside = _beside(model, sites[site], molecule, (axis, seed + int(site)))
@@ -57,12 +57,12 @@ def placed(
         raise ImpossibleError(_no_room(molecule, worst, np.asarray(~allowed.any(axis=1))))
     rows = np.arange(len(sites))
     for _ in range(TURNS):
-        turn = allowed.argmax(axis=1)
-        places = trial[rows, turn]
+        tried = allowed.argmax(axis=1)
+        places = trial[rows, tried]
         clash = _clashing(places, molecule)
         if not clash.any():
             return np.asarray(np.round(places, DECIMALS))
-        allowed[clash, turn[clash]] = False
+        allowed[clash, tried[clash]] = False
         if not allowed.any(axis=1).all():
             break
     worst = sites[clash][0]
@@ -77,11 +77,13 @@ def _beside(
     how: lattice direction in Å that the molecule points along, or None; seed.
     """
     axis, seed = how
-    turns = np.concatenate(_turns(OFF_SITE_TRIES, axis, seed))
-    away = np.random.default_rng(seed).normal(size=(len(turns), 3))
+    orientations = np.concatenate(_orientations(OFF_SITE_TRIES, axis, seed))
+    away = np.random.default_rng(seed).normal(size=(len(orientations), 3))
     away /= np.linalg.norm(away, axis=1, keepdims=True)
-    length = np.linspace(0.0, OFF_SITE, len(turns))[:, None]
-    trial = np.einsum("kij,nj->kni", turns, molecule.positions) + (site + length * away)[:, None]
+    length = np.linspace(0.0, OFF_SITE, len(orientations))[:, None]
+    trial = (
+        np.einsum("kij,nj->kni", orientations, molecule.positions) + (site + length * away)[:, None]
+    )
     return np.asarray(trial[_clear(model, trial[None], molecule)[0]][:TURNS])
 
 
@@ -96,7 +98,7 @@ def _no_room(molecule: Molecule, site: FloatArray, full: BoolArray) -> str:
     )
 
 
-def _turns(count: int, axis: FloatArray | None, seed: int) -> FloatArray:
+def _orientations(count: int, axis: FloatArray | None, seed: int) -> FloatArray:
     """Rotations to try on each site, shape (count, TURNS, 3, 3)."""
     from scipy.spatial.transform import Rotation
 
@@ -105,13 +107,13 @@ def _turns(count: int, axis: FloatArray | None, seed: int) -> FloatArray:
     if not total:
         return np.empty((0, TURNS, 3, 3))
     if axis is None:
-        turns = Rotation.random(total, random_state=rng)
+        orientations = Rotation.random(total, random_state=rng)
     else:
         upright = Rotation.align_vectors(axis[None], np.array([[0.0, 0.0, 1.0]]))[0]
         tilt = TILT * np.tile(np.linspace(0.0, 1.0, TURNS) ** 2, count)
         angles = np.stack([rng.uniform(0, 360, total), tilt, rng.uniform(0, 360, total)], axis=-1)
-        turns = upright * Rotation.from_euler("ZXZ", angles, degrees=True)
-    return np.asarray(turns.as_matrix().reshape(count, TURNS, 3, 3))
+        orientations = upright * Rotation.from_euler("ZXZ", angles, degrees=True)
+    return np.asarray(orientations.as_matrix().reshape(count, TURNS, 3, 3))
 
 
 def _kinds(numbers: IntArray, charges: IntArray) -> dict[str, BoolArray]:

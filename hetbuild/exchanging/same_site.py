@@ -28,7 +28,8 @@ SAME_PLACE = 0.6
 """Å by which a site may lie elsewhere in a product crystal and still be the parent's site."""
 
 FACING = 1.0
-"""Å beyond the shortest distance between domains up to which an ion is at their contact."""
+"""Å beyond the shortest distance between two domains within which an ion belongs to their contact,
+the centre of which stays in place when a domain takes another lattice."""
 
 
 @dataclass(frozen=True)
@@ -323,8 +324,8 @@ def oriented(vectors: FloatArray, reference: FloatArray) -> FloatArray:
     from scipy.spatial.transform import Rotation
 
     # SciPy takes no read-only arrays here.
-    turn, _ = Rotation.align_vectors(np.array(reference), np.array(vectors))
-    return np.asarray(turn.apply(np.array(vectors)))
+    rotation, _ = Rotation.align_vectors(np.array(reference), np.array(vectors))
+    return np.asarray(rotation.apply(np.array(vectors)))
 
 
 def _fixed_point(model: Model, index: int) -> FloatArray:

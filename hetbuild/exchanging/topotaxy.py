@@ -14,7 +14,8 @@ from hetbuild.model import Domain, Interface, Model
 from hetbuild.rounding import ALIKE, DIGITS
 
 TOPOLOGY = 0.05
-"""Relative misfit of neighbour shells above which two anion sublattices are not the same."""
+"""Relative difference of the neighbour distances above which two anion sublattices do not have the
+same topology."""
 
 
 NEIGHBOURS = 42
@@ -65,8 +66,8 @@ def topotaxies(parent: Crystal, product: Crystal) -> tuple[Topotaxy, ...]:
             "choose a product of that structure."
         )
     found: dict[tuple[int, ...], Topotaxy] = {}
-    turns = [(np.linalg.inv(a.matrix) @ w @ b.matrix).T for w in b.rotations]
-    for axes in sorted(turns, key=lambda t: _off_axes(t, parent, product)):
+    rotations = [(np.linalg.inv(a.matrix) @ w @ b.matrix).T for w in b.rotations]
+    for axes in sorted(rotations, key=lambda t: _off_axes(t, parent, product)):
         for shift in _origins(parent, product, axes):
             sites = _cation_sites(parent, product, axes, shift)
             found.setdefault(_key(sites), Topotaxy(axes, shift, _site_name(parent, sites)))

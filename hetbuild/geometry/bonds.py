@@ -21,7 +21,8 @@ from hetbuild.geometry.electrostatics import SHANNON_RADII
 from hetbuild.model import Model
 
 IONIC = 1.2
-"""Times the sum of Shannon radii, where no crystal tells a distance: Pb-Cl 3.60, Cu-S 3.13 Å."""
+"""Longest bond as a multiple of the sum of the Shannon radii, for pairs of elements that no crystal
+of the model has: 3.60 Å for Pb-Cl, 3.13 Å for Cu-S."""
 
 COUNTED = 3.6
 """Å within which an anion counts as a neighbour of Pb in reports, as published for these models."""

@@ -20,8 +20,8 @@ NEARBY = 6.0
 
 
 NEAREST = 0.95
-"""Part of the shortest distance of its kind in a crystal that ions of two domains keep, where that
-is less than the usual floor."""
+"""Where two ions of a crystal are closer than the usual floor, ions of two domains may be as close
+as this fraction of that distance."""
 
 COINCIDENT = 1e-6
 """Å below which a site and its image are the same."""

@@ -11,7 +11,7 @@ SAME_FACE = 1e-3
 """Å and direction cosine by which the triangles of one flat face may differ."""
 
 SAMPLE = 200
-"""Points asked about first."""
+"""Points looked at first: a few tell most sets that do not all lie below the faces."""
 
 HELD = 50_000
 """Points whose heights over all faces are held at a time."""

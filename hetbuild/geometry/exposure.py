@@ -18,8 +18,9 @@ CLOSE = 6.0
 """Å within which the ions of a crystal's inside leave no empty cone."""
 
 HALF_ANGLE = 40.0
-"""Degrees. An ion is exposed where a cone of this half angle about it is empty: half of what is
-free above a flat facet, wider than any channel between the ions of a crystal."""
+"""Degrees. An ion is exposed where a cone of this half angle with its tip on the ion holds no
+other: narrower than the half space that is free above a flat facet, wider than the channels between
+the ions inside a crystal."""
 
 ITSELF = 0.1
 """Å within which an ion stands at the place itself."""
@@ -28,7 +29,8 @@ GRAIN = 1e-3
 """Å: neighbours closer than this stand alike. Positions are rounded to far less."""
 
 NEAR_THING = 0.01
-"""Of a cosine: more than what GRAIN can turn about an ion, at 2 Å or more."""
+"""Difference of two cosines below which rounding of the positions by GRAIN, about an ion 2 Å or
+more away, could decide whether an ion lies in a cone."""
 
 ROWS = 20_000
 """Places whose neighbours are held at a time; below 2^15."""

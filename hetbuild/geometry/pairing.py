@@ -13,7 +13,8 @@ NEAREST = 12
 """Partners weighed for each point of larger sets."""
 
 STEP = 0.02
-"""Å²: by this much for each point a pairing by auction may miss the best."""
+"""Å² for each point by which the summed squared distance of a pairing by auction may exceed the
+least."""
 
 
 def pair_elements(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from scipy.spatial import cKDTree
 
 TOLERANCE = 0.02
-"""Å by which an image may miss its atom."""
+"""Å within which the image of an atom under an operation must lie on an atom of its kind."""
 
 SAME_OPERATION = 1e-3
 """Largest difference of entries of one rotation matrix found in two lattices."""

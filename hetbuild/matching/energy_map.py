@@ -28,8 +28,8 @@ GAPS = (0.2, 6.0, 0.05)
 
 
 NEIGHBOUR = 1.74756 / 6
-"""Madelung constant of rock salt by its neighbours: with a repulsion this much weaker than that of
-a single pair, a rock-salt crystal of two ions has its minimum where they touch."""
+"""Madelung constant of rock salt divided by its six neighbours: repulsion of an ion pair is scaled
+by it, so that a rock-salt crystal, not a single pair, has its minimum where the radii touch."""
 
 
 NEXT = 1e-3

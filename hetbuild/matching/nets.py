@@ -23,7 +23,8 @@ SHEAR = 2.2
 strain: 2 for pure shear, and a tenth more for its second order up to LARGEST_STRAIN."""
 
 LARGEST_STRAIN = 0.15
-"""Up to here the shortest vectors of two matching nets are among the four that are tried."""
+"""Largest strain that may be asked for: up to it the shortest vectors of two nets that match are
+among the four that are compared."""
 
 
 @dataclass(frozen=True, eq=False)

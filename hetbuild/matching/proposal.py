@@ -27,10 +27,11 @@ from hetbuild.names import safe_name
 from hetbuild.rounding import ALIKE, DIGITS
 
 SLACK = 0.4
-"""Å by which the build may shift from the registry found, in the plane."""
+"""Å to either side of the registry found within which a build of the recipe searches its own."""
 
 GAP_SLACK = (0.8, 2.0)
-"""Å by which it may close or open the gap: unstrained particles do not fit everywhere."""
+"""Å below and above the gap found within which a build searches its own: particles are not
+strained, and do not fit everywhere."""
 
 
 OPEN_GAP = (0.5, 5.0)

@@ -62,7 +62,8 @@ LOW: tuple[Plane, ...] = (
     (0, 1, 1),
     (1, 1, 1),
 )
-"""Planes among which is that of the smallest net, as a rule; it has most supercells."""
+"""Planes of low index, among which is the one with the smallest cell, which has the most
+supercells."""
 
 
 @dataclass(frozen=True, slots=True)

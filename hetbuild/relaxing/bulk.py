@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 LEAST_EDGE = 10.0
-"""Å of a cell's edges for calculators without k points, which see one point of reciprocal space."""
+"""Å: a crystal is repeated until its cell has such edges, for calculators without k points, which
+sample one point of the Brillouin zone."""
 
 
 SYMMETRIC = 1e-3

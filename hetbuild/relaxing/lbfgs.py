@@ -24,9 +24,9 @@ MEMORY = 100
 """Steps remembered."""
 
 DECAY, REACH, STABILISER = 3.0, 2.0, 0.1
-"""The springs weaken as exp(-DECAY (r / r0 - 1)), to REACH r0, with r0 the largest distance of an
-atom to its nearest; each atom is held to its place by STABILISER of one of length r0 (the values
-of the paper)."""
+"""Springs of the preconditioner (the values of its paper): weaker with distance as exp(-DECAY (r /
+r0 - 1)), up to REACH r0, with r0 the largest distance between nearest neighbours; STABILISER, in
+units of a spring of length r0, holds each atom to its place."""
 
 
 class Lbfgs:

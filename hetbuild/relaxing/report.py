@@ -157,8 +157,8 @@ def _laid(before: Model, after: Model) -> FloatArray:
     a, b = before.positions.mean(axis=0), after.positions.mean(axis=0)
     if len(before) < 3:
         return np.asarray(after.positions - b + a)
-    turn, _ = Rotation.align_vectors(before.positions - a, after.positions - b)
-    return np.asarray(turn.apply(after.positions - b) + a)
+    rotation, _ = Rotation.align_vectors(before.positions - a, after.positions - b)
+    return np.asarray(rotation.apply(after.positions - b) + a)
 
 
 def _moved(moved: FloatArray, model: Model, mine: IntArray) -> Moved:
