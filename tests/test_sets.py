@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import pytest
 from conftest import called
@@ -73,6 +74,31 @@ def test_a_failure_anywhere_leaves_the_old_set(
     assert marks(folder) == {"-" if fresh else "old"}
     assert not leftovers(tmp_path)
     assert folder.exists() is not fresh
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+@pytest.mark.parametrize(("where", "name"), [(os, "open"), (os, "write"), (Path, "mkdir")])
+def test_a_disk_full_from_the_start_gets_no_hidden_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: Any, name: str, fresh: bool
+) -> None:
+    """The first file of a run is that with the number of its process."""
+    folder = tmp_path / "set"
+    if not fresh:
+        write_all(writers(folder, "old"), force=False)
+    real = getattr(where, name)
+
+    def full(what: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(what, int) or str(what).endswith(("owner", "new")):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(what, *args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(where, name, full)
+        with pytest.raises(InputError, match=r"Cannot write in .*: No space left"):
+            write_all(writers(folder, "new"), force=True)
+    assert not leftovers(tmp_path)
+    assert folder.exists() is not fresh
+    assert marks(folder) == {"-" if fresh else "old"}
 
 
 CHILD = """

@@ -107,12 +107,16 @@ def claim(anchor: Path, name: str) -> Staging:
                 f"Another hetbuild{_process(folder)} is writing there: wait until it is done, or "
                 "give another place with -o."
             )
-        os.truncate(handle, 0)
-        os.write(handle, f"{os.getpid()}\n".encode())
-        for rest in (NEW, COMMIT, OLD):
-            shutil.rmtree(folder / rest, ignore_errors=True)
         staging = Staging(folder, handle)
-    staging.new.mkdir()
+        try:
+            os.truncate(handle, 0)
+            os.write(handle, f"{os.getpid()}\n".encode())
+            for rest in (NEW, COMMIT, OLD):
+                shutil.rmtree(folder / rest, ignore_errors=True)
+            staging.new.mkdir()
+        except OSError:  # as on a full disk
+            staging.release()
+            raise
     return staging
 
 
@@ -188,6 +192,11 @@ def _locked(folder: Path, *, make: bool) -> int | None:
             if attempt < 99:
                 continue  # removed by its owner a moment ago
             raise  # as in /proc
+        except OSError:
+            if make:
+                with suppress(OSError):
+                    folder.rmdir()
+            raise
         if not _lock(handle):
             os.close(handle)
             return None
