@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from hetbuild.analyse.regions import Region, regions
 from hetbuild.cli.relax import relax
 from hetbuild.errors import CheckError, HetbuildError, InputError
 from hetbuild.formats.files import write_all
-from hetbuild.formats.staging import claim
+from hetbuild.formats.staging import PREFIX, claim
 from hetbuild.formats.xyz import read_xyz, write_xyz
 from hetbuild.model import Model
 from hetbuild.relaxing import optimise, trajectory
@@ -217,6 +218,35 @@ def test_ctrl_c_keeps_the_frame_of_lowest_energy(saved: Path) -> None:
     kept = read_xyz(folder / "cube-relaxed.xyz")
     lowest = min(past.frames, key=lambda f: f.energy)
     assert np.allclose(kept.positions, lowest.positions, atol=1e-8)
+
+
+@pytest.mark.parametrize("frames", [0, 2])
+@pytest.mark.parametrize("force", [True, False])
+def test_a_full_disk_leaves_whole_frames(saved: Path, frames: int, force: bool) -> None:
+    """Files may not grow beyond some frames and a half; writing then fails in their middle."""
+    folder = saved.parent / "out"
+    path = folder / "cube-relaxed-trajectory.xyz"
+    assert run(saved, "-O", "b=0.3", "-o", folder).exit_code == 0
+    frame = path.stat().st_size // path.read_text().count("Properties")
+    old = {p: p.read_bytes() for p in folder.iterdir()}
+    if not force:
+        shutil.rmtree(folder)
+        old = {}
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int((frames + 0.5) * frame), before[1]))
+    try:
+        full = run(saved, "-o", folder, *(["--force"] if force else []))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "Cannot write" in str(full.exception)
+    assert not list(saved.parent.rglob(f"{PREFIX}*"))
+    if frames:
+        assert path.read_text().count("Properties") == frames
+        assert trajectory.read(path, len(cube())).size == path.stat().st_size
+        assert "Going on from step 1" in run(saved, "-o", folder).stderr
+    else:
+        assert {p: p.read_bytes() for p in folder.rglob("*")} == old
+        assert folder.exists() is force
 
 
 def test_nothing_is_lost_where_files_are_in_the_way(saved: Path) -> None:

@@ -74,7 +74,8 @@ def bragg_lines(
     strength = multiplicity * squared * polarised * lorentz
     strength *= 100.0 / strength.max() if len(strength) else 1.0
     kept = np.flatnonzero(strength >= WEAKEST)
-    order = kept[np.lexsort((-strength[kept], np.round(length[kept], 9)))]
+    # Last bits depend on the processor: of lines alike in both the lower indices go first.
+    order = kept[np.lexsort((-np.round(strength[kept], 6), np.round(length[kept], 9)))]
     return BraggLines(
         crystal=crystal.name,
         hkl=forms[order],

@@ -127,7 +127,7 @@ def _edge_on(domain: Domain, screen: FloatArray, finest: float) -> list[ZonePlan
     seen &= factor > FAINT * factor.max()
     chosen = np.flatnonzero(seen)
     azimuth = np.degrees(np.arctan2(g[:, 1], g[:, 0]))
-    order = chosen[np.lexsort((azimuth[chosen], np.round(length[chosen], 6)))]
+    order = chosen[np.lexsort((np.round(azimuth[chosen], 6), np.round(length[chosen], 6)))]
     planes = []
     for k in order:
         a, b, c = (int(i) for i in hkl[k])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,7 +57,6 @@ class Session:
             refuse_existing(results, force)
             if force and self.path.exists():
                 self._take()
-                self.path.unlink()
             return 0
         self._take()
         past = trajectory.read(self.path, len(self.model))
@@ -100,10 +101,11 @@ class Session:
             self._claim.release()
             self._claim = None
 
-    def _take(self) -> None:
+    def _take(self) -> Staging:
         """Make the trajectory this process's own: two that write in turn would spoil it."""
         if self._claim is None:
             self._claim = claim(self.path.parent, self.path.name)
+        return self._claim
 
     def _note(self, frame: Frame) -> None:
         self.first = self.first or frame
@@ -112,12 +114,22 @@ class Session:
             self.lowest = frame
 
     def _append(self, text: str) -> None:
+        """A whole frame or nothing; an old trajectory gives way when the first one stands."""
+        folder = self.path.parent
+        made = not folder.exists()
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._take()
-            with self.path.open("a", encoding="utf-8", newline="\n") as stream:
-                stream.write(text)
+            folder.mkdir(parents=True, exist_ok=True)
+            waiting = self._take().new / self.path.name
+            if self.first is None:
+                _add(text, waiting)
+                waiting.replace(self.path)
+            else:
+                _add(text, self.path)
         except OSError as error:
+            self.close()
+            if made:
+                with suppress(OSError):
+                    folder.rmdir()
             raise InputError(f"Cannot write {self.path}: {error.strerror}.") from None
 
     def _cut(self, size: int) -> None:
@@ -125,3 +137,14 @@ class Session:
         if self.path.stat().st_size > size:
             with self.path.open("r+b") as stream:
                 stream.truncate(size)
+
+
+def _add(text: str, path: Path) -> None:
+    """To the end of a file, whole or not at all."""
+    size = path.stat().st_size if path.exists() else 0
+    try:
+        with path.open("a", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+    except OSError:
+        os.truncate(path, size)
+        raise

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -79,6 +80,8 @@ def open_store(folder: Path, name: str, *, make: bool = True) -> Store:
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(manifest, json.dumps({"name": name}) + "\n")
         except OSError as error:
+            with suppress(OSError):  # as it was, unless somebody else has come
+                folder.rmdir()
             raise InputError(f"Cannot make {folder}: {error.strerror}.") from None
     store = Store(folder)
     if make:
