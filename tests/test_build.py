@@ -209,6 +209,8 @@ def test_domains_stay_unstrained(main_model: Model) -> None:
 
 
 def test_wrong_orientations_are_refused(main_stages: dict[str, Model]) -> None:
+    with pytest.raises(InputError, match=r"\[0 0 0\] of .* is no direction"):
+        halves(main_stages, replace(PAPER, along=((0, 0, 0), (1, 1, 4))))
     off = replace(PAPER, along=((1, 0, 0), (1, 1, 4)))
     with pytest.raises(InputError, match=r"does not lie in the plane \(-2 1 0\).*\[0 0 1\]"):
         halves(main_stages, off)

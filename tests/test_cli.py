@@ -132,6 +132,7 @@ def test_help_lists_the_commands(tmp_path: Path) -> None:
         (["build", "--set", "gap"], 2, "write key=value"),
         (["build", "--set", "domains.sulfide.crystal=PbSS"], 2, "did you mean 'PbS'?"),
         (["build", "--set", "domains.sulfide.cut.plane=[0,0,0]"], 2, "(0 0 0) is no lattice plane"),
+        (["build", "--set", "join.along.sulfide=[0,0,0]"], 2, "[0 0 0] is no direction"),
         (["build", "--set", "join.along.sulfide=[1,0,0]"], 2, "does not lie in the plane (-4 -4"),
         (["build", "--set", "join.across.sulfide=[1,-1,0]"], 2, "points opposite ways"),
         (["build", "--set", "join.settle=false"], 1, "domains collide"),

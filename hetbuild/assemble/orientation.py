@@ -114,6 +114,8 @@ def _axes(domain: Domain, plane: Plane, along: Sequence[float]) -> FloatArray:
 
 def _check_in_plane(domain: Domain, plane: Plane, direction: Sequence[float]) -> None:
     lattice.check_plane(plane)
+    if not np.any(direction):
+        raise InputError(f"[0 0 0] of {domain.name} is no direction: give one in the plane.")
     product = float(np.dot(plane, direction))
     if abs(product) > NOTHING:
         name = Direction.of(list(direction))

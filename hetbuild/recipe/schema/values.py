@@ -74,6 +74,12 @@ def _direction(value: object) -> object:
     return _read(parse_vector, value)
 
 
+def _somewhere(uvw: tuple[float, float, float]) -> tuple[float, float, float]:
+    if not any(uvw):
+        raise ValueError("[0 0 0] is no direction")
+    return uvw
+
+
 def _point(value: object) -> object:
     return _read(lambda text: parse_vector(text, POINT), value)
 
@@ -149,7 +155,9 @@ Charge = Annotated[int, Field(ge=-MOST_CHARGE, le=MOST_CHARGE)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 _Components = tuple[Number, Number, Number]
 Direction = Annotated[
-    _Components, BeforeValidator(_direction, json_schema_input_type=_Components | str)
+    _Components,
+    BeforeValidator(_direction, json_schema_input_type=_Components | str),
+    AfterValidator(_somewhere),
 ]
 Point = Annotated[_Components, BeforeValidator(_point, json_schema_input_type=_Components | str)]
 Name = Annotated[str, BeforeValidator(_name), Field(json_schema_extra={"pattern": PATTERN})]
