@@ -182,6 +182,18 @@ def test_those_far_from_all_others_are_paired_too(
     assert share < 1.5
 
 
+def test_nobody_stays_alone_who_can_go_farther(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixty times two beside one place, and another 4 Å away: one of the two takes that."""
+    at = 40.0 * np.arange(60)[:, None] * (1, 0, 0)
+    x = np.vstack([at, at + (0.2, 0, 0)])
+    y = np.vstack([at + (0.1, 0, 0), at + (0, 4, 0)])
+    monkeypatch.setattr(pairing, "EXACT", 100)
+    for within in (6.0, np.inf):
+        found = pairing.pair(x, y, within)
+        assert sorted(found.tolist()) == list(range(120))
+        assert np.linalg.norm(x - y[found], axis=1).max() < 4.1
+
+
 def test_no_element_is_paired_with_another() -> None:
     x = np.arange(12.0).reshape(4, 3)
     found = pairing.pair_elements(np.array([1, 1, 2, 3]), x, np.array([2, 1, 1]), x[[2, 1, 0]])
