@@ -185,8 +185,8 @@ def test_those_far_from_all_others_are_paired_too(
 def test_nobody_stays_alone_who_can_go_farther(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sixty times two beside one place, and another 4 Å away: one of the two takes that."""
     at = 40.0 * np.arange(60)[:, None] * (1, 0, 0)
-    x = np.vstack([at, at + (0.2, 0, 0)])
-    y = np.vstack([at + (0.1, 0, 0), at + (0, 4, 0)])
+    x = np.vstack([at, np.add(at, (0.2, 0, 0))])
+    y = np.vstack([np.add(at, (0.1, 0, 0)), np.add(at, (0, 4, 0))])
     monkeypatch.setattr(pairing, "EXACT", 100)
     for within in (6.0, np.inf):
         found = pairing.pair(x, y, within)
