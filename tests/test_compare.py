@@ -16,6 +16,7 @@ from scipy.spatial.transform import Rotation
 import hetbuild as hb
 from hetbuild.analyse.compare import compare
 from hetbuild.arrays import FloatArray, IntArray
+from hetbuild.cli.comparison_text import comparison_lines
 from hetbuild.errors import InputError
 from hetbuild.geometry import pairing
 from hetbuild.geometry.pairing import auction, pair
@@ -174,3 +175,21 @@ def test_two_ions_that_are_one_of_an_element_each() -> None:
     found = compare((np.array([82, 16]), x), (np.array([16, 82]), y))
     assert found.rmsd == pytest.approx(0, abs=1e-6)
     assert not found.missing
+
+
+def test_exchanged_ions_are_counted_and_vacancies_listed() -> None:
+    """A cube in which four Cl are Br and one Cl is gone: four in place, one without partner."""
+    cube = history("cspbcl3-cube-2")["balanced"].to_ase()
+    other = cube.copy()
+    halides = np.flatnonzero(cube.numbers == 17)
+    other.numbers[halides[:4]] = 35
+    del other[int(halides[-1])]
+    found = hb.compare(cube, other)
+    assert [(old.element, new.element) for old, new in found.replaced] == [("Cl", "Br")] * 4
+    assert [old.index for old, _ in found.replaced] == halides[:4].tolist()
+    assert [new.index for _, new in found.replaced] == halides[:4].tolist()
+    assert {m.index for m in found.missing} == {*halides[:4].tolist(), int(halides[-1])}
+    lines = comparison_lines(found)
+    assert "in its place   4 Br for Cl" in lines
+    assert lines[-1] == f"only in first  1: Cl{halides[-1] + 1}"
+    assert found.as_dict()["replaced"] == [[i, i] for i in halides[:4].tolist()]

@@ -14,9 +14,13 @@ from hetbuild.analyse.whereabouts import Whereabouts
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.elements import counts, symbol
 from hetbuild.frozen import own
+from hetbuild.geometry.pairing import pair
 
 WORST = 5
 """Atoms listed of each part."""
+
+IN_PLACE = 1.0
+"""Å within which an atom of another element stands in the place of one: sites are farther apart."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,8 @@ class Comparison:
     """Atoms of the first without counterpart in the second."""
     added: tuple[Unmatched, ...] = ()
     """Atoms of the second without counterpart in the first."""
+    replaced: tuple[tuple[Unmatched, Unmatched], ...] = ()
+    """Of these, an atom of the first and the one of another element within 1 Å of its place."""
     surplus: tuple[Mapping[str, int], Mapping[str, int]] = field(default_factory=lambda: ({}, {}))
     """Atoms by element that only the first, and only the second, has more of."""
 
@@ -119,6 +125,7 @@ class Comparison:
             "largest": {name: [asdict(d) for d in part] for name, part in self.largest.items()},
             "missing": [asdict(u) for u in self.missing],
             "added": [asdict(u) for u in self.added],
+            "replaced": [[old.index, new.index] for old, new in self.replaced],
             "surplus": [dict(s) for s in self.surplus],
             "rotation": self.rotation.tolist(),
             "shift": self.shift.tolist(),
@@ -145,6 +152,7 @@ def comparison(
     met, apart = near >= 0, _distance(a, b, near)
     elements = {name: atoms for name, atoms in elements.items() if met[atoms].any()}
     groups = {name: atoms for name, atoms in groups.items() if met[atoms].any()}
+    missing, added = _unmatched(numbers, lost, where[0]), _unmatched(others, alone, where[1])
     return Comparison(
         rmsd=rms(apart),
         rmsd_all=rms(_distance(a, b, partner)),
@@ -158,8 +166,9 @@ def comparison(
         rotation=motion[0],
         shift=motion[1],
         displacement=_displacement(a, b, partner),
-        missing=_unmatched(numbers, lost, where[0]),
-        added=_unmatched(others, alone, where[1]),
+        missing=missing,
+        added=added,
+        replaced=_replaced(missing, added, a[lost], b[alone]),
         surplus=_surplus(numbers, others),
     )
 
@@ -181,6 +190,17 @@ def _distance(a: FloatArray, b: FloatArray, partner: IntArray) -> FloatArray:
 def _without_counterpart(near: IntArray, others: int) -> tuple[IntArray, IntArray]:
     """Atoms of the first that have none, and of so many others those that are none."""
     return np.flatnonzero(near < 0), np.setdiff1d(np.arange(others), near[near >= 0])
+
+
+def _replaced(
+    missing: tuple[Unmatched, ...], added: tuple[Unmatched, ...], a: FloatArray, b: FloatArray
+) -> tuple[tuple[Unmatched, Unmatched], ...]:
+    """What stands in the place of what: exchanged ions, to a chemist."""
+    if not len(a) or not len(b):
+        return ()
+    near = pair(a, b, IN_PLACE)
+    pairs = [(missing[i], added[near[i]]) for i in np.flatnonzero(near >= 0)]
+    return tuple((old, new) for old, new in pairs if old.element != new.element)
 
 
 def _surplus(numbers: IntArray, others: IntArray) -> tuple[dict[str, int], dict[str, int]]:

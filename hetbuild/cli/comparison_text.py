@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from hetbuild.analyse.comparison import Comparison, Unmatched
@@ -39,8 +40,13 @@ def comparison_lines(found: Comparison, verbose: bool = False) -> list[str]:
         if surplus:
             text = ", ".join(f"{n} {e}" for e, n in surplus.items())
             lines.append(f"{'surplus':14s} {text} more in the {which}")
-    for which, alone in (("first", found.missing), ("second", found.added)):
-        lines += _without_counterpart(which, alone, verbose)
+    counts = Counter((old.domain, old.element, new.element) for old, new in found.replaced)
+    for (domain, old, new), n in sorted(counts.items()):
+        lines.append(f"{'in its place':14s} {n} {new} for {old}" + f" in {domain}" * bool(domain))
+    told = {(which, atom.index) for both in found.replaced for which, atom in enumerate(both)}
+    for k, alone in enumerate((found.missing, found.added)):
+        rest = [atom for atom in alone if verbose or (k, atom.index) not in told]
+        lines += _without_counterpart(("first", "second")[k], rest, verbose)
     return lines
 
 
