@@ -239,7 +239,8 @@ def test_filling_is_the_share_of_sites_around_that_are_taken() -> None:
         np.zeros(2 * n), np.zeros(2 * n, bool), np.arange(2 * n),
     )  # fmt: skip
     every.site[n:] = 0
-    share = assignment._filling(positions, crystals, every, (np.zeros(n, int), site, cell))
+    nearest = assignment._nearest_ions(positions)
+    share = assignment._filling(nearest, crystals, every, (np.zeros(n, int), site, cell))
     away = np.linalg.norm(positions[:, None] - positions[None], axis=2)
     around = ((away < assignment.SHELL - 1e-6) & (away > 0.1)).sum(axis=1)
     assert share[:n] == pytest.approx(around / around.max())
@@ -252,7 +253,7 @@ def test_an_ion_without_a_site_goes_with_its_neighbours() -> None:
     positions = rng.uniform(0, 5, (40, 3))
     domain = (positions[:, 0] > 2.5).astype(int)
     ions, crystal = np.array([3, 7, 7]), np.array([0, 1, 0])
-    found = assignment._nearby(positions, domain, ions, crystal)
+    found = assignment._nearby(assignment._nearest_ions(positions), domain, ions, crystal)
     for ion, k, share in zip(ions, crystal, found, strict=True):
         away = np.linalg.norm(positions - positions[ion], axis=1)
         nearest = np.argsort(away)[1 : assignment.NEIGHBOURS + 1]

@@ -57,6 +57,8 @@ TRIES = 30
 """Passes in which ions change their domain until a composition that was given is met."""
 FEWEST = 12
 """Ions from which a frame is fitted anew."""
+AT_ONCE = 2_000_000
+"""Sites around others that are looked up at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +88,10 @@ class Assignment:
 
 @dataclass(frozen=True, eq=False)
 class _Options:
-    """Sites that ions may take, and for each ion and crystal to have none: one row each."""
+    """Sites that ions may take, and for each ion and crystal to have none: one row each.
+
+    Some five rows for each ion, so the fields are of as few bytes as hold them.
+    """
 
     ion: IntArray
     crystal: IntArray
@@ -114,11 +119,12 @@ def assign(
     them. wanted: how many ions a crystal has, by its index and an atomic number.
     """
     fitted = tuple(frames)
+    around = _nearest_ions(positions) if len(crystals) > 1 else np.empty((len(numbers), 0), int)
     widths = np.full((len(crystals), numbers.max() + 1), WIDTH)
     held: tuple[IntArray, IntArray, IntArray] | None = None
     for _ in range(ROUNDS):
         options = _options(numbers, positions, crystals, fitted)
-        cost = _cost(numbers, positions, crystals, options, widths, held)
+        cost = _cost(numbers, around, crystals, options, widths, held)
         chosen, cost = _matched(numbers, options, cost, wanted or {})
         held = options.crystal[chosen], options.site[chosen], options.cell[chosen]
         widths = _widths(numbers, options, chosen, len(crystals))
@@ -147,15 +153,22 @@ def _options(
     may = np.split(
         may_take(numbers, crystals), np.cumsum([len(c.numbers) for c in crystals])[:-1], axis=1
     )
-    rows = [
+    blocks = [
         block
         for k, (crystal, frame) in enumerate(zip(crystals, frames, strict=True))
         for block in _options_in(numbers, positions, crystal, frame, k, may[k][kind])
     ]
-    ion, of, site, cell, away, substitute = (np.concatenate([r[i] for r in rows]) for i in range(6))
-    key = np.column_stack([of, site, np.where(site < 0, ion, 0), cell])
-    column = np.unique(key, axis=0, return_inverse=True)[1].ravel()
+    ion, of, site, cell, away, substitute = map(np.concatenate, zip(*blocks, strict=True))
+    del blocks
+    column = _columns(ion, of, site, cell)
     return _Options(ion, of, site, cell, away, substitute, column)
+
+
+def _columns(ion: IntArray, of: IntArray, site: IntArray, cell: IntArray) -> IntArray:
+    """A number for each site, in the order of crystals, sites and cells; of none, one a row."""
+    sort = of.astype(np.int64) * (int(site.max()) + 2) + site + 1
+    key = np.where(site < 0, ion, site_keys(np.zeros_like(site), cell, 1)) + (sort << 48)
+    return np.unique(key, return_inverse=True)[1].ravel().astype(np.int32)
 
 
 def _options_in(
@@ -169,37 +182,46 @@ def _options_in(
     """Fields of the options in one crystal, in their order. may: shape (N, sites)."""
     fractional = (positions - frame.origin) @ np.linalg.inv(frame.vectors)
     for s, place in enumerate(crystal.fractional):
-        cell = np.rint(fractional - place)
-        away = np.linalg.norm((fractional - place - cell) @ frame.vectors, axis=1)
-        ions = np.flatnonzero((away < REACH) & may[:, s])
-        same = np.full((2, len(ions)), [[index], [s]])
+        able = np.flatnonzero(may[:, s])
+        apart = fractional[able] - place
+        cell = np.rint(apart)
+        away = np.linalg.norm((apart - cell) @ frame.vectors, axis=1)
+        near = away < REACH
+        ions = able[near]
         other = numbers[ions] != crystal.numbers[s]
-        yield ions, same[0], same[1], cell[ions].astype(np.int64), away[ions], other
+        yield *_rows(ions, index, s), cell[near].astype(np.int16), away[near], other
     ions = np.flatnonzero(may.any(axis=1))
-    same, cells = np.full((2, len(ions)), [[index], [-1]]), np.zeros((len(ions), 3), np.int64)
-    yield ions, same[0], same[1], cells, np.full(len(ions), REACH), np.zeros(len(ions), bool)
+    cells = np.zeros((len(ions), 3), np.int16)
+    yield *_rows(ions, index, -1), cells, np.full(len(ions), REACH), np.zeros(len(ions), bool)
+
+
+def _rows(ions: IntArray, crystal: int, site: int) -> tuple[IntArray, IntArray, IntArray]:
+    """Ion, crystal and site of options that share the last two."""
+    n = len(ions)
+    return ions.astype(np.int32), np.full(n, crystal, np.int8), np.full(n, site, np.int16)
 
 
 def _cost(
     numbers: IntArray,
-    positions: FloatArray,
+    around: IntArray,
     crystals: Sequence[Crystal],
     options: _Options,
     widths: FloatArray,
     held: tuple[IntArray, IntArray, IntArray] | None,
 ) -> FloatArray:
-    """Minus the log-likelihood of each option. held: domain, site and cell of each ion so far."""
+    """Minus the log-likelihood of each option. around: as `_nearest_ions`. held: domain, site and
+    cell of each ion so far."""
     width = widths[options.crystal, numbers[options.ion]]
     cost = (TAIL + 3) / 2 * np.log1p(options.away**2 / (TAIL * width**2)) + 3 * np.log(width)
     claimed = claimed_halides(numbers, crystals)[options.ion]
     cost += (SUBSTITUTE + CLAIMED * claimed) * options.substitute + (options.site < 0)
     if held is not None and len(crystals) > 1:
-        cost += FILLED * (1 - _filling(positions, crystals, options, held))
+        cost += FILLED * (1 - _filling(around, crystals, options, held))
     return np.asarray(cost)
 
 
 def _filling(
-    positions: FloatArray,
+    around: IntArray,
     crystals: Sequence[Crystal],
     options: _Options,
     held: tuple[IntArray, IntArray, IntArray],
@@ -211,7 +233,7 @@ def _filling(
     domain, site, cell = held
     share = np.ones(len(options.ion))
     bare = options.site < 0
-    share[bare] = _nearby(positions, domain, options.ion[bare], options.crystal[bare])
+    share[bare] = _nearby(around, domain, options.ion[bare], options.crystal[bare])
     choice = np.zeros((len(crystals), len(domain)), bool)
     choice[options.crystal[~bare], options.ion[~bare]] = True
     contested = (choice.sum(axis=0) > 1)[options.ion] & ~bare
@@ -220,24 +242,43 @@ def _filling(
         taken = np.sort(site_keys(site[mine], cell[mine], len(crystal.numbers)))
         for s in range(len(crystal.numbers)):
             rows = np.flatnonzero(contested & (options.crystal == k) & (options.site == s))
-            around, shift = shell(crystal, s, SHELL)
-            keys = site_keys(
-                np.tile(around, len(rows)),
-                (options.cell[rows][:, None] + shift[None]).reshape(-1, 3),
-                len(crystal.numbers),
-            )
-            share[rows] = is_filled(taken, keys).reshape(-1, len(around)).mean(axis=1)
+            share[rows] = _filled_around(crystal, s, options.cell[rows], taken)
     return share
 
 
-def _nearby(
-    positions: FloatArray, domain: IntArray, ions: IntArray, crystal: IntArray
-) -> FloatArray:
-    """Share of the nearest ions around each that belong to a domain; ions, crystal: shape (A,)."""
+def _filled_around(crystal: Crystal, site: int, cells: IntArray, taken: IntArray) -> FloatArray:
+    """Share of the sites around one that are taken, in each of these cells; shape (A,)."""
+    around, shift = shell(crystal, site, SHELL)
+    share = np.empty(len(cells))
+    step = max(1, AT_ONCE // len(around))
+    for start in range(0, len(cells), step):
+        part = cells[start : start + step]
+        places = (part[:, None] + shift[None]).reshape(-1, 3)
+        keys = site_keys(np.tile(around, len(part)), places, len(crystal.numbers))
+        filled = is_filled(taken, keys).reshape(-1, len(around))
+        share[start : start + step] = filled.mean(axis=1)
+    return share
+
+
+def _nearest_ions(positions: FloatArray) -> IntArray:
+    """The ions nearest to each, itself left out, shape (N, NEIGHBOURS or less)."""
     from scipy.spatial import cKDTree
 
-    around = cKDTree(positions).query(positions[ions], k=min(NEIGHBOURS + 1, len(positions)))[1]
-    return np.asarray((domain[around[:, 1:]] == crystal[:, None]).mean(axis=1))
+    tree, most = cKDTree(positions), min(NEIGHBOURS + 1, len(positions))
+    found = np.empty((len(positions), most - 1), np.int32)
+    for start in range(0, len(positions), AT_ONCE // 16):
+        part = slice(start, start + AT_ONCE // 16)
+        found[part] = tree.query(positions[part], k=most)[1].reshape(-1, most)[:, 1:]
+    return found
+
+
+def _nearby(around: IntArray, domain: IntArray, ions: IntArray, crystal: IntArray) -> FloatArray:
+    """Share of the nearest ions around each that belong to a domain; ions, crystal: shape (A,)."""
+    share = np.empty(len(ions))
+    for start in range(0, len(ions), AT_ONCE // 16):
+        part = slice(start, start + AT_ONCE // 16)
+        share[part] = (domain[around[ions[part]]] == crystal[part, None]).mean(axis=1)
+    return share
 
 
 def _matched(

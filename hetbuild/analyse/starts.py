@@ -196,9 +196,13 @@ def nearest_site(
     nearest = np.full(fractional.shape, np.nan)
     best = np.full(len(atoms), np.inf)
     kind = ions.kind[atoms]
-    for f, k in zip(crystal.fractional, ions.site_kind, strict=True):
-        site = np.rint(fractional - f) + f
-        away = np.linalg.norm((site - fractional) @ vectors, axis=1)
-        better: BoolArray = (away < best) & (kind == k)
-        nearest[better], best[better] = site[better], away[better]
+    for k in np.unique(ions.site_kind):
+        mine = np.flatnonzero(kind == k)
+        here, closest, least = fractional[mine], nearest[mine], best[mine]
+        for f in crystal.fractional[ions.site_kind == k]:
+            site = np.rint(here - f) + f
+            away = np.linalg.norm((site - here) @ vectors, axis=1)
+            better: BoolArray = away < least
+            closest[better], least[better] = site[better], away[better]
+        nearest[mine], best[mine] = closest, least
     return nearest, best
