@@ -172,8 +172,6 @@ def _concerned(model: Model, around: Model, mobile: BoolArray, far: float) -> In
     from scipy.spatial import cKDTree
 
     ends = np.resize(mobile | near_interface(model, far), len(around))
-    if not ends.any():
-        return np.empty(0, dtype=np.int64)
     tree = cKDTree(around.positions[ends])
     # A little further, so that rounding leaves no pair out.
     away = tree.query(around.positions, distance_upper_bound=far + ALIKE)[0]

@@ -87,7 +87,7 @@ def check_plane(hkl: Index) -> IntArray:
     try:
         h = np.asarray(hkl)
     except (ValueError, OverflowError):
-        h = np.empty(0)
+        h = np.empty(())  # no vector
     whole = h.shape == (3,) and np.issubdtype(h.dtype, np.integer)
     if not whole or np.abs(h.astype(float)).max() > LARGEST_INDEX:
         raise InputError(

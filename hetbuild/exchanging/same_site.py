@@ -335,7 +335,7 @@ def _fixed_point(model: Model, index: int) -> FloatArray:
     shared = shared_by(model, index)
     if shared.any():
         return np.asarray(model.positions[shared].mean(axis=0))
-    if len(model.domains) < 2 or mine.all():
+    if mine.all():
         return np.asarray(model.positions[mine].mean(axis=0))
     away = cKDTree(model.positions[~mine]).query(model.positions[mine])[0]
     near = away < away.min() + FACING

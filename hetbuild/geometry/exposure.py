@@ -91,7 +91,7 @@ def _free(away: FloatArray, ends: IntArray) -> BoolArray:
 def _margin(away: FloatArray, axes: FloatArray) -> float:
     """By how much of a cosine the emptiest cone is wider than asked for; below 0 narrower."""
     if not len(away):
-        return 2.0
+        return np.inf
     unit = away / np.linalg.norm(away, axis=1, keepdims=True)
     return float(np.cos(np.radians(HALF_ANGLE)) - (unit @ axes.T).max(axis=0).min())
 
