@@ -36,6 +36,9 @@ def kept_digits(positions: FloatArray) -> FloatArray:
     return np.asarray(np.round(np.round(positions, DECIMALS + 2), DECIMALS))
 
 
+TURNED = 16_384
+"""Atoms that are turned at a time."""
+
 SAME_SITE = 0.3
 """Å within which a position is a lattice site; far below any distance between two sites."""
 
@@ -139,7 +142,8 @@ class Model:
                     f"Model of {n} atoms: {name} has shape {array.shape}, must be {shape}."
                 )
             if name == "positions" and (np.signbit(array) & (array == 0.0)).any():
-                array = array + 0.0  # no -0.0: files would differ by how a zero came about
+                # No -0.0: files would differ by how a zero came about.
+                array = own(array + 0.0)
             object.__setattr__(self, name, frozen(array))
         if self.interface is None and self.further_interfaces:
             raise InputError("Model: further_interfaces follow an interface; give that first.")
@@ -293,9 +297,14 @@ class Model:
 
     def moved(self, rotation: FloatArray, shift: FloatArray) -> Model:
         """After x -> rotation @ x + shift, domain frames included."""
+        positions = np.empty((len(self), 3))
+        # In parts too small for BLAS to set all processors on them, which takes them longer.
+        for start in range(0, len(self), TURNED):
+            part = slice(start, start + TURNED)
+            positions[part] = self.positions[part] @ rotation.T + shift
         return replace(
             self,
-            positions=own(self.positions @ rotation.T + shift),
+            positions=own(positions),
             domains=tuple(d.moved(rotation, shift) for d in self.domains),
             cell=None if self.cell is None else self.cell @ rotation.T,
         )

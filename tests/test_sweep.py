@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -125,7 +127,15 @@ def test_a_variant_is_built_once_and_stands_whole(tmp_path: Path) -> None:
     row = build(folder, first)
     assert row["status"] == "done"
     assert row["formula"] == "Cs4PbCl6"
-    assert read_xyz(folder / str(row["path"])).charge == 0
+    model = read_xyz(folder / str(row["path"]))
+    assert model.charge == 0
+    apart = [
+        14.39964 * q * p / np.linalg.norm(r - s)
+        for (q, r), (p, s) in itertools.combinations(
+            zip(model.charges.astype(float), model.positions, strict=True), 2
+        )
+    ]
+    assert row["coulomb_energy"] == pytest.approx(sum(apart), abs=1e-4)
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
     assert build(folder, first) == row == store.row(first.key)
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("*")} == before
@@ -467,6 +477,75 @@ def test_kills_and_a_full_disk_lose_and_double_nothing(tmp_path: Path) -> None:
     assert sorted(keys) == sorted(p.name for p in models.iterdir())
     # 100 models, the 20 that did not fit once more, and what two kills of two workers cut short.
     assert 100 + 20 <= len(tally.read_text().splitlines()) <= 100 + 20 + 4
+
+
+FULL_DISK = """
+name = "disk"
+[[axes]]
+recipe = ["cspbcl3-cube-1", "cspbcl3-cube-4"]
+[[axes]]
+key = "vacuum"
+range = {{ first = 5, last = 9 }}
+[relax]
+calculator = "tallied:Tallied"
+options = {{ tally = "{tally}" }}
+steps = 0
+"""
+
+
+@pytest.mark.cluster
+def test_a_disk_that_is_full_spoils_only_what_finds_no_room(tmp_path: Path) -> None:
+    """Five variants of 36 kB, five of 196 kB and a disk of 1 MB; then one of 8 MB."""
+    disk, tally = tmp_path / "disk", tmp_path / "tally"
+    disk.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    if shutil.which("mount") is None:
+        pytest.skip("no mount command: nothing to make a small disk with")
+    mounted = subprocess.run(words, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")
+    try:
+        _fill_up_and_go_on(disk, tally)
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def _fill_up_and_go_on(disk: Path, tally: Path) -> None:
+    (disk / "s.toml").write_text(FULL_DISK.format(tally=tally))
+    environment = {**os.environ, "PYTHONPATH": _tests_first()}
+    command = [sys.executable, "-c", "from hetbuild.cli import main; main()"]
+    command += ["sweep", "s.toml", "--workers", "2"]
+    models, failed = (disk / "disk" / name for name in ("models", "failed"))
+
+    def ended(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*command, *words], cwd=disk, env=environment, capture_output=True, text=True,
+            check=False, timeout=400,
+        )  # fmt: skip
+
+    first = ended()
+    assert first.returncode == 3, first.stderr
+    told = [json.loads(p.read_text()) for p in failed.iterdir()]
+    kept = {p.name: (p / "row.json").stat().st_mtime_ns for p in models.iterdir()}
+    assert 1 <= len(told) <= 2
+    assert {r["recipe"] for r in told} == {"cspbcl3-cube-4"}
+    assert all("No space left" in r["error"] for r in told)
+    assert len(kept) + len(told) == 10
+    assert all(len(list(p.iterdir())) == 6 for p in models.iterdir())
+    rows = [json.loads((p / "row.json").read_text()) for p in models.iterdir()]
+    assert all(len(read_xyz(disk / "disk" / row["path"])) == row["atoms"] for row in rows)
+    assert not any((disk / "disk" / ".staging").iterdir())
+    subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
+    again = ended("--retry-failed")
+    assert again.returncode == 0, again.stderr
+    assert len(list(models.iterdir())) == 10
+    assert not any(failed.iterdir())
+    assert all((models / k / "row.json").stat().st_mtime_ns == t for k, t in kept.items())
+    with (disk / "disk" / "results.csv").open() as stream:
+        keys = [row["key"] for row in csv.DictReader(stream)]
+    assert sorted(keys) == sorted(p.name for p in models.iterdir())
+    # Each was made once, and once more what found no room.
+    assert len(tally.read_text().splitlines()) == 10 + len(told)
 
 
 def _tests_first() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -10,9 +11,10 @@ from hetbuild.arguments import expect
 from hetbuild.assemble.orientation import Orientation, coincidences
 from hetbuild.assemble.registry import Registry
 from hetbuild.errors import ImpossibleError
+from hetbuild.frozen import own
 from hetbuild.geometry.contacts import Floors, closest_contacts
 from hetbuild.geometry.images import finite
-from hetbuild.model import DECIMALS, Domain, Interface, Model, Role
+from hetbuild.model import DECIMALS, PER_ATOM, Domain, Interface, Model, Role
 
 IMAGES = 6.0
 """Å around a cell in which images are looked at for contacts: farther than any floor."""
@@ -70,15 +72,17 @@ def join(
 def _side_by_side(first: Model, second: Model) -> Model:
     """The atoms and domains of both, those of the second counted on; without interfaces."""
     linked = (second.molecule > 0) * first.molecule.max(initial=0)
+    counted = {
+        "domain": (second.domain + len(first.domains)).astype(np.int8),
+        "molecule": second.molecule + linked,
+    }
+    arrays: dict[str, Any] = {
+        name: np.concatenate([getattr(first, name), counted.get(name, getattr(second, name))])
+        for name in PER_ATOM
+    }
+    np.round(arrays["positions"], DECIMALS, out=arrays["positions"])
     return Model(
-        numbers=np.concatenate([first.numbers, second.numbers]),
-        positions=np.round(np.concatenate([first.positions, second.positions]), DECIMALS),
-        charges=np.concatenate([first.charges, second.charges]),
-        domain=np.concatenate([first.domain, second.domain + len(first.domains)]).astype(np.int8),
-        role=np.concatenate([first.role, second.role]),
-        site=np.concatenate([first.site, second.site]),
-        site_cell=np.concatenate([first.site_cell, second.site_cell]),
-        molecule=np.concatenate([first.molecule, second.molecule + linked]),
+        **{name: own(array) for name, array in arrays.items()},
         domains=first.domains + second.domains,
         ledger=first.ledger + second.ledger,
     )
@@ -106,7 +110,7 @@ def _mark_shared(model: Model, owner: str, met: Interface) -> Model:
     role = model.role.copy()
     on_plane = np.abs(model.positions[:, 2] - level) < ROUNDED
     role[on_plane & (model.domain == index) & (model.charges > 0)] = Role.SHARED
-    return replace(model, role=role)
+    return replace(model, role=own(role))
 
 
 def check_contacts(model: Model, floors: Floors, met: Interface | None = None) -> None:

@@ -118,12 +118,16 @@ def _measured(model: Any, report: Any) -> dict[str, Any]:
     """The columns of the table that every model has."""
     import numpy as np
 
+    from hetbuild.geometry.electrostatics import coulomb_energy
+
     row: dict[str, Any] = {
         "formula": report.formula,
         "atoms": len(model),
         "charge": report.charge,
         "extent_nm": round(float(np.ptp(model.positions, axis=0).max()) / 10.0, 3),
     }
+    if not any(model.periodic):
+        row["coulomb_energy"] = round(coulomb_energy(model.positions, model.charges), 4)
     row |= {f"formula_{name}": text for name, text in report.formulas.items()}
     row |= {f"{c.kind}_contact": round(c.distance, 4) for c in report.contacts}
     for meeting in report.interfaces:
