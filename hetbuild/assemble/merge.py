@@ -57,7 +57,8 @@ def merge(model: Model, rule: Merging, other: str | None = None) -> Model:
         pairs = cKDTree(model.positions[yields]).sparse_distance_matrix(
             cKDTree(around.positions[holds]), rule.within, output_type="ndarray"
         )
-        _check_single(pairs["i"], pairs["j"], rule)
+        # Images of one ion are one partner, wherever two others meet them.
+        _check_single(pairs["i"], holds[pairs["j"]] % len(model), rule)
         gone[yields[pairs["i"]]] = True
     reason = f"{rule.keep} has an ion of this sign in the same place"
     entries = [

@@ -16,9 +16,10 @@ def shared_between(model: Model, first: int, second: int) -> BoolArray:
     shared = np.asarray(model.role == Role.SHARED)
     if len(model.domains) == 2:
         return shared
-    partner = _partner(model, shared)
-    one = (model.domain == first) & (partner == second)
-    return np.asarray(shared & (one | (model.domain == second) & (partner == first)))
+    atoms = np.flatnonzero(shared)
+    own, partner = model.domain[atoms], _partner(model, atoms)
+    between = (own == first) & (partner == second) | (own == second) & (partner == first)
+    return np.isin(np.arange(len(model)), atoms[between])
 
 
 def shared_by(model: Model, index: int) -> BoolArray:
@@ -26,20 +27,19 @@ def shared_by(model: Model, index: int) -> BoolArray:
     shared = np.asarray(model.role == Role.SHARED)
     if len(model.domains) == 2:
         return shared
-    return np.asarray(shared & ((model.domain == index) | (_partner(model, shared) == index)))
+    atoms = np.flatnonzero(shared)
+    its = (model.domain[atoms] == index) | (_partner(model, atoms) == index)
+    return np.isin(np.arange(len(model)), atoms[its])
 
 
-def _partner(model: Model, shared: BoolArray) -> IntArray:
-    """The domain, but for its own, that is nearest to each shared ion; -1 for others; (N,)."""
+def _partner(model: Model, atoms: IntArray) -> IntArray:
+    """The domain, but for its own, that is nearest to each of these atoms, shape (A,)."""
     from scipy.spatial import cKDTree
 
-    atoms = np.flatnonzero(shared)
     away = np.full((len(atoms), len(model.domains)), np.inf)
     for index in range(len(model.domains)):
         ions = model.positions[model.domain == index]
         if len(ions):
             away[:, index] = cKDTree(ions).query(model.positions[atoms])[0]
     away[np.arange(len(atoms)), model.domain[atoms]] = np.inf
-    found = np.full(len(model), -1)
-    found[atoms] = away.argmin(axis=1) if len(atoms) else 0
-    return found
+    return np.asarray(away.argmin(axis=1))
