@@ -15,10 +15,18 @@ from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
 import hetbuild as hb
-from hetbuild.analyse.frames import closest_setting, fit_frame, least_squares, origin_of
+from hetbuild.analyse.frames import (
+    FrameFit,
+    _filled,
+    closest_setting,
+    fit_frame,
+    least_squares,
+    origin_of,
+)
 from hetbuild.analyse.labels import _repeats, _shifts
 from hetbuild.analyse.layers import CONTINUES, _continuing, hosts, shared_layer
 from hetbuild.analyse.sites import charges_of, is_filled, may_take, shell, site_keys
+from hetbuild.analyse.starts import WIDTH, Ions
 from hetbuild.errors import ImpossibleError
 from hetbuild.model import Model, Role
 
@@ -65,6 +73,23 @@ def test_a_lattice_comes_back_from_any_turn_strain_and_noise(name: str, seed: in
         apart = apart[:, None] - crystal.fractional[crystal.numbers == z]
         off = np.linalg.norm((apart - np.rint(apart)) @ found.vectors, axis=2).min(axis=1)
         assert off.max() < 0.25
+
+
+def test_ions_between_the_sites_do_not_hide_a_lattice() -> None:
+    """Where ions in tetrahedral holes stand on no site, the sites are filled all the same."""
+    model, crystal = particle("PbS"), load("PbS")
+    holes = model.positions[model.numbers == 82][:40] + 5.936 / 4
+    numbers, places = np.append(model.numbers, [16] * 40), np.vstack([model.positions, holes])
+    fit = fit_frame(numbers, places, crystal)
+    assert fit.matched.tolist() == list(range(len(model)))
+    assert fit.rms < 0.05
+    filled = sum(np.exp(-0.5 * (r / WIDTH) ** 2) for r in (0.0, 0.3, 0.6, 1.2))
+    cell = np.diag([5.936] * 3)
+    corner = crystal.fractional[crystal.numbers == 82][0] @ cell
+    off = corner + np.array([[0.0, 0, 0], [0.3, 0, 0], [0, 0.6, 0], [0, 0, 1.2]])
+    frame = FrameFit(cell, np.zeros(3), 0.0, np.arange(4))
+    ions = Ions(np.full(4, 82), off, crystal)
+    assert _filled(ions, crystal, frame) == pytest.approx(filled, abs=1e-3)
 
 
 def test_atoms_in_disorder_are_no_crystal() -> None:
