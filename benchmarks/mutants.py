@@ -33,7 +33,7 @@ SMALL = 1e-3
 
 EFFORT = {
     "BYTES_PER_ATOM", "BYTES_PER_COLUMN", "CANDIDATES", "CENTRES", "CHUNK", "COARSE", "DIRECTIONS",
-    "EXACT", "FEWEST", "GROWTH", "GRID", "HEIGHTS", "KEPT", "LARGE", "LONGEST", "MOST",
+    "CONTACTS", "EXACT", "FEWEST", "GROWTH", "GRID", "HEIGHTS", "KEPT", "LARGE", "LONGEST", "MOST",
     "MOST_FACETS", "MOST_LISTED", "MOST_MEMORY", "MOST_SHIFTS", "MOST_SITES", "NEAREST",
     "OFF_SITE_TRIES", "PAIR_BYTES", "PEAKS", "PENALTIES", "RANDOM_FILLINGS", "REFINED", "REPLICAS",
     "ROUNDS", "ROWS", "SAMPLE", "SEEDS", "SHIFTED", "SHIFTS", "SHIFT_ROUNDS", "STEPS", "STRAINED",
@@ -76,6 +76,10 @@ NAMES = {
     "argmin": "argmax", "argmax": "argmin", "min": "max", "max": "min", "any": "all", "all": "any",
     "floor": "ceil", "ceil": "floor",
 }  # fmt: skip
+
+
+NONE_OR_REST = ("reshape", "full", "where")
+"""Calls in which -1 stands for what is left, or for none: another negative number does the same."""
 
 
 @dataclass(frozen=True)
@@ -223,6 +227,12 @@ class Finder(ast.NodeVisitor):
     def visit_Call(self, node: ast.Call) -> None:
         called = node.func
         name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+        if name in NONE_OR_REST:
+            for part in (*node.args, *(k.value for k in node.keywords)):
+                if ast.unparse(part) != "-1":
+                    self.visit(part)
+            self.visit(called)
+            return
         if name in NAMES:
             new: ast.expr = ast.Name(NAMES[name], ast.Load())
             if isinstance(called, ast.Attribute):

@@ -14,7 +14,7 @@ from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
 import hetbuild as hb
-from hetbuild.analyse.compare import compare
+from hetbuild.analyse.compare import _close, compare
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.cli.comparison_text import comparison_lines
 from hetbuild.errors import InputError
@@ -193,3 +193,14 @@ def test_exchanged_ions_are_counted_and_vacancies_listed() -> None:
     assert "in its place   4 Br for Cl" in lines
     assert lines[-1] == f"only in first  1: Cl{halides[-1] + 1}"
     assert found.as_dict()["replaced"] == [[i, i] for i in halides[:4].tolist()]
+
+
+@pytest.mark.parametrize(("firm", "used"), [(6, 6), (5, 5), (4, 10), (10, 10)])
+def test_models_are_laid_by_what_stands_firm_if_that_is_half(firm: int, used: int) -> None:
+    """Ten atoms of which some stand within FIRM, the others beyond COUNTERPART."""
+    a = np.random.default_rng(0).uniform(0, 9, (10, 3))
+    b = a + np.where(np.arange(10)[:, None] < firm, 0.5, 3.0) * (1, 0, 0)
+    assert len(_close(a, b, np.arange(10))) == used
+    assert len(_close(a[:6], b[:6], np.arange(6))) == (6 if firm >= 6 else firm)
+    # Three atoms are too few to hold a model.
+    assert len(_close(a[:6], a[:6] + (np.arange(6) > 2)[:, None] * 3.0, np.arange(6))) == 6

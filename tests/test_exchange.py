@@ -140,6 +140,9 @@ def test_lattice_of_the_product(main_model: Model) -> None:
     centre = main_model.positions[shared].mean(axis=0)
     assert changed.positions[shared].mean(axis=0) == pytest.approx(centre, abs=1e-6)
     assert np.array_equal(changed.positions[~mine], main_model.positions[~mine])
+    # The sites went with the ions: how far each is off its own, times the ratio.
+    off = main_model.positions - main_model.lattice_positions
+    assert np.allclose((changed.positions - changed.lattice_positions)[mine], ratio * off[mine])
     back, _ = replace_ions(
         changed, "perovskite", {"Br": "Cl"}, product=load("CsPbCl3"), lattice="product"
     )

@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from hetbuild.analyse.inheritance import labelled_like
 from hetbuild.analyse.interface import measure_interface
-from hetbuild.analyse.labels import model_of
+from hetbuild.analyse.labels import VACUUM, _repeats, model_of
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.elements import symbol
 from hetbuild.errors import FrameWarning, ImpossibleError, InputError
@@ -256,3 +256,17 @@ def test_frames_of_the_smallest_particles_go_along_with_the_file() -> None:
     moved = parent.positions @ Rotation.from_rotvec([0.3, 1.2, -0.4]).as_matrix().T + 15.0
     model = labelled_like(parent, parent.numbers, moved)
     assert np.abs(model.lattice_positions - model.positions).max() < 1e-6
+
+
+def test_a_cell_repeats_where_no_vacuum_parts_its_atoms() -> None:
+    """A slab in an oblique cell: along its own two vectors, not across the vacuum."""
+    cell = np.array([(6.0, 0, 0), (3.0, 5.0, 0), (0.5, 0.2, 30.0)])
+    grid = np.stack(np.meshgrid(*[np.arange(n) for n in (2, 2, 3)], indexing="ij"), axis=-1)
+    fractional = grid.reshape(-1, 3) / (2, 2, 12) + (0.9, 0.1, 0.8)  # across the cell's face
+    assert _repeats(fractional @ cell, cell) == (True, True, False)
+    long = cell * np.array([[2.0], [1.0], [1.0]])
+    assert _repeats(fractional @ cell, long) == (False, True, False)
+    wide = VACUUM / 30.0
+    for gap, repeats in ((0.98 * wide, True), (1.02 * wide, False)):
+        chain = np.column_stack([np.zeros((40, 2)), np.linspace(0, 1 - gap, 40)])
+        assert _repeats(chain @ np.diag([30.0, 30.0, 30.0]), np.eye(3) * 30)[2] == repeats

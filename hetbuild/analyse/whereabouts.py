@@ -36,7 +36,7 @@ def _groups(model: Model) -> Words:
     region = regions(model)
     ideal = replace(model, positions=_ideal(model))
     faces = Places.of(ideal).flat_faces if len(model) > 4 else np.zeros(len(model), dtype=int)
-    outer = np.array(["facet", "facet", "edge", "corner"])[np.clip(faces, 0, 3)]
+    outer = np.array(["facet", "edge", "corner"])[np.clip(faces, 1, 3) - 1]
     named = np.where(region == Region.CORE, "inside", outer)
     return np.where(region == Region.INTERFACE, "interface", named)
 

@@ -18,6 +18,9 @@ from hetbuild.rounding import NOTHING
 SAME_DIRECTION = 0.01
 """Degrees within which a lattice vector counts as along an interface axis."""
 
+LONGEST = 6
+"""Multiples of a net's own vectors that are looked through for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
@@ -174,7 +177,8 @@ def _across(first: Domain, second: Domain, orientation: Orientation) -> Coincide
 def _net_direction(domain: Domain, plane: Plane) -> Direction | None:
     """Shortest lattice vector of the plane along +y of the interface axes, if there is one."""
     u, v = (d.vector for d in domain.crystal.surface_net(plane))
-    m, n = (g.ravel() for g in np.meshgrid(np.arange(-6, 7), np.arange(-6, 7)))
+    steps = np.arange(-LONGEST, LONGEST + 1)
+    m, n = (g.ravel() for g in np.meshgrid(steps, steps))
     combos = m[:, None] * u + n[:, None] * v
     cartesian = combos @ domain.vectors
     length = np.linalg.norm(cartesian, axis=1)
