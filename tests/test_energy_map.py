@@ -19,13 +19,15 @@ import hetbuild as hb
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.terminations import Termination
-from hetbuild.errors import InputError
+from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.matching.bicrystal import Side, Sites, bicrystal
 from hetbuild.matching.energy_map import Pair, common_displacements, energy_maps
 from hetbuild.matching.registry import (
     SAME,
     Minimum,
     Registries,
+    _check_ions,
+    _contacts,
     _distinct,
     _lowest_bound,
     _minima,
@@ -289,21 +291,34 @@ def test_registries_are_the_lowest_of_the_maps() -> None:
         assert place.bound == (0.2 + 1e-6 < place.gap < 6.0 - 1e-6)
 
 
-@pytest.mark.parametrize("k", [0, 2])
-def test_closest_contacts_of_a_registry(k: int) -> None:
-    found = registry(k, 0, 0)
-    (x, _, q), (y, _, c) = halves(k, found.terminations, 32.0, 6.0)
-    for place in found.minima[:2]:
-        r = cdist(x, y + np.array([*place.shift, -place.gap]))
-        r[np.linalg.norm(x[:, :2], axis=1) > 20.0] = np.inf
-        kinds = {
-            "anion-anion": np.multiply.outer(q < 0, c < 0),
-            "cation-cation": np.multiply.outer(q > 0, c > 0),
-            "cation-anion": np.multiply.outer(q, c) < 0,
-        }
-        assert {c.kind for c in place.contacts} == set(kinds)
-        for contact in place.contacts:
-            assert contact.distance == pytest.approx(r[kinds[contact.kind]].min(), abs=1e-6)
+@pytest.mark.parametrize(("k", "i", "j"), [(0, 0, 0), (1, 0, 1), (1, 1, 0), (2, 1, 0)])
+def test_closest_contacts_across_the_gap(k: int, i: int, j: int) -> None:
+    """Of all pairs of ions over and under the cut, whichever layers end there."""
+    pair = (faces(k)[0][i], faces(k)[1][j])
+    shift, gap = np.array([0.31, -0.72]), 2.2
+    (x, _, q), (y, _, c) = halves(k, pair, 26.0, 6.0)
+    r = cdist(x, y + np.array([*shift, -gap]))
+    r[np.linalg.norm(x[:, :2], axis=1) > 15.0] = np.inf
+    kinds = {
+        "anion-anion": np.multiply.outer(q < 0, c < 0),
+        "cation-cation": np.multiply.outer(q > 0, c > 0),
+        "cation-anion": np.multiply.outer(q, c) < 0,
+    }
+    contacts = _contacts(matched(k)[2], pair, shift, gap)
+    assert {c.kind for c in contacts} == set(kinds)
+    for contact in contacts:
+        assert contact.distance == pytest.approx(r[kinds[contact.kind]].min(), abs=1e-6)
+
+
+def test_a_crystal_of_ions_and_neutral_atoms_has_an_energy() -> None:
+    """A crystal without any ion has none."""
+    first, second = load("CsPbCl3"), load("PbS")
+    some = replace(first, charges=np.where(first.numbers == 55, 0, first.charges))
+    none = replace(first, charges=0 * first.charges)
+    _check_ions((some, second))
+    for crystals in ((none, second), (second, none)):
+        with pytest.raises(ImpossibleError, match="CsPbCl3 has no formal charges"):
+            _check_ions(crystals)
 
 
 @settings(max_examples=20)

@@ -17,6 +17,7 @@ from hetbuild.errors import InputError
 from hetbuild.matching.bicrystal import bicrystal
 from hetbuild.matching.proposal import (
     Proposal,
+    _floors,
     _polyhedron,
     _reflecting_spacing,
     _spans_facet,
@@ -191,3 +192,18 @@ def test_a_particle_holds_four_formula_units_at_least() -> None:
     # CsCl on PbS repel at every gap tried.
     assert not found.registry.bound
     assert found.registry.gap == pytest.approx(6.0)
+
+
+def test_floors_of_a_crystal_with_short_bonds() -> None:
+    """0.95 of Zn-S in zinc blende, a sqrt(3)/4, in whole hundredths of an Å; none where longer."""
+    a = load("ZnS").vectors[0, 0]
+    found = tomllib.loads("\n".join(_floors((load("ZnS"), load("PbS")))))["floors"]
+    bond = 0.95 * a * np.sqrt(3) / 4
+    assert 0 <= bond - found["cation_anion"] < 0.01
+    assert found["cation_anion"] * 100 == pytest.approx(round(found["cation_anion"] * 100))
+    assert list(_floors((load("PbS"), load("CsPbCl3")))) == []
+
+
+def test_particles_of_three_nanometres_unless_told() -> None:
+    given, crystals = proposal(True)
+    assert propose(given.match, crystals, given.sources, chosen=(0, 0)).sizes == (30.0, 30.0)
