@@ -501,6 +501,7 @@ def test_faulty_steps_in_a_recipe() -> None:
     for step, text in (
         ({"action": "replace", "domain": "perovskite"}, "ions: Field required"),
         ({"action": "melt", "domain": "perovskite"}, "'melt' is not known; known are add, etch"),
+        ({"action": "replace", "domain": "", "ions": {"Cl": "Br"}}, "unknown domain ''"),
         ({"action": "replace", "domain": "x", "ions": {"Cl": "Br"}}, "unknown domain 'x'"),
         ({"action": "etch", "domain": "sulfide", "compensate": ["boil Cl"]}, "is no move; write"),
         ({"action": "etch", "domain": "sulfide", "share": "keep"}, "unknown key; "),

@@ -186,7 +186,8 @@ def _checked(bulk: Crystal) -> Crystal:
         raise ValueError(f"{bulk.name} has sites of no element")
     if not (np.abs(bulk.charges) <= MOST_CHARGE).all() or not (np.abs(bulk.fractional) < 2).all():
         raise ValueError(f"{bulk.name} has sites that are none")
-    if not np.isin(bulk.rotations, (-1, 0, 1)).all():
+    distinct = np.unique(bulk.rotations, axis=0)
+    if len(distinct) < len(bulk.rotations) or not np.isin(distinct, (-1, 0, 1)).all():
         raise ValueError(f"the point group of {bulk.name} is none")
     metric = _cell(bulk.vectors) @ bulk.vectors.T
     images = np.swapaxes(bulk.rotations, 1, 2) @ metric @ bulk.rotations

@@ -118,7 +118,8 @@ class Recipe(Spec):
         check_domains(self, names)
         named = [] if self.balance is None else [m.domain for m in self.balance.moves]
         named += [] if self.balance is None else list(self.balance.target.domains)
-        named += [s.domain for s in self.steps if s.domain]
+        # Ligands go wherever their selections say where a step names none.
+        named += [s.domain for s in self.steps if s.domain or s.action != "ligands"]
         sized = [n for n, d in self.domains.items() if d.size] if self.size is None else names
         target = self.balance.target if self.balance else None
         texts = any(isinstance(t, str) for t in target.domains.values()) if target else False
