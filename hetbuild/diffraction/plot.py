@@ -74,6 +74,8 @@ def plot_pdf(found: Pdf) -> Figure:
 def draw_curves(axes: Axes, x: FloatArray, curves: Mapping[str, FloatArray]) -> None:
     """The total in black, each part in a colour of its own, cross terms of domains in grey."""
     total, *parts = curves
+    # To what is seen: a limit of the axes that differs in its last bits gives a page other names.
+    curves = {name: np.round(curve, 6) for name, curve in curves.items()}
     axes.plot(x, curves[total], color="black", lw=1.2, label=total)
     colours = (
         iter(COLOURS) if len(parts) <= len(COLOURS) else iter([f"C{k}" for k in range(10)] * 9)

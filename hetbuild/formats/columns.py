@@ -60,7 +60,8 @@ def reals(values: FloatArray, width: int = 0) -> Characters:
         raise InputError(
             f"A position is not finite or beyond {LARGEST:g} Å, which no file keeps exactly."
         )
-    scaled = np.rint(values * 10.0**DECIMALS).astype(np.int64)
+    # The tenth decimal, not the last bits, says where a 5 in the ninth goes.
+    scaled = np.rint(np.round(values * 10.0**DECIMALS, 2)).astype(np.int64)
     digits = _digits(np.abs(scaled), least=DECIMALS + 1)
     whole = digits.shape[1] - DECIMALS
     text = np.full((len(values), digits.shape[1] + 2), SPACE, dtype=np.uint8)

@@ -131,12 +131,12 @@ def closest_contacts(
 
 
 def coordination(centres: FloatArray, neighbours: FloatArray, cutoff: float) -> IntArray:
-    """How many neighbours lie within cutoff (Å) of each centre, shape (N,)."""
+    """How many neighbours lie within cutoff (Å) of each centre, shape (N,); at it is within."""
     from scipy.spatial import cKDTree
 
     if not len(neighbours) or not len(centres):
         return np.zeros(len(centres), dtype=np.int64)
-    found = cKDTree(neighbours).query_ball_point(centres, cutoff, return_length=True)
+    found = cKDTree(neighbours).query_ball_point(centres, cutoff + ALIKE, return_length=True)
     return np.asarray(found, dtype=np.int64)
 
 
@@ -147,7 +147,7 @@ def clear_of(
     free = np.ones(len(candidates), dtype=bool)
     for sign in (-1, 1):
         limit = float(floors.between(np.array(charge), np.array(sign)))
-        close = coordination(candidates, positions[np.sign(charges) == sign], limit - ALIKE)
+        close = coordination(candidates, positions[np.sign(charges) == sign], limit - 2 * ALIKE)
         free &= close == 0
     return free
 

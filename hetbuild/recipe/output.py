@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -16,7 +17,7 @@ from hetbuild.formats.columns import DECIMALS
 from hetbuild.formats.record import to_record
 from hetbuild.formats.vesta import write_vesta
 from hetbuild.formats.xyz import write_plain_xyz, write_xyz
-from hetbuild.model import LedgerEntry, Model
+from hetbuild.model import LedgerEntry, Model, kept_digits
 from hetbuild.names import safe_name
 from hetbuild.numerals import rounded
 from hetbuild.recipe.schema import VACUUM, OutputSpec
@@ -40,6 +41,8 @@ def model_files(
     spec: OutputSpec | None = None,
 ) -> dict[Path, Writer]:
     """Each file of a build with what writes it. vacuum: Å around the particle in a box."""
+    # All files of what the XYZ file keeps.
+    model = replace(model, positions=kept_digits(model.positions))
     writers: list[Writer] = [
         partial(_call, write_xyz, model),
         lambda stream: write_cif(model, stream, vacuum=vacuum),

@@ -15,6 +15,7 @@ import numpy as np
 
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.errors import InputError
+from hetbuild.rounding import DIGITS
 from hetbuild.selection.places import Places
 
 Rank = Literal["least bonded", "corners", "outermost", "innermost", "nearest the interface"]
@@ -103,6 +104,7 @@ def spread_evenly(points: FloatArray, count: int, seed: int) -> IntArray:
     from scipy.spatial.transform import Rotation
 
     turned = points @ Rotation.random(random_state=np.random.default_rng(seed)).as_matrix()
+    turned = np.round(turned, DIGITS)  # two points of a cell are equally far from its middle
     open_ = [(np.arange(len(points)), count)] if count else []
     chosen = []
     while open_:
@@ -110,7 +112,7 @@ def spread_evenly(points: FloatArray, count: int, seed: int) -> IntArray:
         here = turned[members]
         if wanted == 1:
             off = here - (here.max(axis=0) + here.min(axis=0)) / 2
-            chosen.append(members[np.linalg.norm(off, axis=1).argmin()])
+            chosen.append(members[np.round(np.linalg.norm(off, axis=1), DIGITS).argmin()])
             continue
         members = members[np.argsort(here[:, np.ptp(here, axis=0).argmax()], kind="stable")]
         half = wanted // 2
