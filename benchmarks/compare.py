@@ -40,7 +40,7 @@ def run(atoms: int, orientations: int) -> None:
         moved = points + noise
         rotation, shift = superposed(points, moved)
         best = np.sqrt(((moved @ rotation.T + shift - points) ** 2).sum(axis=1).mean())
-        order, turn = rng.permutation(atoms), Rotation.random(rng=rng).as_matrix()
+        order, turn = rng.permutation(atoms), Rotation.random(random_state=rng).as_matrix()
         start = time.process_time()
         found = compare((numbers, points), (numbers[order], (moved @ turn.T)[order] + 5.0))
         seconds.append(time.process_time() - start)

@@ -36,7 +36,7 @@ def copied(
     moved = positions + rng.normal(scale=noise / 3**0.5, size=positions.shape)
     rotation, shift = superposed(positions, moved)
     rms = float(np.sqrt(((moved @ rotation.T + shift - positions) ** 2).sum(axis=1).mean()))
-    turn, order = Rotation.random(rng=rng).as_matrix(), rng.permutation(len(numbers))
+    turn, order = Rotation.random(random_state=rng).as_matrix(), rng.permutation(len(numbers))
     return numbers[order], (moved @ turn.T + rng.uniform(-30, 30, 3))[order], rms
 
 
@@ -80,7 +80,7 @@ def test_other_vacancies_are_named() -> None:
     first, second = np.split(gone, 2)
     a = model.where(~np.isin(np.arange(len(model)), first))
     b = model.where(~np.isin(np.arange(len(model)), second))
-    turn = Rotation.random(rng=rng).as_matrix()
+    turn = Rotation.random(random_state=rng).as_matrix()
     order = rng.permutation(len(b))
     moved = b.moved(turn, np.array([4.0, -2.0, 9.0]))
     moved = replace(moved, **{n: getattr(moved, n)[order] for n in hb.model.PER_ATOM})

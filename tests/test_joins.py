@@ -392,7 +392,7 @@ def test_a_pair_of_a_trimer_is_a_model_of_two() -> None:
 def test_compare_tells_all_domains_of_a_shuffled_model() -> None:
     model = last("pbse-cdse-pbse")
     order = np.random.default_rng(3).permutation(len(model))
-    turn = Rotation.random(rng=4).as_matrix()
+    turn = Rotation.random(random_state=4).as_matrix()
     other = model.where(order).moved(turn, np.array([1.0, 2.0, 3.0]))
     found = hb.compare(model, other)
     assert found.rmsd < 1e-4

@@ -55,7 +55,8 @@ def relaxed(model: Model, seed: int) -> tuple[FloatArray, IntArray]:
             far = np.linalg.norm(off, axis=1, keepdims=True)
             positions[here] += off * np.minimum(1.0, 2.4 / np.maximum(far, 1e-9))
     order = rng.permutation(len(model))
-    return (positions @ Rotation.random(rng=rng).as_matrix().T)[order] + rng.normal(size=3), order
+    turn = Rotation.random(random_state=rng).as_matrix()
+    return (positions @ turn.T)[order] + rng.normal(size=3), order
 
 
 def crystals_of(model: Model) -> list[object]:

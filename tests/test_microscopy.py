@@ -102,7 +102,7 @@ def test_tilts_turn_the_specimen_right_handed(main_model: Model) -> None:
 def test_an_image_down_a_zone_does_not_depend_on_how_the_model_lies(seed: int) -> None:
     model = list(history("cspbcl3-pbs").values())[-1]
     rng = np.random.default_rng(seed)
-    turn = Rotation.random(rng=rng).as_matrix()
+    turn = Rotation.random(random_state=rng).as_matrix()
     moved = model.moved(turn, rng.uniform(-20, 20, 3))
     a, b = (image(m, sampling=0.2) for m in (model, moved))
     # Pixels begin at the atoms' own edge, so that the grids agree but for rounding.

@@ -22,7 +22,7 @@ from hetbuild.model import Model
 @settings(max_examples=8, deadline=None)
 def test_frame_is_found_in_any_orientation(seed: int, stage: str) -> None:
     model = history("cspbcl3-pbs")[stage]
-    turn = Rotation.random(rng=np.random.default_rng(seed)).as_matrix()
+    turn = Rotation.random(random_state=np.random.default_rng(seed)).as_matrix()
     moved = model.moved(turn, np.array([3.0, -2.0, 1.0]))
     crystal = moved.domains[0].crystal
     fit = fit_frame(moved.numbers, moved.positions, crystal)
@@ -50,7 +50,7 @@ def test_displaced_main_model(main_model: Model, seed: int) -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_bare_turned_positions_get_the_published_labels(main_model: Model, seed: int) -> None:
     """Axes are free up to symmetry; the labels must not depend on which the search met first."""
-    turn = Rotation.random(rng=np.random.default_rng(seed)).as_matrix()
+    turn = Rotation.random(random_state=np.random.default_rng(seed)).as_matrix()
     crystals = [d.crystal for d in main_model.domains]
     found = measure_interface(model_of(main_model.numbers, main_model.positions @ turn.T, crystals))
     assert found is not None

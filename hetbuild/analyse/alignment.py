@@ -239,7 +239,7 @@ def _turns(
     inner = np.linalg.norm(points, axis=1) < COARSE
     if inner.sum() < 3:
         inner[:] = True
-    turns = Rotation.random(TURNS, rng=np.random.default_rng(0)).as_matrix()
+    turns = Rotation.random(TURNS, random_state=np.random.default_rng(0)).as_matrix()
     score = _overlap(density, turns, points[inner], weight[inner])
     turns = turns[np.argsort(-score, kind="stable")[:KEPT]]
     score = _overlap(density, turns, points, weight)
