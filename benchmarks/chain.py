@@ -10,6 +10,7 @@ its perovskite, from the recipe to its files; then exchanged, recognised from ba
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -27,6 +28,9 @@ EDGES = (6, 13, 27, 59)
 
 PAIRS = (3, 7, 15, 32)
 """nm of the perovskite: about 1,200, 11,000, 107,000 and 1,019,000 ions."""
+
+ALONE = {"OPENBLAS_NUM_THREADS": "1"}
+"""Threads that wait for each other would count as processor time."""
 
 T = TypeVar("T")
 
@@ -103,7 +107,9 @@ def table(edges: list[int], option: str = "--one") -> None:
     found: list[dict[str, tuple[float, float]]] = []
     for edge in edges:
         command = [sys.executable, __file__, option, str(edge)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env={**os.environ, **ALONE}
+        )
         rows = (line.split("\t") for line in done.stdout.splitlines())
         found.append({name: (float(a), float(b)) for name, a, b in rows})
         if done.returncode:

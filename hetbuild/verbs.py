@@ -16,6 +16,7 @@ from hetbuild.analyse.labels import model_of
 from hetbuild.analyse.whereabouts import Whereabouts, whereabouts
 from hetbuild.arguments import expect
 from hetbuild.arrays import FloatArray, IntArray, Progress
+from hetbuild.assemble.carve import refuse_if_large
 from hetbuild.capping.attach import NoRoom
 from hetbuild.capping.room import CLEARANCE
 from hetbuild.crystal.crystal import Crystal, crystal_of
@@ -28,6 +29,7 @@ from hetbuild.formats.xyz import read_positions, read_xyz
 from hetbuild.model import Model
 from hetbuild.page.document import page
 from hetbuild.recipe.read import parse_step
+from hetbuild.recipe.run import BYTES_PER_ION
 from hetbuild.recipe.schema import EtchSpec, LigandsSpec
 from hetbuild.recipe.steps import exchange_spec, run_step
 
@@ -76,6 +78,7 @@ def read_model(
     """
     expect(path, (str, Path), "The file of a model")
     recover(Path(path).parent)
+    _refuse_if_large(Path(path))
     given = [crystals] if isinstance(crystals, str | Path | Crystal) else list(crystals)
     if like is not None and (given or formulas):
         raise InputError("A parent (--like) tells all labels: leave crystals and formulas out.")
@@ -91,6 +94,21 @@ def read_model(
         return labelled_like(parent, numbers, positions, cell)
     bulk = [crystal_of(c) for c in given]
     return model_of(numbers, positions, bulk, cell, names=names, formulas=formulas)
+
+
+LEAST_LINE = 8
+"""Bytes of the shortest line of an atom."""
+
+
+def _refuse_if_large(path: Path) -> None:
+    """Before a file is read whose atoms would not fit; XYZ says first how many there are."""
+    try:
+        with path.open("rb") as stream:
+            count = int(stream.readline(20)) if path.suffix == ".xyz" else 0
+        atoms = min(count, path.stat().st_size // LEAST_LINE)
+    except (OSError, ValueError):
+        return  # reading it says what is wrong
+    refuse_if_large(atoms * BYTES_PER_ION, None, f"model of {atoms} atoms in {path}")
 
 
 def compare(first: Atomic, second: Atomic) -> Comparison:

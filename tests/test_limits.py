@@ -11,10 +11,12 @@ import pytest
 from click.testing import CliRunner
 from conftest import history
 
+from hetbuild.assemble import carve
 from hetbuild.cli import VERBS, cli
-from hetbuild.errors import HetbuildError
+from hetbuild.errors import HetbuildError, ImpossibleError, InputError
 from hetbuild.formats.files import write_all
 from hetbuild.formats.xyz import write_xyz
+from hetbuild.verbs import read_model
 
 SECONDS = 2.0
 """Of processor time in which a refusal comes."""
@@ -106,3 +108,19 @@ def test_an_option_is_no_place_to_write(verb: str) -> None:
             with pytest.raises(click.BadParameter, match="'--json' begins as an option does"):
                 option.type.convert("--json", option, None)
             assert str(option.type.convert("./--json", option, None)).endswith("--json")
+
+
+def test_a_file_of_too_many_atoms_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = list(history("cspbcl3-cube-1").values())[-1]
+    path = tmp_path / "model.xyz"
+    model.write(path)
+    monkeypatch.setattr(carve, "available_memory", lambda: 5000)
+    with pytest.raises(ImpossibleError, match=r"model of 11 atoms in .*model.xyz would take"):
+        read_model(path)
+    # A count that the file cannot hold is a fault of the file, whatever memory there is.
+    monkeypatch.setattr(carve, "available_memory", lambda: 10**6)
+    path.write_text("9" * 15 + path.read_text()[2:])
+    with pytest.raises(InputError, match="xyz"):
+        read_model(path)

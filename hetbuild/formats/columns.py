@@ -30,6 +30,9 @@ SPACE, NEWLINE, ZERO, MINUS, POINT = (ord(c) for c in " \n0-.")
 ROWS = 100_000
 """Atoms written at a time."""
 
+READ = 16_384
+"""Atoms read at a time, so that what is worked on stays in the processor's cache."""
+
 
 def width_of(values: FloatArray | IntArray) -> int:
     """Characters that the widest of these numbers takes; one width for all chunks of a file."""
@@ -110,9 +113,9 @@ def rows(form: str, *values: Iterable[Any]) -> Iterator[str]:
         yield form * (len(part) // len(columns)) % part
 
 
-def chunks(total: int) -> Iterator[slice]:
+def chunks(total: int, size: int = ROWS) -> Iterator[slice]:
     """Slices that a table of so many rows is written in."""
-    return (slice(start, start + ROWS) for start in range(0, total, ROWS))
+    return (slice(start, start + size) for start in range(0, total, size))
 
 
 def split(text: bytes, rows: int) -> list[Characters] | None:
@@ -120,18 +123,23 @@ def split(text: bytes, rows: int) -> list[Characters] | None:
     if rows < 1 or not text or len(text) % rows:
         return None
     block = np.frombuffer(text, dtype=np.uint8).reshape(rows, -1)
-    if not (block[:, -1] == NEWLINE).all() or (block[:, :-1] == NEWLINE).any():
-        return None
-    used = (block[:, :-1] != SPACE).any(axis=0)
+    used = np.zeros(block.shape[1] - 1, dtype=bool)
+    for part in chunks(rows, READ):
+        lines = block[part]
+        if not (lines[:, -1] == NEWLINE).all() or (lines[:, :-1] == NEWLINE).any():
+            return None
+        used |= (lines[:, :-1] != SPACE).any(axis=0)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], used, [False]]).astype(np.int8)))
     found = [block[:, a:b] for a, b in zip(edges[::2], edges[1::2], strict=True)]
     # A space inside a column would be a gap that only some rows have.
-    return found if all(_unbroken(column) for column in found) else None
+    whole = all(_unbroken(column[part]) for column in found for part in chunks(rows, READ))
+    return found if whole else None
 
 
 def read_reals(column: Characters) -> FloatArray | None:
     """Numbers of a column of `reals`, exactly; None where it is another kind, shape (N,)."""
-    point = (column == POINT).all(axis=0)
+    parts = chunks(len(column), READ)
+    point = np.logical_and.reduce([(column[part] == POINT).all(axis=0) for part in parts])
     if point.sum() != 1 or column.shape[1] > 18:
         return None
     whole = read_integers(column[:, ~point])
@@ -142,6 +150,17 @@ def read_reals(column: Characters) -> FloatArray | None:
 
 def read_integers(column: Characters) -> IntArray | None:
     """Whole numbers of a column; None where it is another kind, shape (N,)."""
+    values = np.empty(len(column), dtype=np.int64)
+    for part in chunks(len(column), READ):
+        found = _read_part(column[part])
+        if found is None:
+            return None
+        values[part] = found
+    return values
+
+
+def _read_part(column: Characters) -> IntArray | None:
+    """Whole numbers of some rows of a column."""
     places = np.ascontiguousarray(column.T)  # one place after the other is read
     digit = places - np.uint8(ZERO)  # wraps round to large numbers below the zero
     is_digit, minus = digit <= 9, places == MINUS

@@ -47,8 +47,8 @@ PAIRS = 4_000_000
 IONS = 32_768
 """Ions put on the mesh at a time."""
 
-MOST_NODES = 40_000_000
-"""Of the mesh, 70 bytes each."""
+NODES, NODES_PER_ION = 4_000_000, 5
+"""Of the mesh at most, 70 bytes each: the first, or with more ions so many for each of them."""
 
 ROUNDED = 9
 """Decimals of the result, e/Å, so that rounding does not tell equals apart."""
@@ -83,12 +83,13 @@ def inverse_distances(points: FloatArray, positions: FloatArray, charges: IntArr
 def _cutoff(points: FloatArray, tree: Any, extent: FloatArray) -> float:
     """The cut-off in Å at which neighbours and mesh together cost least.
 
-    Pairs grow with its third power, nodes fall with it.
+    Pairs grow with its third power, nodes fall with it; their memory sets a limit.
     """
     volume = float(np.prod(extent + 2 * AROUND))
     nodes = NODE * volume * (REACH / SPACING) ** 3
     pairs = PAIR * len(points) * max(1.0, float(_counts(points, tree, AROUND).mean())) / AROUND**3
-    fewest = (volume / MOST_NODES) ** (1 / 3) * REACH / SPACING
+    most = max(NODES, NODES_PER_ION * tree.n)
+    fewest = (volume / most) ** (1 / 3) * REACH / SPACING
     return float(max(np.clip((nodes / pairs) ** (1 / 6), NEAREST, FARTHEST), fewest))
 
 
