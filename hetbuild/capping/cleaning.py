@@ -37,6 +37,7 @@ def bent(
     positions: of the ligand, Å, shape (n, 3); others: points it keeps off, Å, shape (P, 3);
     limits: shortest distance of each pair in Å, 0 where any is right, shape (n, P).
     """
+    import rdkit.ForceField  # noqa: F401 (older ones know its classes only then)
     from rdkit.Chem import rdForceFieldHelpers
 
     graph = _graph(ligand, positions)
