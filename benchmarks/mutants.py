@@ -35,9 +35,9 @@ EFFORT = {
     "BYTES_PER_ATOM", "BYTES_PER_COLUMN", "CANDIDATES", "CENTRES", "CHUNK", "COARSE", "DIRECTIONS",
     "CONTACTS", "EXACT", "FEWEST", "GROWTH", "GRID", "HEIGHTS", "KEPT", "LARGE", "LONGEST", "MOST",
     "MOST_FACETS", "MOST_LISTED", "MOST_MEMORY", "MOST_SHIFTS", "MOST_SITES", "NEAREST",
-    "OFF_SITE_TRIES", "PAIR_BYTES", "PEAKS", "PENALTIES", "RANDOM_FILLINGS", "REFINED", "REPLICAS",
-    "ROUNDS", "ROWS", "SAMPLE", "SEEDS", "SHIFTED", "SHIFTS", "SHIFT_ROUNDS", "STEPS", "STRAINED",
-    "SWEEPS", "TRIES", "TURNS",
+    "OFF_SITE_TRIES", "PAIR_BYTES", "PAIRS", "PEAKS", "PENALTIES", "RANDOM_FILLINGS", "REFINED",
+    "REPLICAS", "ROUNDS", "ROWS", "SAMPLE", "SEEDS", "SHIFTED", "SHIFTS", "SHIFT_ROUNDS", "STEPS",
+    "STRAINED", "SWEEPS", "TRIES", "TURNS",
 }  # fmt: skip
 """Numbers of tries, samples and rounds, sizes held at a time, limits of what is too large.
 GRID and COARSE are spacings that a refinement follows."""

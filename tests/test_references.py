@@ -9,6 +9,12 @@ from typing import Any
 
 import pytest
 import references
+from conftest import history
+
+import hetbuild as hb
+from hetbuild.library import find_recipe
+from hetbuild.recipe.read import read_recipe
+from hetbuild.recipe.verdict import verdict
 
 DIGITS = 2e-3
 """Å, or a five-hundredth: libraries differ by far less, another choice by more."""
@@ -41,6 +47,13 @@ def test_models_and_reports_are_those_kept(case: str, folder: Path) -> None:
     kept = json.loads((references.FOLDER / f"{case}.json").read_text(encoding="utf-8"))
     found = list(differences(json.loads(json.dumps(references.made(case, folder))), kept))
     assert not found, "\n".join(found[:20])
+
+
+@pytest.mark.parametrize("name", references.BUILT)
+def test_shipped_recipes_pass_their_own_checks(name: str) -> None:
+    """`hetbuild build NAME` ends with 0: composition, charges and contacts are those asked for."""
+    model = list(history(name).values())[-1]
+    assert verdict(model, hb.inspect(model), read_recipe(find_recipe(name))) == []
 
 
 def test_every_file_kept_is_of_a_case() -> None:

@@ -37,6 +37,9 @@ SYMMETRIC = 0.01
 CONTACTS = 6.0
 """Å up to which contacts are looked for: ions of one sign in open crystals are no farther apart."""
 
+PAIRS = 1_000_000
+"""Pairs of neighbours measured at a time."""
+
 DEBYE = 4.803204
 """D in one e Å (CODATA 2018)."""
 
@@ -335,16 +338,21 @@ def _inner_contacts(model: Model) -> tuple[Contact, ...]:
 
     pairs = cKDTree(model.positions).query_pairs(CONTACTS, output_type="ndarray")
     molecule = _molecules(model)
-    pairs = pairs[(molecule[pairs[:, 0]] != molecule[pairs[:, 1]]) | (molecule[pairs[:, 0]] < 0)]
-    distance = np.linalg.norm(np.diff(model.positions[pairs], axis=1)[:, 0], axis=1)
-    anions = (model.charges[pairs] < 0).sum(axis=1)
-    found = []
-    for kind, n in zip(KINDS, (2, 1, 0), strict=True):
-        here = np.flatnonzero(anions == n)
-        if len(here):
-            k = here[distance[here].argmin()]
-            found.append(Contact(kind, float(distance[k]), int(pairs[k, 0]), int(pairs[k, 1])))
-    return tuple(found)
+    closest: dict[str, Contact] = {}
+    for start in range(0, len(pairs), PAIRS):
+        i, j = pairs[start : start + PAIRS].T
+        apart = (molecule[i] != molecule[j]) | (molecule[i] < 0)
+        i, j = i[apart], j[apart]
+        distance = np.linalg.norm(model.positions[j] - model.positions[i], axis=1)
+        anions = (model.charges[i] < 0).astype(int) + (model.charges[j] < 0)
+        for kind, n in zip(KINDS, (2, 1, 0), strict=True):
+            here = np.flatnonzero(anions == n)
+            if len(here):
+                k = here[distance[here].argmin()]
+                found = Contact(kind, float(distance[k]), int(i[k]), int(j[k]))
+                if kind not in closest or found.distance < closest[kind].distance:
+                    closest[kind] = found
+    return tuple(closest[kind] for kind in KINDS if kind in closest)
 
 
 def _molecules(model: Model) -> IntArray:
