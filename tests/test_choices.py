@@ -20,7 +20,7 @@ from hetbuild.arrays import IntArray
 from hetbuild.assemble.registry import _grid
 from hetbuild.balancing.anneal import class_counts, ground_state, nearest_reachable
 from hetbuild.balancing.candidates import Move, candidates
-from hetbuild.balancing.problem import Problem
+from hetbuild.balancing.problem import Problem, _common
 from hetbuild.errors import ImpossibleError
 from hetbuild.selection.language import parse_selection
 from hetbuild.selection.order import Order, parse_order, pick, split, spread_evenly
@@ -121,6 +121,20 @@ def test_what_is_done_excludes_all_that_conflicts_with_it() -> None:
         expected = conflict[k].copy()
         expected[k] = True
         assert np.array_equal(problem.excluded(np.array([k])), expected)
+
+
+def test_orders_of_moves_agree_as_far_as_their_first_ranks() -> None:
+    one, other = parse_order("corners first, spread"), parse_order("corners first, outermost first")
+    assert _common([one]) == one
+    assert _common([one, one]) == one
+    both = _common([one, other])
+    assert both.ranks == one.ranks[:1]
+    assert both.tie == "lowest energy"
+    third = parse_order("outermost first, spread")
+    assert _common([one, third]).ranks == ()
+    longer = parse_order("corners first, outermost first, spread")
+    assert _common([longer, other]).ranks == longer.ranks[:2]
+    assert _common([other, parse_order("corners first, lowest energy")]).ranks == one.ranks[:1]
 
 
 # In which order

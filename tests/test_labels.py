@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from hetbuild.analyse.inheritance import labelled_like
 from hetbuild.analyse.interface import measure_interface
-from hetbuild.analyse.labels import VACUUM, _repeats, model_of
+from hetbuild.analyse.labels import VACUUM, _closed_up, _repeats, model_of
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.elements import symbol
 from hetbuild.errors import FrameWarning, ImpossibleError, InputError
@@ -271,3 +271,16 @@ def test_a_cell_repeats_where_no_vacuum_parts_its_atoms() -> None:
     for gap, repeats in ((0.98 * wide, True), (1.02 * wide, False)):
         chain = np.column_stack([np.zeros((40, 2)), np.linspace(0, 1 - gap, 40)])
         assert _repeats(chain @ np.diag([30.0, 30.0, 30.0]), np.eye(3) * 30)[2] == repeats
+
+
+@pytest.mark.parametrize("start", [0.0, 0.35, 0.9])
+def test_a_slab_across_its_cells_face_is_put_together(start: float) -> None:
+    """However it is wrapped: as thick as it is, whole cells from where each atom was."""
+    cell = np.array([(5.0, 0, 0), (1.0, 6.0, 0), (0.5, 0.4, 20.0)])
+    whole = np.random.default_rng(1).uniform(0, 1, (30, 3)) * (1, 1, 0.3) + (0, 0, start)
+    wrapped = whole % 1.0
+    found = _closed_up(wrapped @ cell, cell, (True, True, False)) @ np.linalg.inv(cell)
+    assert np.ptp(found[:, 2]) == pytest.approx(np.ptp(whole[:, 2]))
+    assert np.abs(found[:, :2] - wrapped[:, :2]).max() < 1e-9
+    steps = found[:, 2] - wrapped[:, 2]
+    assert np.abs(steps - np.rint(steps)).max() < 1e-6

@@ -9,6 +9,7 @@ import os
 import resource
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from test_cli import run
 
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.formats.xyz import read_xyz
+from hetbuild.sweep.database import write_database
 from hetbuild.sweep.spec import read_sweep
 from hetbuild.sweep.store import open_store, write_table
 from hetbuild.sweep.task import run_variant
@@ -592,3 +594,20 @@ def test_forty_variants_as_slurm_jobs_one_of_them_cancelled(tmp_path: Path) -> N
         assert driver.wait(400) == 0
     assert len(list(models.iterdir())) == 40
     assert not any((tmp_path / "many" / "failed").iterdir())
+
+
+def test_a_database_that_cannot_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk, which is SQLite's own error: the database before stays."""
+
+    def full(*given: object, **options: object) -> None:
+        Path(str(given[0])).write_text("half")
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr("ase.db.connect", full)
+    (tmp_path / "all.db").write_text("before")
+    with pytest.raises(InputError, match=r"all\.db: database or disk is full"):
+        write_database([], tmp_path / "all.db")
+    assert [p.name for p in tmp_path.iterdir()] == ["all.db"]
+    assert (tmp_path / "all.db").read_text() == "before"

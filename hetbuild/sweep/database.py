@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hetbuild.errors import InputError
+
 RESERVED = {
     "key": "variant",
     "formula": "composition",
@@ -17,7 +19,15 @@ RESERVED = {
 
 
 def write_database(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """All models with their columns as key-value pairs; an earlier database is replaced whole."""
+    """All models with their columns as key-value pairs; an earlier database is replaced whole.
+
+    Raises
+    ------
+    InputError
+        The database cannot be written, as on a full disk; an earlier one stays.
+    """
+    from sqlite3 import Error
+
     from ase.db import connect
 
     from hetbuild.formats.xyz import read_xyz
@@ -30,6 +40,8 @@ def write_database(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
                 atoms.info.clear()
                 database.write(atoms, **_pairs(row))
         temporary.replace(path)
+    except Error as error:
+        raise InputError(f"Cannot write {path}: {error}.") from None
     finally:
         for left in path.parent.glob(f"{temporary.name}*"):
             left.unlink()
