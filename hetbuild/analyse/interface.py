@@ -219,7 +219,9 @@ def _parting_planes(
     best = int(np.lexsort((size, -np.round(margin, 1)))[0])
     other = planes @ lattice.reciprocal(second.vectors)
     other /= np.linalg.norm(other, axis=1, keepdims=True)
-    off = np.degrees(np.arccos(np.clip(other @ normals[best], -1.0, 1.0)))
+    # By the tangent: of parallel planes the arc cosine has six digits at best.
+    sine = np.linalg.norm(np.cross(other, normals[best]), axis=1)
+    off = np.degrees(np.arctan2(sine, other @ normals[best]))
     near = np.flatnonzero(off < off.min() + PARALLEL)
     partner = int(near[np.lexsort((off[near], size[near]))[0]])
     labels = (_as_spaced(first, planes[best]), _as_spaced(second, planes[partner]))

@@ -11,6 +11,10 @@ from hetbuild.arrays import BoolArray, IntArray
 from hetbuild.geometry.bonds import COUNTED
 from hetbuild.geometry.contacts import coordination
 from hetbuild.model import Model, Role
+from hetbuild.rounding import ALIKE
+
+EQUALS = 8
+"""Atoms that may be equally near to one without a site."""
 
 
 class Region(IntEnum):
@@ -42,8 +46,13 @@ def regions(model: Model) -> IntArray:
     if len(homeless) and len(settled):
         from scipy.spatial import cKDTree
 
-        nearest = cKDTree(model.positions[settled]).query(model.positions[homeless])[1]
-        region[homeless] = region[settled[nearest]]
+        k = range(1, min(EQUALS, len(settled)) + 1)
+        tree = cKDTree(model.positions[settled])
+        away, nearest = tree.query(model.positions[homeless], k=k)
+        # Of those as near the one farthest out, not the one that the last bits say.
+        equal = away < away[:, :1] + ALIKE
+        near = region[settled[np.where(equal, nearest, nearest[:, :1])]]
+        region[homeless] = near.max(axis=1)
     return region
 
 

@@ -16,7 +16,7 @@ from hetbuild.crystal.lattice import check_plane
 from hetbuild.elements import counts, formula, number, symbol
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.frozen import own
-from hetbuild.model import DECIMALS, Domain, Model, Role
+from hetbuild.model import Domain, Model, Role, kept_digits
 
 ON_FACET = 1e-4
 """Plane indices (multiples of d(hkl)) within which an ion lies on the outermost plane of a facet:
@@ -253,7 +253,7 @@ def _fill(
         rank = np.arange(len(part)) - np.repeat(np.cumsum(count) - count, count)
         part[:, 2] = site[2] + rank + np.repeat(start, count)
         cell[:] = np.rint(part - site)
-        np.round(part @ domain.vectors, DECIMALS, out=part)
+        part[:] = kept_digits(part @ domain.vectors)
     return Model(
         numbers=own(np.repeat(domain.crystal.numbers.astype(np.int16), sizes)),
         positions=own(positions),

@@ -20,7 +20,7 @@ from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.contacts import Floors
 from hetbuild.geometry.electrostatics import REACH
 from hetbuild.geometry.images import images
-from hetbuild.model import DECIMALS, Domain, Model
+from hetbuild.model import DECIMALS, Domain, Model, kept_digits
 from hetbuild.rounding import NOTHING
 
 Strained = Literal["first", "second", "shared"]
@@ -208,7 +208,7 @@ def _in_cell(model: Model, cell: FloatArray, closed: bool) -> Model:
     fractional = np.round(model.positions @ np.linalg.inv(cell), 10) % 1.0
     return replace(
         model,
-        positions=np.round(fractional @ cell, DECIMALS),
-        cell=np.round(cell, DECIMALS),
+        positions=kept_digits(fractional @ cell),
+        cell=kept_digits(cell),
         periodic=(True, True, closed),
     )

@@ -14,7 +14,7 @@ from hetbuild.errors import ImpossibleError
 from hetbuild.frozen import own
 from hetbuild.geometry.contacts import Floors, closest_contacts
 from hetbuild.geometry.images import finite
-from hetbuild.model import DECIMALS, PER_ATOM, Domain, Interface, Model, Role
+from hetbuild.model import PER_ATOM, Domain, Interface, Model, Role, kept_digits
 
 IMAGES = 6.0
 """Å around a cell in which images are looked at for contacts: farther than any floor."""
@@ -80,7 +80,7 @@ def _side_by_side(first: Model, second: Model) -> Model:
         name: np.concatenate([getattr(first, name), counted.get(name, getattr(second, name))])
         for name in PER_ATOM
     }
-    np.round(arrays["positions"], DECIMALS, out=arrays["positions"])
+    arrays["positions"][:] = kept_digits(arrays["positions"])
     return Model(
         **{name: own(array) for name, array in arrays.items()},
         domains=first.domains + second.domains,

@@ -24,7 +24,7 @@ from hetbuild.elements import symbol
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.contacts import Floors
 from hetbuild.geometry.images import finite
-from hetbuild.model import DECIMALS, LedgerEntry, Model
+from hetbuild.model import LedgerEntry, Model, kept_digits
 from hetbuild.rounding import ALIKE, DIGITS
 
 STEP = 0.1
@@ -249,7 +249,7 @@ def _moved(model: Model, moved: FloatArray) -> Model:
     """The model displaced, with a ledger entry for each ion that moved, at its new place."""
     atoms = np.flatnonzero(moved.any(axis=1))
     positions = model.positions.copy()
-    positions[atoms] = np.round(positions[atoms] + moved[atoms], DECIMALS)
+    positions[atoms] = kept_digits(positions[atoms] + moved[atoms])
     entries = [
         LedgerEntry(
             step="settle",

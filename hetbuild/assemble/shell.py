@@ -20,7 +20,7 @@ from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.setting import lattice_rotations
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.contacts import floors_of
-from hetbuild.model import DECIMALS, PER_ATOM, Domain, Model
+from hetbuild.model import PER_ATOM, Domain, Model, kept_digits
 from hetbuild.rounding import ALIKE, NOTHING
 
 Lattice = Literal["core", "graded", "own"]
@@ -189,7 +189,7 @@ def _relaxed(core: Domain, part: Model, layers: Sequence[Layer]) -> Model:
         end = 1 / np.maximum(outside[i + 1], 1.0) if i + 1 < len(layers) else np.ones(len(part))
         start = 1 / np.maximum(outside[i], 1.0)
         scale = scale + layer.factor * (end - start)
-    return replace(part, positions=np.round(centre + ray * scale[:, None], DECIMALS))
+    return replace(part, positions=kept_digits(centre + ray * scale[:, None]))
 
 
 def _gauge(core: Domain, shape: Shape, positions: FloatArray) -> FloatArray:

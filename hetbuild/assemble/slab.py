@@ -9,7 +9,7 @@ from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import plane_label
 from hetbuild.errors import ImpossibleError, InputError
-from hetbuild.model import DECIMALS, Domain, Model, Role
+from hetbuild.model import Domain, Model, Role, kept_digits
 from hetbuild.rounding import ALIKE, DIGITS
 
 EDGE = 1e-4
@@ -64,7 +64,7 @@ def _filled(domain: Domain, which: IntArray, points: FloatArray, sites: FloatArr
     crystal = domain.crystal
     return Model(
         numbers=crystal.numbers[which].astype(np.int16),
-        positions=np.round(points @ crystal.vectors, DECIMALS),
+        positions=kept_digits(points @ crystal.vectors),
         charges=crystal.charges[which].astype(np.int8),
         domain=np.zeros(len(which), dtype=np.int8),
         role=np.full(len(which), Role.LATTICE, dtype=np.int8),

@@ -21,7 +21,7 @@ from hetbuild.assemble.settle import Settling
 from hetbuild.crystal.lattice import plane_label
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.contacts import Contact, Floors, closest_contacts
-from hetbuild.model import DECIMALS, PER_ATOM, Model
+from hetbuild.model import PER_ATOM, Model, kept_digits
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def _put_back(made: Model, model: Model, above: bool) -> Model:
     turn: FloatArray = np.asarray(np.linalg.solve(seen.vectors, was.vectors).T, dtype=np.float64)
     shift = was.origin - turn @ seen.origin
     back = made.moved(turn, shift)
-    positions: FloatArray = np.round(back.positions, DECIMALS)
+    positions: FloatArray = kept_digits(back.positions)
     kept = np.ones(len(made), dtype=bool)
     kept[made.domain == (0 if above else len(made.domains) - 1)] = False
     positions[kept] = model.positions

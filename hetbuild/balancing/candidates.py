@@ -13,7 +13,7 @@ from hetbuild.arrays import BoolArray, FloatArray, IntArray, Plane
 from hetbuild.elements import number
 from hetbuild.errors import InputError
 from hetbuild.geometry.contacts import Floors, clear_of
-from hetbuild.model import DECIMALS, LedgerEntry, Model, Role
+from hetbuild.model import LedgerEntry, Model, Role, kept_digits
 from hetbuild.selection.language import Selection, parse_selection
 from hetbuild.selection.order import Order, parse_order
 from hetbuild.selection.places import Places, chosen, meant
@@ -214,7 +214,7 @@ def vacancies(model: Model, domain: int, move: Move, floors: Floors) -> FloatArr
         return np.empty((0, 3))
     places = _distinct(np.concatenate(found))
     free = clear_of(places, _charge(model, move), model.positions, model.charges, floors)
-    return np.round(places[free], DECIMALS)
+    return kept_digits(places[free])
 
 
 def apply(model: Model, moves: Sequence[Move], found: Candidates, chosen: IntArray) -> Model:

@@ -10,7 +10,7 @@ from hetbuild.arrays import BoolArray, FloatArray, IntArray
 from hetbuild.elements import number
 from hetbuild.errors import ImpossibleError
 from hetbuild.exchanging.molecule import Molecule
-from hetbuild.model import DECIMALS, Model
+from hetbuild.model import Model, kept_digits
 
 TURNS = 128
 """Orientations tried on each site."""
@@ -61,7 +61,7 @@ def placed(
         places = trial[rows, tried]
         clash = _clashing(places, molecule)
         if not clash.any():
-            return np.asarray(np.round(places, DECIMALS))
+            return kept_digits(places)
         allowed[clash, tried[clash]] = False
         if not allowed.any(axis=1).all():
             break

@@ -18,7 +18,7 @@ from hetbuild.elements import counts, number, reduced
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchanging.selection import meant_of, select, share
 from hetbuild.geometry.shared import shared_by
-from hetbuild.model import DECIMALS, Domain, LedgerEntry, Model
+from hetbuild.model import Domain, LedgerEntry, Model, kept_digits
 from hetbuild.selection.places import Places
 from hetbuild.selection.profile import Profile, drawn
 
@@ -269,7 +269,7 @@ def on_lattice(model: Model, index: int, vectors: FloatArray) -> Model:
     fixed = _fixed_point(model, index)
     positions = model.positions.copy()
     mine = model.domain == index
-    positions[mine] = np.round((positions[mine] - fixed) @ deformation + fixed, DECIMALS)
+    positions[mine] = kept_digits((positions[mine] - fixed) @ deformation + fixed)
     origin = (domain.origin - fixed) @ deformation + fixed
     moved = replace(domain, vectors=vectors, origin=origin)
     return replace(model, positions=positions).with_domain(index, moved)

@@ -120,7 +120,7 @@ def _directions(model: Model, domain: int) -> list[tuple[int, ...]]:
 def _quaternion(seen: View) -> list[float]:
     from scipy.spatial.transform import Rotation
 
-    return [round(float(q), 7) for q in Rotation.from_matrix(np.array(seen.axes)).as_quat()]
+    return [round(float(q), 7) + 0.0 for q in Rotation.from_matrix(np.array(seen.axes)).as_quat()]
 
 
 def _element(name: str) -> dict[str, Any]:
