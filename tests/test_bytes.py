@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import platform
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 from conftest import ROOT
 
 from hetbuild.formats.columns import width_of
+from hetbuild.formats.figure import HASHED, new_figure, write_figure
 from hetbuild.model import kept_digits
 from hetbuild.numerals import rounded
 
@@ -54,3 +57,21 @@ def test_means_of_kept_positions_round_alike() -> None:
 
 def test_a_column_is_not_wider_for_a_zero_below_zero() -> None:
     assert width_of(np.array([-1e-17, 1.0])) == width_of(np.array([0.0, 1.0]))
+
+
+def test_ids_of_a_drawing_are_numbers_not_hashes_of_coordinates() -> None:
+    drawings = []
+    for width in (4.0, np.nextafter(4.0, 5.0)):
+        figure = new_figure((width, 3.0))
+        axes = figure.add_subplot()
+        axes.plot([0, 1], [0, 1], marker="o")
+        held = io.BytesIO()
+        write_figure(figure, held, "svg")
+        drawings.append(held.getvalue().decode())
+    assert drawings[0] == drawings[1]
+    ids = re.findall(r'id="([^"]*)"', drawings[0])
+    assert len(ids) == len(set(ids))
+    used = set(re.findall(r"#(i[0-9]+)", drawings[0]))
+    assert used
+    assert used <= set(ids)
+    assert not HASHED.findall(drawings[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import re
 from typing import TYPE_CHECKING, BinaryIO
 
 from hetbuild.errors import InputError
@@ -11,6 +13,9 @@ if TYPE_CHECKING:
 
 ENDINGS = (".png", ".svg", ".pdf")
 """Files a figure can be written to."""
+
+HASHED = re.compile(r'id="([A-Za-z]\w*?[0-9a-f]{10})"')
+"""Ids that matplotlib gives clip paths, markers and paths."""
 
 
 def new_figure(size: tuple[float, float]) -> Figure:
@@ -35,5 +40,15 @@ def write_figure(figure: Figure, stream: BinaryIO, kind: str) -> None:
     import matplotlib as mpl
 
     stamp = {"png": "Software", "svg": "Date", "pdf": "CreationDate"}[kind]
+    held = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "hetbuild", "svg.fonttype": "none"}):
-        figure.savefig(stream, format=kind, metadata={stamp: None})
+        figure.savefig(held, format=kind, metadata={stamp: None})
+    content = held.getvalue()
+    stream.write(numbered(content.decode()).encode() if kind == "svg" else content)
+
+
+def numbered(svg: str) -> str:
+    """With ids by their order: matplotlib's are hashes of coordinates to their last bits."""
+    for k, old in enumerate(dict.fromkeys(HASHED.findall(svg))):
+        svg = svg.replace(f'"{old}"', f'"i{k}"').replace(f"#{old}", f"#i{k}")
+    return svg

@@ -97,13 +97,14 @@ def figure(drawn: Figure, name: str, label: str, caption: str = "") -> Html:
     import matplotlib as mpl
 
     from hetbuild.diffraction.plot import COLOURS
+    from hetbuild.formats.figure import numbered
 
     held = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
         drawn.savefig(
             held, format="svg", dpi=150, transparent=True, metadata={"Date": None, "Creator": None}
         )
-    content = held.getvalue()
+    content = numbered(held.getvalue())
     content = content[content.index("<svg") :]
     # Several figures stand in one document: no two may share an id.
     for reference in (' id="', "url(#", 'href="#'):
