@@ -59,7 +59,7 @@ def test_motions_near_a_better_one_go() -> None:
         assert (len(kept) == 2) == stays
         turns = alignment._distinct(np.array([first.rotation, other.rotation]))
         assert len(turns) == (2 if angle > 1 else 1)
-    many = Rotation.random(500, rng=np.random.default_rng(0)).as_matrix()
+    many = Rotation.random(500, random_state=np.random.default_rng(0)).as_matrix()
     assert len(alignment._distinct(many)) == alignment.CANDIDATES
     assert np.array_equal(alignment._distinct(many)[0], many[0])
 
@@ -107,7 +107,7 @@ def test_overlap_is_the_map_at_the_points_turned_back() -> None:
     read = RegularGridInterpolator((axis, axis, axis), density)
     points, weight = alignment._peaks(density)
     points, weight = points[:30], weight[:30]
-    turns = Rotation.random(20, rng=np.random.default_rng(1)).as_matrix()
+    turns = Rotation.random(20, random_state=np.random.default_rng(1)).as_matrix()
     found = alignment._overlap(density, turns, points, weight)
     expected = [read(points @ turn) @ weight for turn in turns]
     np.testing.assert_allclose(found, expected, rtol=1e-9)

@@ -49,7 +49,7 @@ def test_a_lattice_comes_back_from_any_turn_strain_and_noise(name: str, seed: in
     model, crystal = particle(name), load(name)
     shear = rng.normal(scale=0.01, size=(3, 3))
     deform = (np.eye(3) * (1 + 0.05 * (-1) ** seed) + shear + shear.T) @ Rotation.random(
-        rng=rng
+        random_state=rng
     ).as_matrix()
     shift = rng.uniform(-30, 30, 3)
     noise = rng.normal(scale=0.1, size=model.positions.shape)
@@ -279,7 +279,7 @@ def test_a_cell_repeats_where_no_gap_is_wider_than_5_angstrom(seed: int) -> None
     rng = np.random.default_rng(seed)
     heights = rng.choice([3.9, 4.9, 5.2, 8.0], 3) + 12.0
     grid = np.array(list(product(range(5), repeat=3))) * 3.0  # 12 Å long
-    turn = Rotation.random(rng=rng).as_matrix()
+    turn = Rotation.random(random_state=rng).as_matrix()
     cell = np.diag(heights)
     cell[2, :2] = rng.uniform(-5, 5, 2)  # a slanted edge leaves the heights as they are
     places = (grid + rng.uniform(-40, 40, 3)) @ turn

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rdkit
 import references
 from conftest import history
 
@@ -42,8 +43,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+def conformers_of_another_rdkit(case: str) -> bool:
+    """Ligands stand as RDKit embeds them, which differs from one of its releases to another."""
+    return case.partition(".")[2] in references.CAPPED and rdkit.__version__ < references.RDKIT
+
+
 @pytest.mark.parametrize("case", references.CASES)
 def test_models_and_reports_are_those_kept(case: str, folder: Path) -> None:
+    if conformers_of_another_rdkit(case):
+        pytest.skip(f"RDKit {rdkit.__version__} embeds ligands in other conformers")
     kept = json.loads((references.FOLDER / f"{case}.json").read_text(encoding="utf-8"))
     found = list(differences(json.loads(json.dumps(references.made(case, folder))), kept))
     assert not found, "\n".join(found[:20])
