@@ -15,6 +15,7 @@ from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.elements import counts, symbol
 from hetbuild.frozen import own
 from hetbuild.geometry.pairing import pair
+from hetbuild.rounding import DIGITS
 
 WORST = 5
 """Atoms listed of each part."""
@@ -213,7 +214,7 @@ def _worst(
     numbers: IntArray, distance: FloatArray, partner: IntArray, atoms: IntArray
 ) -> tuple[Displaced, ...]:
     paired = atoms[partner[atoms] >= 0]
-    order = paired[np.argsort(-distance[paired], kind="stable")[:WORST]]
+    order = paired[np.argsort(-np.round(distance[paired], DIGITS), kind="stable")[:WORST]]
     return tuple(
         Displaced(int(i), int(partner[i]), symbol(int(numbers[i])), float(distance[i]))
         for i in order

@@ -20,6 +20,7 @@ from hetbuild.errors import InputError
 from hetbuild.geometry.images import finite
 from hetbuild.geometry.view import View, view, zone_view
 from hetbuild.model import Model
+from hetbuild.rounding import DIGITS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -221,6 +222,9 @@ def _hull(points: FloatArray) -> FloatArray:
     from scipy.spatial import ConvexHull, QhullError
 
     try:
-        return np.asarray(points[ConvexHull(points).vertices])
+        corners = points[ConvexHull(points).vertices]
+        # From the leftmost, the lowest of those: where Qhull begins hangs on the last bits.
+        first = int(np.lexsort(np.round(corners, DIGITS).T[::-1])[0])
+        return np.asarray(np.roll(corners, -first, axis=0))
     except (QhullError, ValueError):  # fewer than three, or on a line
         return points[:0].copy()
