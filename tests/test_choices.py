@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from conftest import load
+from conftest import joined
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
@@ -33,17 +33,6 @@ SEEDS = st.integers(0, 2**32 - 1)
 @cache
 def cube() -> hb.Model:
     return hb.carve("CsPbCl3", [hb.Facet((1, 0, 0), 1.5)], site="Cs", name="cube")
-
-
-@cache
-def joined() -> hb.Model:
-    upper = hb.carve("CsPbCl3", [hb.Facet((1, 0, 0), 1)], site="Pb", name="perovskite")
-    upper = hb.cut(upper, (1, 0, 0), keep="above", at=0)
-    lower = hb.carve(load("PbS"), [hb.Facet((1, 0, 0), 2)], site="Pb", name="salt")
-    lower = hb.cut(lower, (1, 0, 0), keep="below", at=-1)
-    parallel = hb.Orientation(((1, 0, 0), (1, 0, 0)), along=((0, 1, 0), (0, 1, 0)))
-    upper, lower = hb.align(upper, lower, parallel)
-    return hb.join(upper, lower, parallel, hb.Registry(0.0, 0.0, 0.5), shared_with="perovskite")
 
 
 # How many of each
@@ -159,7 +148,7 @@ def test_ranks_take_a_cube_from_one_end(rank: str) -> None:
 
 
 def test_the_nearest_to_the_interface_go_first() -> None:
-    model = joined()
+    model = joined(1)
     places = Places.of(model)
     cation, shared = model.charges > 0, model.role == hb.Role.SHARED
     assert shared.any()

@@ -6,7 +6,6 @@ Candidates come from the crystals (vacant sites of a domain's own lattice) and f
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,6 +20,7 @@ from hetbuild.balancing.candidates import (
     apply,
     candidates,
     offered,
+    repeated,
     resolved,
 )
 from hetbuild.balancing.problem import Problem, lowest, settled, symmetric
@@ -78,9 +78,8 @@ def balance(
     if not any(required(model, target or Target())[1]):
         return model
     allowed = resolved(model, allowed)
-    if twice := next((m for m, n in Counter(allowed).items() if n > 1), None):
-        given = allowed.count(twice)
-        raise InputError(f"The move '{twice}' is given {given} times; it acts as often as needed.")
+    if fault := next(repeated(allowed), ""):
+        raise InputError(f"{fault[0].upper()}{fault[1:]}")
     whole = keep_symmetry or any(m.ordering.tie == "symmetric" for m in allowed)
     problem = prepared(model, allowed, target, floors=floors, open_mix=whole)
     forced, barred = settled(allowed, problem)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -113,6 +114,13 @@ class Move:
     def __str__(self) -> str:
         what = f"{self.element} to {self.to}" if self.action == "swap" else self.element
         return f"{self.action} {what} in {self.domain}"
+
+
+def repeated(moves: Sequence[Move]) -> Iterator[str]:
+    """What is wrong with moves that are given more than once, in words."""
+    for move, times in Counter(moves).items():
+        if times > 1:
+            yield f"the move '{move}' is given {times} times; it acts as often as needed."
 
 
 ADDED_FLOORS = Floors(anion_anion=3.0, cation_anion=2.4, cation_cation=2.4)

@@ -11,6 +11,7 @@ from hetbuild.arrays import BoolArray, FloatArray
 from hetbuild.diffraction.bragg import BraggLines
 from hetbuild.diffraction.peaks import maxima
 from hetbuild.formats.figure import new_figure
+from hetbuild.rounding import DIGITS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,8 +75,8 @@ def plot_pdf(found: Pdf) -> Figure:
 def draw_curves(axes: Axes, x: FloatArray, curves: Mapping[str, FloatArray]) -> None:
     """The total in black, each part in a colour of its own, cross terms of domains in grey."""
     total, *parts = curves
-    # To what is seen: a limit of the axes that differs in its last bits gives a page other names.
-    curves = {name: np.round(curve, 6) for name, curve in curves.items()}
+    # To what is seen: limits of the axes, and with them every path, follow the last bits.
+    curves = {name: np.round(curve, DIGITS) for name, curve in curves.items()}
     axes.plot(x, curves[total], color="black", lw=1.2, label=total)
     colours = (
         iter(COLOURS) if len(parts) <= len(COLOURS) else iter([f"C{k}" for k in range(10)] * 9)

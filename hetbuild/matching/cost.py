@@ -62,7 +62,7 @@ def net_area(crystal: Crystal, hkl: Plane) -> float:
 def refuse_if_long(seconds: float) -> None:
     """Stop a search before it takes hours."""
     if seconds > LONGEST:
-        hours = "thousands of" if seconds > 3.6e6 else f"about {seconds / 3600:.0f}"
+        hours = "thousands of" if seconds > 3.6e6 else f"about {seconds / 3600:.1f}"
         raise ImpossibleError(
             f"This search would take {hours} hours (limit 1): lower the highest index, the area or "
             "the strain, or give the planes."

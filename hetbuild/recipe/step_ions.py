@@ -6,7 +6,6 @@ What may be there counts as there, so that no recipe is refused that could be bu
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hetbuild.balancing.candidates import Move
+from hetbuild.balancing.candidates import Move, repeated
 from hetbuild.capping.add import Add
 from hetbuild.capping.names import smiles_of
 from hetbuild.crystal.crystal import Crystal, read_crystal
@@ -88,9 +87,7 @@ def said(where: str, check: Callable[[], object]) -> Iterator[str]:
 
 def move_faults(where: str, moves: Sequence[Move], domains: Domains) -> Iterator[str]:
     """Of moves: domains and ions that are not there, counting what the moves themselves bring."""
-    for move, times in Counter(moves).items():
-        if times > 1:
-            yield f"{where}: '{move}' is given {times} times; it acts as often as needed."
+    yield from (f"{where}: {fault}" for fault in repeated(moves))
     for move in moves:
         if move.domain in domains:
             brought = {move.to, move.element if move.action == "add" else ""} - {"", *KINDS}
