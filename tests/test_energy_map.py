@@ -338,7 +338,8 @@ def test_every_ion_within_reach_is_there(
     steps = np.array(list(product(range(-30, 31), repeat=2))) @ cell
     every = (np.column_stack([steps, np.zeros(len(steps))])[:, None] + upper).reshape(-1, 3)
     near = every[cdist(every[:, :2], lower[:, :2]).min(axis=1) <= reach]
-    assert cdist(near, found).min(axis=1).max() < 1e-9
+    # A short reach in a wide cell may meet no ion at all: all of none are there.
+    assert (cdist(near, found) < 1e-9).any(axis=1).all()
     for k, charge in enumerate(charges):
         heights = found[q == charge][:, 2]
         np.testing.assert_allclose(heights, upper[k, 2])
