@@ -22,6 +22,9 @@ LABEL = re.compile(r"[!-~]{1,32}")
 
 _RULE = re.compile(PATTERN.removeprefix("^").removesuffix("$"))
 
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[1-9]|lpt[1-9])(\..*)?", re.IGNORECASE)
+"""What Windows takes for a device, whatever stands after the dot: no file is called so."""
+
 
 def check_name(name: object, what: str) -> str:
     """The name, if it obeys the rule. what: whose it is, as ``domain``.
@@ -32,7 +35,12 @@ def check_name(name: object, what: str) -> str:
         It does not.
     """
     if isinstance(name, str) and _RULE.fullmatch(name):
-        return name
+        if not _DEVICE.fullmatch(name) and not name.endswith("."):
+            return name
+        raise InputError(
+            f"{shown(name)} cannot be the name of a {what}: Windows has no files called so. Take "
+            f"another, as {safe_name(name)}."
+        )
     raise InputError(
         f"{shown(name)} cannot be the name of a {what}: names begin with a letter or digit and go "
         f"on with letters, digits and . _ + - only, {LONGEST} characters at most."
@@ -61,7 +69,9 @@ def safe_name(text: str, otherwise: str = "model") -> str:
     otherwise: where nothing of the text is left.
     """
     plain = unicodedata.normalize("NFKD", text[: 4 * LONGEST]).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9._+-]+", "-", plain).strip("._+-")[:LONGEST] or otherwise
+    name = re.sub(r"[^A-Za-z0-9._+-]+", "-", plain).lstrip("._+-") or otherwise
+    name = f"{otherwise}-{name}" if _DEVICE.fullmatch(name) else name
+    return name[:LONGEST].rstrip("._+-")
 
 
 def shown(value: object, most: int = 60) -> str:

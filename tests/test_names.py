@@ -51,6 +51,22 @@ def test_one_rule_refuses_and_mends(name: str) -> None:
     assert check_name(safe_name(name), "domain")
 
 
+@pytest.mark.parametrize("name", ["CON", "nul", "aux.txt", "com1", "Lpt9.tar.gz", "a.", "a.."])
+def test_names_that_windows_has_no_files_for(name: str, particle: Model, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Windows has no files called so"):
+        check_name(name, "domain")
+    assert check_name(safe_name(name), "domain")
+    particle.write(tmp_path / f"{name}.xyz")
+    done = called("export", f"{name}.xyz", "--to", "cp2k", "--allow-charge", cwd=tmp_path)
+    assert done.returncode == 0
+    assert Path(done.stdout.split()[0]).stem == safe_name(f"{name}.xyz"[:-4])
+
+
+@pytest.mark.parametrize("name", ["a" * 63 + "-b", "con." + "b" * 59 + ".c", "." * 300 + "con"])
+def test_a_name_that_is_cut_obeys_the_rule(name: str) -> None:
+    assert check_name(safe_name(name), "model") == safe_name(safe_name(name))
+
+
 @given(st.text(max_size=300))
 def test_any_text_gives_a_name(text: str) -> None:
     assert check_name(safe_name(text), "model") == safe_name(safe_name(text))

@@ -305,3 +305,33 @@ def test_a_full_disk_and_a_closed_pipe_are_no_traceback(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (
         1, "hetbuild: Cannot write the output: No space left on device.\n"
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("closed", "words", "code"),
+    [
+        (">&-", "build cspbcl3-cube-1 -q", 0),
+        (">&-", "recipes", 0),
+        (">&-", "inspect none.xyz", 2),
+        ("2>&-", "inspect none.xyz", 2),
+        ("<&- >&- 2>&-", "build cspbcl3-cube-1 -o all", 0),
+    ],
+)
+def test_streams_that_are_closed(tmp_path: Path, closed: str, words: str, code: int) -> None:
+    """Files must not get the number of stdout: the next thing printed would go into them."""
+    line = f"'{sys.executable}' -m hetbuild {words} {closed}"
+    done = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (code, b"")
+    assert done.stderr in (b"", b"hetbuild: There is no file none.xyz.\n")
+    files = [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert len(files) == 5 * words.startswith("build")
+    assert all(p.stat().st_size for p in files)
+
+
+def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    line = f"rmdir '{gone}'; '{sys.executable}' -m hetbuild build cspbcl3-cube-1"
+    done = subprocess.run(line, shell=True, cwd=gone, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the folder you work in has been removed. Go to another with cd" in done.stderr

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from types import FrameType
-from typing import NoReturn, TextIO
+from typing import NoReturn
 
 import click
 
+from hetbuild.cli.streams import lose
 from hetbuild.errors import HetbuildError
 
 ENDING = tuple(getattr(signal, s) for s in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, s))
@@ -63,7 +62,7 @@ def _code(run: Callable[[], object]) -> int:
         click.echo("hetbuild: Out of memory: ask for something smaller.", err=True)
         return 1
     except OSError as error:  # files of a user are read and written with errors of their own
-        _lose(sys.stdout)
+        lose(sys.stdout)
         if not isinstance(error, BrokenPipeError):
             what = f"use {error.filename}" if error.filename else "write the output"
             click.echo(f"hetbuild: Cannot {what}: {error.strerror}.", err=True)
@@ -91,9 +90,3 @@ def _signalled(error: BaseException | None) -> int:
             return signal.SIGINT
         error = error.__cause__
     return 0
-
-
-def _lose(stream: TextIO) -> None:
-    """What could not be written is not tried again when the interpreter ends."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -112,7 +112,13 @@ def _where(paths: Sequence[Path]) -> tuple[Path, str]:
 
 def _absolute(path: Path) -> Path:
     """Links to folders followed, one that stands in the file's place not: that is replaced."""
-    return Path(os.path.realpath(path.parent)) / path.name
+    try:
+        return Path(os.path.realpath(path.parent)) / path.name
+    except FileNotFoundError:
+        raise InputError(
+            f"Cannot write {shown(str(path), 200)}: the folder you work in has been removed. Go to "
+            "another with cd, or say where by a path from /."
+        ) from None
 
 
 def _mode(path: Path) -> int | None:

@@ -1,0 +1,30 @@
+"""The standard streams of a run: there, whatever its caller closed, and lost where they end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import TextIO
+
+
+def open_missing() -> None:
+    """Give streams that the caller closed, as by ``>&-``, to the null device.
+
+    Python has none of them then, and the next file that is opened, of a model perhaps, would take
+    the number of stdout and whatever a library writes there.
+    """
+    if None not in (sys.stdin, sys.stdout, sys.stderr):
+        return
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(handle, True)  # programs that are run write there too
+    os.close(handle)
+    sys.stdin = sys.stdin or open(0, encoding="utf-8")  # noqa: SIM115 - as long as the process
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def lose(stream: TextIO) -> None:
+    """What could not be written is not tried again when the interpreter ends."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
