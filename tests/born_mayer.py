@@ -49,3 +49,22 @@ class BornMayer(Calculator):
             forces[:, axis] += np.bincount(i, pull[:, axis], len(q))
             forces[:, axis] -= np.bincount(j, pull[:, axis], len(q))
         self.results = {"energy": float((coulomb + repulsion).sum()), "forces": forces}
+
+
+class Faulty(BornMayer):
+    """Right for a few steps, then as `fault` says."""
+
+    def __init__(self, fault: str, after: int = 0) -> None:
+        super().__init__()
+        self.fault, self.after = fault, after
+
+    def calculate(self, *given: Any, **named: Any) -> None:
+        super().calculate(*given, **named)
+        if self.calls <= self.after:
+            return
+        if self.fault == "raises":
+            raise RuntimeError("out of memory")
+        if self.fault == "shape":
+            self.results["forces"] = self.results["forces"][:3]
+        if self.fault == "nan":
+            self.results["energy"] = float("nan")

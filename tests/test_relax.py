@@ -22,7 +22,7 @@ from scipy.spatial.transform import Rotation
 
 from hetbuild.analyse.regions import Region, regions
 from hetbuild.cli.relax import relax
-from hetbuild.errors import CheckError, HetbuildError, InputError
+from hetbuild.errors import CheckError, HetbuildError, ImpossibleError, InputError
 from hetbuild.formats.files import write_all
 from hetbuild.formats.staging import PREFIX, claim
 from hetbuild.formats.xyz import read_xyz, write_xyz
@@ -275,6 +275,10 @@ def test_nothing_is_lost_where_files_are_in_the_way(saved: Path) -> None:
         ((), "no_such_package:Thing", "module 'no_such_package' cannot be imported"),
         ((), "born_mayer:BornMeyer", "has no class 'BornMeyer'; did you mean 'BornMayer'"),
         ((), "pathlib:Path", "Path is no ASE calculator"),
+        ((), "pathlib:Pat", "pathlib has no class 'Pat'; nor any calculator"),
+        ((), ":Morse", "write package.module:Class"),
+        ((), "..born_mayer:BornMayer", "write package.module:Class"),
+        ((), "born_mayer:", "write package.module:Class"),
         (
             ("-O", "wrong=1"),
             "ase.calculators.singlepoint:SinglePointCalculator",
@@ -284,6 +288,8 @@ def test_nothing_is_lost_where_files_are_in_the_way(saved: Path) -> None:
         (("--fmax", 0), IONIC, "a force in eV/Å above zero"),
         (("--max-step", 0), IONIC, "A longest step of 0 Å; it must be above zero, 0.2 is usual"),
         (("--fixed-core", 90), IONIC, "No atom is deeper than 90 Å"),
+        (("--fixed-core", -1), IONIC, "--fixed-core -1: a length in Å, zero or more"),
+        (("--only", "interface", "nan"), IONIC, "--only interface nan: a length in Å"),
         (("--only", "interface", 5), IONIC, "a model of one domain has no interface"),
         ((), "ase.calculators.emt:EMT", "cannot evaluate this model: NotImplementedError"),
         (("-O", "cutof=300"), "cp2k", "no option 'cutof'; did you mean 'cutoff'"),
@@ -298,6 +304,54 @@ def test_errors_say_what_to_do(words: tuple[object, ...], name: str, text: str, 
     with pytest.raises(InputError, match=text):
         raise found.exception
     assert not (saved.parent / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("fault", "first", "later"),
+    [
+        ("raises", "cannot evaluate this model: RuntimeError: out of memory",
+         "failed at step 3: RuntimeError: out of memory"),
+        ("shape", r"forces of shape \(3, 3\) for 11 atoms", r"failed at step 3: .* for 11 atoms"),
+        ("nan", "gives no finite energy and forces for this model",
+         r"no finite energy and forces at step 3: .*\(--max-step"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("optimizer", ["lbfgs", "fire"])
+def test_calculator_that_fails_loses_no_frame(
+    fault: str, first: str, later: str, optimizer: str, saved: Path
+) -> None:
+    faulty = "born_mayer:Faulty"
+    words = ("-o", saved.parent / "out", "-O", f"fault={fault}", "--optimizer", optimizer)
+    with pytest.raises(InputError, match=first):
+        raise run(saved, *words, calculator=faulty).exception  # type: ignore[misc]  # is one
+    assert not (saved.parent / "out").exists()
+    path = saved.parent / "out" / "cube-relaxed-trajectory.xyz"
+    with pytest.raises(ImpossibleError, match=rf"{later}.* in {path}; the same command"):
+        raise run(saved, *words, "-O", "after=3", calculator=faulty).exception  # type: ignore[misc]
+    frames = trajectory.read(path, 11).frames
+    assert [f.step for f in frames] == [0, 1, 2]
+    assert np.isfinite([f.energy for f in frames]).all()
+
+
+def test_modules_that_fail_are_named(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(saved.parent)
+    Path("calculator_cut_off.py").write_text("class A(:\n")
+    with pytest.raises(InputError, match=r"'calculator_cut_off' cannot be imported .SyntaxError"):
+        calculator("calculator_cut_off:A", numbers=cube().numbers)
+
+
+def test_option_that_is_never_read_is_warned_of(saved: Path) -> None:
+    """ASE's calculators keep any keyword; a misspelt one would change nothing in silence."""
+    found = run(saved, "-O", "rhoo=0.3", "--steps", 0, "-o", saved.parent / "out")
+    assert "takes --option rhoo and seems never to use it" in found.stderr
+    found = run(saved, "-O", "rho=0.3", "--steps", 0, "-o", saved.parent / "other")
+    assert "warning" not in found.stderr
+
+
+def test_bulk_cif_is_told_of_cell() -> None:
+    path = ROOT / "structures" / "PbS.cif"
+    with pytest.raises(InputError, match=r"No hetbuild record .* Add --cell\."):
+        raise run(path).exception  # type: ignore[misc]  # is one
 
 
 @pytest.mark.parametrize(

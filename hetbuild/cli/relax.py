@@ -12,10 +12,21 @@ import click
 
 from hetbuild.cli.console import document, emit, progress_bar
 from hetbuild.cli.models import read_model
-from hetbuild.cli.options import MODEL, NUMBER, OUTPUT, as_json, force, label_options, quiet
-from hetbuild.errors import CheckError, InputError
+from hetbuild.cli.options import (
+    MODEL,
+    NUMBER,
+    OUTPUT,
+    Labels,
+    as_json,
+    force,
+    label_options,
+    quiet,
+)
+from hetbuild.errors import CheckError, ImpossibleError, InputError
 
 if TYPE_CHECKING:
+    from hetbuild.model import Model
+    from hetbuild.relaxing.calculators import Chosen
     from hetbuild.relaxing.optimise import Frame, Settings
     from hetbuild.relaxing.session import Session
 
@@ -118,6 +129,7 @@ def _crystal(
     path = folder / f"{crystal.name}.cif"
     refuse_existing([path], given["force"])
     chosen = calculator(given["calculator"], options, numbers=crystal.numbers)
+    _warn_of_unread(chosen)
     with progress_bar("relaxing") as progress:
         found = relax_crystal(crystal, chosen, settings, cell=cell, progress=progress)
     write_all({path: lambda s: write_crystal_cif(found.crystal, s)}, given["force"])
@@ -134,13 +146,14 @@ def _model(path: Path, options: dict[str, Any], settings: Settings, given: dict[
     from hetbuild.relaxing.relaxation import held_atoms
     from hetbuild.relaxing.session import Session
 
-    model = read_model(path, given["labels"])
+    model = _read(path, given["labels"])
     only = None if given["only"] is None else given["only"][1]
     held = held_atoms(model, given["fixed_core"], only)
     folder = given["output"] or Path(f"{path.stem}-relaxed")
     chosen = calculator(
         given["calculator"], options, model=model, numbers=model.numbers, vacuum=given["vacuum"]
     )
+    _warn_of_unread(chosen)
     name = f"{path.stem}-relaxed"
     session = Session(model, chosen, settings, held, folder / f"{name}-trajectory.xyz")
     results = _result_paths(folder, name)
@@ -154,11 +167,34 @@ def _model(path: Path, options: dict[str, Any], settings: Settings, given: dict[
         session.close()
 
 
+def _read(path: Path, labels: Labels) -> Model:
+    """The model; a CIF file without a record may be meant as a crystal."""
+    try:
+        return read_model(path, labels)
+    except InputError as error:
+        if path.suffix != ".cif" or labels.given or not path.is_file():
+            raise
+        raise InputError(f"{error} Is it a bulk crystal? Add --cell.") from None
+
+
+def _warn_of_unread(chosen: Chosen) -> None:
+    for option in chosen.unread:
+        click.echo(
+            f"warning: {chosen.name} takes --option {option} and seems never to use it: its code "
+            "has no such name.",
+            err=True,
+        )
+
+
 def _run(session: Session) -> bool:
     """Take all frames; whether Ctrl-C ended that, with a frame to keep."""
     try:
         for frame in session.frames():
             _show(frame, len(session.model))
+    except ImpossibleError as error:
+        raise ImpossibleError(
+            f"{error} The frames before it are in {session.path}; the same command goes on."
+        ) from None
     except KeyboardInterrupt:
         if session.first is None:
             raise

@@ -11,6 +11,7 @@ import numpy as np
 from hetbuild.arrays import Progress
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.relaxing.calculators import Chosen, evaluated
+from hetbuild.relaxing.classes import asked
 from hetbuild.relaxing.optimise import Settings
 
 if TYPE_CHECKING:
@@ -73,8 +74,8 @@ def relax_crystal(
 
     Raises
     ------
-    InputError
-        The calculator cannot evaluate it.
+    InputError, ImpossibleError
+        The calculator cannot evaluate it, or fails on the way.
     """
     from ase.units import GPa
 
@@ -88,7 +89,7 @@ def relax_crystal(
     with warnings.catch_warnings():
         # The logarithm of the deformation is good to 1e-12 and SciPy warns of 2e-13.
         warnings.filterwarnings("ignore", "logm result", RuntimeWarning)
-        converged = _run(dynamics, settings, progress)
+        converged = _run(dynamics, chosen, settings, progress)
         force = float(np.linalg.norm(target.get_forces(), axis=1).max())
     relaxed = _crystal(crystal, atoms, repeats)
     return RelaxedCrystal(
@@ -121,10 +122,15 @@ def _optimiser(target: Any, settings: Settings) -> Any:
     return kind(target, logfile=None, maxstep=settings.longest_step)
 
 
-def _run(dynamics: Any, settings: Settings, progress: Progress) -> bool:
+def _run(dynamics: Any, chosen: Chosen, settings: Settings, progress: Progress) -> bool:
     """Whether the optimiser reached its aim."""
+    steps = dynamics.irun(fmax=settings.fmax, steps=settings.steps)
     converged = False
-    for k, done in enumerate(dynamics.irun(fmax=settings.fmax, steps=settings.steps)):
+    for k in range(settings.steps + 1):
+        with asked(chosen.name, k):
+            done = next(steps, None)
+        if done is None:
+            break
         converged = bool(done)
         if progress is not None:
             progress(k / max(settings.steps, 1))

@@ -6,26 +6,24 @@ come with what they need: a box of the right kind, and the elements they know.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.elements import symbol
-from hetbuild.errors import InputError, nearest
+from hetbuild.errors import ImpossibleError, InputError, nearest
 from hetbuild.formats.cp2k import force_eval
 from hetbuild.formats.cp2k_cell import cell as box_of
 from hetbuild.formats.cp2k_electrons import VALENCE
 from hetbuild.formats.cp2k_options import Cp2kOptions
 from hetbuild.model import Model
+from hetbuild.relaxing.classes import asked, by_path, installed, instance, unread
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -66,6 +64,8 @@ class Chosen:
     """Whether that box repeats."""
     gamma_only: bool = False
     """Sees one point of reciprocal space: a crystal is given to it in several cells."""
+    unread: tuple[str, ...] = ()
+    """Options that its code never names, as misspelt ones."""
 
 
 @dataclass(frozen=True)
@@ -151,35 +151,20 @@ def _load(module: str, extra: str, what: str) -> Any:
         ) from None
 
 
-def _made(cls: Any, name: str, options: dict[str, Any], **fixed: Any) -> Any:
-    """An instance, its constructor's chatter dropped."""
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            return cls(**fixed | options)
-    except (TypeError, ValueError, KeyError, OSError, RuntimeError) as error:
-        shown = ", ".join(f"{k}={v!r}" for k, v in options.items()) or "no options"
-        raise InputError(f"--calculator {name} cannot be made with {shown}: {error}") from None
-
-
-def _version(package: str) -> str:
-    try:
-        return f"{package} {metadata.version(package)}"
-    except metadata.PackageNotFoundError:
-        return package
-
-
 def _chgnet(model: Model | None, numbers: IntArray, options: dict[str, Any]) -> Chosen:
     refuse_missing("CHGNet", numbers, lambda z: z <= CHGNET_ELEMENTS and not 84 <= z <= 88)
     module = _load("chgnet.model.dynamics", "relax", "chgnet")
     if isinstance(options.get("model"), str):
         options = options | {"model": _load_chgnet(options["model"])}
-    made = _made(module.CHGNetCalculator, "chgnet", options, use_device=None)
+    made = instance(module.CHGNetCalculator, "chgnet", options, use_device=None)
     if model is not None:
         # Stress and moments, which atoms in a fixed cell do not need, are a third of the time and
         # of the memory.
         made.calculate = partial(made.calculate, task="ef")
-    version = f"{_version('chgnet')}, model {made.version}"
-    return Chosen(made, "chgnet", version, _plain(options), _periodic_box)
+    version = f"{installed('chgnet')}, model {made.version}"
+    return Chosen(
+        made, "chgnet", version, _plain(options), _periodic_box, unread=unread(made, options)
+    )
 
 
 def _load_chgnet(name: str) -> Any:
@@ -192,10 +177,10 @@ def _load_chgnet(name: str) -> Any:
 
 def _sevennet(_: Model | None, numbers: IntArray, options: dict[str, Any]) -> Chosen:
     module = _load("sevenn.calculator", "sevennet", "sevennet")
-    made = _made(module.SevenNetCalculator, "sevennet", options)
+    made = instance(module.SevenNetCalculator, "sevennet", options)
     refuse_missing("SevenNet", numbers, lambda z: z in made.type_map)
-    version = f"{_version('sevenn')}, model {options.get('model', '7net-0')}"
-    return Chosen(made, "sevennet", version, options, _periodic_box)
+    version = f"{installed('sevenn')}, model {options.get('model', '7net-0')}"
+    return Chosen(made, "sevennet", version, options, _periodic_box, unread=unread(made, options))
 
 
 def _gfn1(model: Model | None, numbers: IntArray, options: dict[str, Any]) -> Chosen:
@@ -204,8 +189,10 @@ def _gfn1(model: Model | None, numbers: IntArray, options: dict[str, Any]) -> Ch
     if model is not None and not periodic and len(numbers) > FEW:
         return _cp2k(model, numbers, {"method": "xtb", **options}, "gfn1")
     module = _load("tblite.ase", "gfn1", "gfn1")
-    made = _made(module.TBLite, "gfn1", options, method="GFN1-xTB", verbosity=0)
-    return Chosen(made, "gfn1", _version("tblite"), options, gamma_only=True)
+    made = instance(module.TBLite, "gfn1", options, method="GFN1-xTB", verbosity=0)
+    return Chosen(
+        made, "gfn1", installed("tblite"), options, gamma_only=True, unread=unread(made, options)
+    )
 
 
 def _cp2k(
@@ -270,30 +257,9 @@ def _cp2k_shell(model: Model, settings: Cp2kOptions, command: str) -> Any:
 
 
 def _by_path(name: str, options: dict[str, Any]) -> Chosen:
-    module_name, _, class_name = name.partition(":")
-    # A calculator of one's own often lies beside the model.
-    here = os.getcwd()
-    sys.path.insert(0, here)
-    try:
-        module = import_module(module_name)
-    except ImportError as error:
-        raise InputError(
-            f"--calculator {name}: the module {module_name!r} cannot be imported ({error}). "
-            "Install its package in this environment, or run where the module lies."
-        ) from None
-    finally:
-        sys.path.remove(here)
-    found = getattr(module, class_name, None)
-    if not callable(found):
-        named = [n for n in vars(module) if isinstance(getattr(module, n), type)]
-        raise InputError(
-            f"--calculator {name}: {module_name} has no class {class_name!r}; "
-            f"{nearest(class_name, named)}"
-        )
-    made = _made(found, name, options)
-    if not hasattr(made, "calculate"):
-        raise InputError(f"--calculator {name}: {class_name} is no ASE calculator.")
-    return Chosen(made, name, _version(module_name.split(".")[0]), options)
+    made = by_path(name, options)
+    package = name.partition(":")[0].split(".")[0]
+    return Chosen(made, name, installed(package), options, unread=unread(made, options))
 
 
 def _plain(options: Options) -> dict[str, Any]:
@@ -310,27 +276,27 @@ _KNOWN: Mapping[str, _Known] = {
 }
 
 
-def evaluated(chosen: Chosen, atoms: Atoms) -> float:
-    """Energy in eV of the start: whether the calculator can do the model at all.
+def evaluated(chosen: Chosen, atoms: Atoms, step: int = 0) -> tuple[float, FloatArray]:
+    """Energy in eV and forces in eV/Å, shape (N, 3), of one step; 0 is the start.
 
     Raises
     ------
-    InputError
-        It fails, or gives no finite energy and forces.
+    InputError, ImpossibleError
+        As `asked`; or energy and forces are not finite, or not of these atoms.
     """
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            energy = float(atoms.get_potential_energy())
-            forces = np.asarray(atoms.get_forces())
-    except KeyboardInterrupt:
-        raise
-    except Exception as error:  # calculators raise whatever they like
-        raise InputError(
-            f"{chosen.name} cannot evaluate this model: {type(error).__name__}: {error}"
-        ) from None
-    if not (np.isfinite(energy) and np.isfinite(forces).all()):
+    with asked(chosen.name, step):
+        energy = float(atoms.get_potential_energy())
+        forces = np.asarray(atoms.get_forces(), dtype=float)
+        if forces.shape != (len(atoms), 3):
+            raise ValueError(f"forces of shape {forces.shape} for {len(atoms)} atoms")
+    if np.isfinite(energy) and np.isfinite(forces).all():
+        return energy, forces
+    if step == 0:
         raise InputError(
             f"{chosen.name} gives no finite energy and forces for this model: two atoms lie too "
             "near each other for it, or it lacks an element."
         )
-    return energy
+    raise ImpossibleError(
+        f"{chosen.name} gives no finite energy and forces at step {step}: atoms came too near each "
+        "other for it. Take shorter steps (--max-step)."
+    )

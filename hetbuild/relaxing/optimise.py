@@ -16,6 +16,7 @@ from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.errors import InputError
 from hetbuild.model import Model
 from hetbuild.relaxing.calculators import Chosen, evaluated
+from hetbuild.relaxing.classes import asked
 from hetbuild.relaxing.lbfgs import MEMORY, Lbfgs
 
 if TYPE_CHECKING:
@@ -117,34 +118,32 @@ def frames(
     ------
     InputError
         The calculator cannot evaluate the model.
+    ImpossibleError
+        It fails at a later step.
     """
     if earlier and (earlier[-1].fmax < settings.fmax or earlier[-1].step >= settings.steps):
         return
     atoms, shift = prepared(model, chosen, held)
     if earlier:
         atoms.positions = earlier[-1].positions + shift
-    evaluated(chosen, atoms)
     way = _fire if settings.optimizer == "fire" else _lbfgs
     if not earlier:
-        earlier = (_frame(0, atoms, shift),)
+        earlier = (_frame(0, chosen, atoms, shift),)
         yield earlier[0]
     if earlier[-1].fmax >= settings.fmax:
-        yield from way(model, atoms, shift, settings, held, earlier)
+        yield from way(model, chosen, atoms, shift, settings, held, earlier)
 
 
-def _frame(step: int, atoms: Atoms, shift: FloatArray) -> Frame:
+def _frame(step: int, chosen: Chosen, atoms: Atoms, shift: FloatArray) -> Frame:
     """What stands in the file and what the next step is made from are the same numbers, also from
     calculators in single precision: a soft particle makes Å out of the ninth digit."""
-    return Frame(
-        step,
-        float(atoms.get_potential_energy()),
-        np.round(atoms.positions - shift, 8),
-        np.round(np.asarray(atoms.get_forces(), dtype=float), 8),
-    )
+    energy, forces = evaluated(chosen, atoms, step)
+    return Frame(step, energy, np.round(atoms.positions - shift, 8), np.round(forces, 8))
 
 
 def _lbfgs(
     model: Model,
+    chosen: Chosen,
     atoms: Atoms,
     shift: FloatArray,
     settings: Settings,
@@ -157,13 +156,14 @@ def _lbfgs(
     frame = earlier[-1]
     while frame.fmax >= settings.fmax and frame.step < settings.steps:
         atoms.positions = frame.positions + minimiser.step() + shift
-        frame = _frame(frame.step + 1, atoms, shift)
+        frame = _frame(frame.step + 1, chosen, atoms, shift)
         minimiser.note(frame.positions, frame.forces)
         yield frame
 
 
 def _fire(
-    model: Model,
+    _: Model,
+    chosen: Chosen,
     atoms: Atoms,
     shift: FloatArray,
     settings: Settings,
@@ -174,6 +174,10 @@ def _fire(
 
     first = earlier[-1].step
     dynamics = FIRE(atoms, logfile=None, maxstep=settings.longest_step)
-    for k, _ in enumerate(dynamics.irun(settings.fmax, settings.steps - first)):
-        if k:
-            yield _frame(first + k, atoms, shift)
+    steps = dynamics.irun(settings.fmax, settings.steps - first)
+    for step in range(first, settings.steps + 1):
+        with asked(chosen.name, step):
+            if next(steps, None) is None:
+                return
+        if step > first:
+            yield _frame(step, chosen, atoms, shift)

@@ -41,6 +41,8 @@ def relax(
     ------
     InputError
         The calculator is not installed, lacks an element or fails; or no atom is left to move.
+    ImpossibleError
+        The calculator fails after the start.
 
     Examples
     --------
@@ -76,8 +78,12 @@ def held_atoms(
     Raises
     ------
     InputError
-        No atom is that deep, the model has no interface, or nothing would be left to move.
+        A length below zero; no atom is that deep, the model has no interface, or nothing would be
+        left to move.
     """
+    for option, length in (("--fixed-core", fixed_core), ("--only interface", only_interface)):
+        if length is not None and not 0 <= length < np.inf:
+            raise InputError(f"{option} {length:g}: a length in Å, zero or more.")
     held = np.zeros(len(model), dtype=bool)
     if fixed_core is not None:
         inside = depth(model, np.arange(len(model)))
@@ -91,7 +97,8 @@ def held_atoms(
         held |= from_interface(model) > only_interface
     if held.all():
         raise InputError(
-            "No atom is left to move: choose a thinner --fixed-core or a wider --only interface."
+            "No atom is left to move: choose a larger --fixed-core (what lies deeper is held) or a "
+            "larger --only interface (what lies farther is held)."
         )
     return np.flatnonzero(held)
 
