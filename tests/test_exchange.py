@@ -18,10 +18,11 @@ from scipy.spatial import cKDTree
 
 from hetbuild.analyse.labels import model_of
 from hetbuild.analyse.report import inspect
+from hetbuild.arrays import FloatArray
 from hetbuild.crystal.bonds import FIRST_SHELL
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.exchanging.etch import etch
-from hetbuild.exchanging.interstitial import InsertionFloors
+from hetbuild.exchanging.insertion import InsertionFloors, Staying, apart
 from hetbuild.exchanging.molecule import read_molecule, whole_molecules
 from hetbuild.exchanging.molecules import replace_molecules
 from hetbuild.exchanging.same_site import replace_ions
@@ -246,9 +247,8 @@ def test_second_exchange_changes_nothing(copper: Model) -> None:
     ],
 )
 def test_other_products(main_model: Model, product: str, formula: str, sites: int) -> None:
-    # One set of sites alone has five too few that are 2.9 Å from the Pb that stay.
-    floors = InsertionFloors(kept=2.9 if sites == 2 else 2.5)
-    changed, report = exchange_cations(main_model, "sulfide", load(product), floors=floors)
+    # Of the two sets of sites that Zn and Cd may take, one has five too few: it is the other.
+    changed, report = exchange_cations(main_model, "sulfide", load(product))
     assert (changed.formula, changed.charge) == (formula, 0)
     assert len(report.details["interstitial_sites"].split(",")) == sites
     assert min(report.details["anions_around"]) >= 2
@@ -270,15 +270,108 @@ def test_interstitial_sites_are_the_cation_sites_of_antifluorite() -> None:
 
 @pytest.mark.parametrize("fraction", [0.5, 0.75])
 def test_part_of_the_sulfide_from_its_surface(main_model: Model, fraction: float) -> None:
-    """Beside the Pb that stay Cu has no room at 2.9 Å: their sites share faces, at 2.57 Å."""
-    with pytest.raises(ImpossibleError, match=r"or allow a shorter contact to cations that stay"):
-        exchange_cations(main_model, "sulfide", load("Cu2S"), fraction=fraction)
-    changed, report = exchange_cations(
-        main_model, "sulfide", load("Cu2S"), fraction=fraction, floors=InsertionFloors(kept=2.5)
-    )
+    """Beside the Pb that stay Cu has no room at the centres of its sites, 2.57 Å away."""
     n = int(np.floor(190 * fraction + 0.5))
-    assert report.taken == {"Pb": n}
-    assert (report.put, changed.charge) == ({"Cu": 2 * n}, 0)
+    for floor, off in ((2.9, True), (2.5, False)):
+        changed, report = exchange_cations(
+            main_model,
+            "sulfide",
+            load("Cu2S"),
+            fraction=fraction,
+            floors=InsertionFloors(kept=floor),
+        )
+        assert report.taken == {"Pb": n}
+        assert (report.put, changed.charge) == ({"Cu": 2 * n}, 0)
+        assert ("off_centre" in report.details) is off
+
+
+@pytest.fixture(scope="module", params=["4 nm", "7 nm"])
+def enlarged(request: pytest.FixtureRequest) -> Model:
+    recipe = read_recipe(find_recipe("cspbcl3-pbs")).without_formulas()
+    return build(recipe.with_size(request.param))
+
+
+def test_sizes_where_free_sites_do_not_suffice(enlarged: Model) -> None:
+    """Cu is off the centre of sites that share a face with one kept Pb, at the floor from it."""
+    changed, report = exchange_cations(enlarged, "sulfide", load("Cu2S"))
+    pb, anion = (enlarged.numbers == 82) & (enlarged.domain == 1), enlarged.charges < 0
+    assert (changed.charge, report.put["Cu"]) == (0, 2 * report.taken["Pb"])
+    kept = changed.positions[(changed.numbers == 82) & (changed.domain == 1)]
+    height = enlarged.domains[1].plane_index((-4, -4, 2), enlarged.lattice_positions)
+    outermost = np.sort(height[pb])[-3]
+    assert same_places(kept, enlarged.positions[pb & (height > outermost - 4.5)])  # five planes
+    assert same_places(changed.positions[changed.charges < 0], enlarged.positions[anion])
+
+    cu = changed.positions[changed.numbers == 29]
+    others = changed.positions[(changed.charges > 0) & (changed.numbers != 29)]
+    anions = changed.positions[changed.charges < 0]
+    assert cKDTree(others).query(cu)[0].min() >= 2.9
+    assert cKDTree(anions).query(cu)[0].min() >= 2.0
+    assert len(cKDTree(cu).query_pairs(2.4)) == 0
+
+    bond = np.sqrt(3) / 4 * load("PbS").cell_parameters[0]  # from the centre to S, and to Pb
+    added = [e for e in changed.ledger if "off its centre" in e.reason]
+    off = np.array([e.position for e in added])
+    assert report.details["off_centre"]["count"] == len(off) > 0
+    assert report.details["off_centre"]["largest"] == pytest.approx(2.9 - bond, abs=2e-3)
+    near = np.sort(cKDTree(others).query(off, k=2)[0], axis=1)
+    assert near[:, 0] == pytest.approx(2.9, abs=2e-3)
+    assert near[:, 1].min() > 2.9 + 2e-3
+    # Towards the S opposite that Pb: the other three are as far as the cosine rule says.
+    around = np.sort(cKDTree(anions).query(off, k=4)[0], axis=1)
+    x = 2.9 - bond
+    assert around[:, 0] == pytest.approx(bond - x, abs=2e-3)
+    assert around[:, 1:] == pytest.approx(np.sqrt(bond**2 + x**2 + 2 * bond * x / 3), abs=2e-3)
+    # No other site is free: those off centre are the last to be filled, and they are on sites.
+    mine = changed.numbers == 29
+    assert (changed.site[mine] >= 0).all()
+    assert np.linalg.norm(
+        changed.positions[mine] - changed.lattice_positions[mine], axis=1
+    ).max() == pytest.approx(x, abs=2e-3)
+
+
+def test_a_deficit_leaves_sites_beside_kept_cations_empty(enlarged: Model) -> None:
+    changed, report = exchange_cations(enlarged, "sulfide", load("Cu2S"), deficit=0.1)
+    assert "off_centre" not in report.details
+    asked = 2 * report.taken["Pb"]
+    assert report.details["missing"] == asked - report.put["Cu"] == share(0.05, asked)
+    assert changed.charge == -report.details["missing"]
+
+
+def same_places(a: FloatArray, b: FloatArray) -> bool:
+    return len(a) == len(b) and bool((cKDTree(a).query(b)[0] == 0).all())
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4])
+def test_off_the_centre_of_a_tetrahedron(count: int) -> None:
+    """A site whose cube has S and kept Pb at its corners: at the floor from each Pb, if it can.
+
+    By hand: straight away from one, along the bisector of two, through a face from three.
+    """
+    edge = load("PbS").cell_parameters[0] / 4
+    corners = edge * np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
+    none = np.empty((0, 3))
+    stay = Staying(InsertionFloors(), corners[:count], none, -corners)
+    place = stay.displaced(np.zeros((1, 3)))
+    r, floor = np.sqrt(3) * edge, 2.9
+    along = {1: 1.0, 2: 1 / np.sqrt(3), 3: 1 / 3}.get(count, 0.0)  # cosines to the way out
+    by_hand = -r * along + np.sqrt(floor**2 - r**2 * (1 - along**2)) if along else 0.0
+    assert np.linalg.norm(place) == pytest.approx(by_hand, abs=3e-3)
+    assert stay.clear(place)[0] == (count < 4)
+
+
+@given(
+    st.lists(st.tuples(*3 * [st.floats(0, 6)]), max_size=40).map(
+        lambda rows: np.array(rows, float).reshape(-1, 3)
+    )
+)
+def test_places_kept_apart(places: FloatArray) -> None:
+    """None too near another, and each that goes is too near an earlier one that stays."""
+    keep = apart(places, 2.4)
+    near = np.linalg.norm(places[:, None] - places, axis=2) < 2.4 - 1e-6
+    np.fill_diagonal(near, False)
+    assert not near[np.ix_(keep, keep)].any()
+    assert (np.tril(near)[:, keep].any(axis=1) == ~keep).all()
 
 
 def test_both_hole_sets_of_zinc_blende_are_ways() -> None:
@@ -302,9 +395,19 @@ def test_kept_planes(main_model: Model, planes: int, kept: int) -> None:
 
 
 def test_fewer_holes_than_cations(main_model: Model) -> None:
-    few = r"190 Cu need interstitial sites .* only \d+ with two anions"
+    few = (
+        r"190 Cu need interstitial sites .* only \d+ with two anions or more have room .* Keep "
+        r"another part .*, allow a contact shorter than 3.2 Å to cations that stay, or start from"
+    )
     with pytest.raises(ImpossibleError, match=few):
-        exchange_cations(main_model, "sulfide", load("Cu2S"), fraction=0.5, order="spread")
+        exchange_cations(
+            main_model,
+            "sulfide",
+            load("Cu2S"),
+            fraction=0.5,
+            order="spread",
+            floors=InsertionFloors(kept=3.2),
+        )
     changed, _ = exchange_cations(
         main_model,
         "sulfide",

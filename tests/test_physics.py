@@ -25,7 +25,8 @@ from hetbuild.balancing.candidates import ADDED_FLOORS
 from hetbuild.elements import USUAL_CHARGES
 from hetbuild.exchanging import interstitial
 from hetbuild.exchanging.etch import etch
-from hetbuild.exchanging.interstitial import Filling, InsertionFloors
+from hetbuild.exchanging.insertion import InsertionFloors
+from hetbuild.exchanging.interstitial import Filling
 from hetbuild.exchanging.topotactic import exchange_cations
 from hetbuild.formats.cp2k import deck
 from hetbuild.formats.cp2k_options import Cp2kOptions

@@ -189,9 +189,16 @@ def _exchanged(done: Mapping[str, Any], verbose: bool) -> Iterator[str]:
     sites = details["interstitial_sites"]
     yield f"{'sites':14s} {sites} from an anion; {details['kept']} cations kept"
     yield f"{'':14s} " + ", ".join(f"{n} with {k} anions" for k, n in around)
+    sites = "interstitial sites"
+    if "off_centre" in details:
+        off, sites = details["off_centre"], "such sites"
+        yield (
+            f"{'':14s} {off['count']} beside cations kept, up to {off['largest']:.2f} Å off the "
+            "centre of their site, away from them"
+        )
     yield (
         f"{'energy':14s} {details['below_random']:+.2f} eV per cation against the mean of random "
-        "choices of interstitial sites"
+        f"choices of {sites}"
     )
     if details["missing"]:
         yield f"{'deficit':14s} {details['missing']} cations left out"

@@ -14,9 +14,10 @@ import numpy as np
 from hetbuild.arrays import BoolArray, FloatArray, IntArray
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.elements import counts, number, symbol
-from hetbuild.errors import InputError
+from hetbuild.errors import ImpossibleError, InputError
+from hetbuild.exchanging.insertion import Incoming, InsertionFloors
 from hetbuild.exchanging.interface_layer import kept_layer
-from hetbuild.exchanging.interstitial import Filling, InsertionFloors, below_chance, filling
+from hetbuild.exchanging.interstitial import Filling, below_chance, filling
 from hetbuild.exchanging.same_site import (
     Exchange,
     Lattice,
@@ -27,6 +28,7 @@ from hetbuild.exchanging.same_site import (
 )
 from hetbuild.exchanging.selection import select, share
 from hetbuild.exchanging.topotaxy import Topotaxy, as_product, relabelled, topotaxies
+from hetbuild.frozen import own
 from hetbuild.model import LedgerEntry, Model, Role
 from hetbuild.selection.order import spread_evenly
 
@@ -49,9 +51,10 @@ def exchange_cations(
 
     keep_planes: cation planes next to the interface that stay, default 5; keep_thickness: the
     same in Å. Of the others the `fraction` chosen by `order` leaves. Cations come in to the same
-    charge, best-coordinated sites first and by lowest Coulomb energy among equals. deficit: x of
-    Cu(2-x)S, removed evenly afterwards. Where anions are displaced from their sites, each site
-    follows the anions around it.
+    charge, best-coordinated sites first and by lowest Coulomb energy among equals; where these do
+    not suffice, off the centre of sites that share a face with the polyhedron of a cation that
+    stays, as far from it as the floor. deficit: x of Cu(2-x)S, removed evenly afterwards. Where
+    anions are displaced from their sites, each site follows the anions around it.
 
     Raises
     ------
@@ -67,11 +70,12 @@ def exchange_cations(
     if not len(atoms):
         return model, _nothing(model, index, product)
     rest = ~np.isin(np.arange(len(model)), atoms)
-    put = (element, charge, int(model.charges[atoms].sum()) // charge)
+    count = int(model.charges[atoms].sum()) // charge
+    put = Incoming(element, charge, count, share(deficit / per_unit, count))
     left = model.where(rest)
-    way, found = _best_way(left, index, product, put, floors, seed)
-    kept = found.taken[_without(found.places[found.taken], deficit / per_unit, seed)]
-    changed = _with_product(model, index, product, way, rest, put[:2], found.places[kept])
+    way, found = _best_way(left, index, product, put, model.positions[atoms], floors, seed)
+    kept = _without(found, len(found.taken) - count + put.missing, seed)
+    changed = _with_product(model, index, product, way, rest, put, found, kept)
     if lattice == "product":
         changed = _with_lattice_of(product, changed, index)
     return changed, Exchange(
@@ -81,7 +85,7 @@ def exchange_cations(
         put={element: len(kept)},
         charge=changed.charge - model.charge,
         strain=principal_strains(changed.domains[index], product),
-        details=_details(left, index, put[:2], way, found, kept, seed),
+        details=_details(left, index, put, way, found, kept, seed),
     )
 
 
@@ -89,17 +93,21 @@ def _best_way(
     model: Model,
     index: int,
     product: Crystal,
-    cation: tuple[str, int, int],
+    cation: Incoming,
+    gone: FloatArray,
     floors: InsertionFloors | None,
     seed: int,
 ) -> tuple[Topotaxy, Filling]:
     """The way in which cations have most anions around them, then the lowest energy."""
-    ways = topotaxies(model.domains[index].crystal, product)
-    filled = [filling(model, index, product, way, cation, floors, seed) for way in ways]
-    best = min(
-        range(len(ways)), key=lambda i: (-filled[i].around[filled[i].taken].sum(), filled[i].energy)
-    )
-    return ways[best], filled[best]
+    found: list[tuple[Topotaxy, Filling]] = []
+    for way in topotaxies(model.domains[index].crystal, product):
+        try:
+            found.append((way, filling(model, index, product, way, cation, gone, floors, seed)))
+        except ImpossibleError as error:
+            refused = error
+    if not found:
+        raise refused
+    return min(found, key=lambda f: (-f[1].around[f[1].taken].sum(), f[1].energy))
 
 
 def _with_product(
@@ -108,20 +116,24 @@ def _with_product(
     product: Crystal,
     way: Topotaxy,
     rest: BoolArray,
-    cation: tuple[str, int],
-    places: FloatArray,
+    cation: Incoming,
+    found: Filling,
+    filled: IntArray,
 ) -> Model:
-    """The atoms of `rest` with the product's cations at these places; all of it in the ledger."""
+    """The atoms of `rest` with the product's cations on these sites; all of it in the ledger."""
     domain = model.domains[index]
     # As the product first: the cations that come in stand on its sites.
     changed = model.where(rest).with_domain(index, as_product(domain, product, way))
-    changed = _with_cations(changed, index, cation, places)
+    changed = _with_cations(changed, index, cation, found.places[filled], found.centres[filled])
     removed = [
         _entry("remove", symbol(z), domain.name, r, "exchanged")
         for z, r in zip(model.numbers[~rest], model.positions[~rest], strict=True)
     ]
-    why = "interstitial site of the anions"
-    added = [_entry("add", cation[0], domain.name, r, why) for r in places]
+    why = ("interstitial site of the anions", "the same, off its centre, away from cations kept")
+    added = [
+        _entry("add", cation.element, domain.name, r, why[int(off)])
+        for r, off in zip(found.places[filled], found.off_centre[filled], strict=True)
+    ]
     changed = replace(changed, ledger=(*model.ledger, *removed, *added))
     return renamed(relabelled(changed, index, way), index, domain.crystal.name)
 
@@ -189,45 +201,53 @@ def _nothing(model: Model, index: int, product: Crystal) -> Exchange:
     return Exchange(domain.name, domain.crystal.name, {}, {}, 0, principal_strains(domain, product))
 
 
-def _without(places: FloatArray, missing: float, seed: int) -> IntArray:
-    """Which of the cations stay when a share of them is missing, evenly."""
-    count = share(missing, len(places))
-    gone = spread_evenly(places, count, seed)
-    return np.setdiff1d(np.arange(len(places)), gone)
+def _without(found: Filling, missing: int, seed: int) -> IntArray:
+    """Sites still taken when so many of the cations are left out, evenly."""
+    gone = spread_evenly(found.places[found.taken], missing, seed)
+    return np.delete(found.taken, gone)
 
 
-def _with_cations(model: Model, index: int, cation: tuple[str, int], places: FloatArray) -> Model:
+def _with_cations(
+    model: Model,
+    index: int,
+    cation: Incoming,
+    places: FloatArray,
+    centres: FloatArray,
+) -> Model:
     n = len(places)
-    return model.extended(
-        numbers=np.full(n, number(cation[0])),
-        positions=places,
-        charges=np.full(n, cation[1]),
+    on_sites = model.extended(
+        numbers=np.full(n, number(cation.element)),
+        positions=centres,
+        charges=np.full(n, cation.charge),
         domain=np.full(n, index),
         role=np.full(n, Role.LATTICE),
     )
+    return replace(on_sites, positions=own(np.concatenate([model.positions, places])))
 
 
 def _details(
     left: Model,
     index: int,
-    cation: tuple[str, int],
+    cation: Incoming,
     way: Topotaxy,
     found: Filling,
     filled: IntArray,
     seed: int,
 ) -> dict[str, Any]:
     """What the sites filled look like; those with fewer than three anions are listed."""
-    others = (left.domain == index) & (left.charges > 0) & (left.numbers != number(cation[0]))
+    others = (left.domain == index) & (left.charges > 0) & (left.numbers != number(cation.element))
     places, around = found.places[filled], found.around[filled]
     kinds, number_of = np.unique(around, return_counts=True)
+    off = np.linalg.norm(places - found.centres[filled], axis=1)[found.off_centre[filled]]
+    shifted = {"count": len(off), "largest": round(float(off.max()), 3)} if len(off) else None
     return {
         "interstitial_sites": way.sites,
         "anions_around": {int(k): int(n) for k, n in zip(kinds, number_of, strict=True)},
         "at_surface": np.round(places[around < 3], 3).tolist(),
         "kept": int(others.sum()),
-        "missing": len(found.taken) - len(filled),
-        "below_random": round(below_chance(left, found, cation[1], seed), 3),
-    }
+        "missing": cation.count - len(filled),
+        "below_random": round(below_chance(left, found, cation.charge, seed), 3),
+    } | ({} if shifted is None else {"off_centre": shifted})
 
 
 def _entry(action: str, element: str, domain: str, place: FloatArray, reason: str) -> LedgerEntry:

@@ -26,7 +26,7 @@ from hetbuild.elements import (
 )
 from hetbuild.errors import HetbuildError, ImpossibleError, InputError
 from hetbuild.exchanging.etch import etch
-from hetbuild.exchanging.interstitial import InsertionFloors
+from hetbuild.exchanging.insertion import InsertionFloors
 from hetbuild.exchanging.molecule import is_molecule
 from hetbuild.exchanging.molecules import replace_molecules
 from hetbuild.exchanging.same_site import product_crystal, replace_ions, same_sites
