@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from conftest import history
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from hetbuild.analyse.regions import Region, regions
 from hetbuild.arrays import FloatArray
@@ -272,6 +273,11 @@ def row_lost(folder: Path) -> None:
     path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
 
 
+def kind_cut_short(folder: Path) -> None:
+    path = folder / "run-k1-1.pdos"
+    path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
+
+
 def list_lost(folder: Path) -> None:
     (folder / "run-list3-1.pdos").unlink()
 
@@ -309,6 +315,23 @@ def swapped(folder: Path) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
+def shuffled(folder: Path) -> None:
+    """Each element's places in another order."""
+    path = folder / "run-cp2k.xyz"
+    lines = np.array(path.read_text().splitlines())
+    elements = np.array([line.split()[0] for line in lines[2:]])
+    for element in np.unique(elements):
+        mine = 2 + np.flatnonzero(elements == element)
+        lines[mine] = lines[np.random.default_rng(0).permutation(mine)]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def no_number(folder: Path) -> None:
+    path = folder / "run-cp2k.xyz"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:-1], lines[-1][:5]]) + "\n")
+
+
 def fewer(folder: Path) -> None:
     path = folder / "run-cp2k.xyz"
     path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
@@ -319,6 +342,7 @@ def fewer(folder: Path) -> None:
     [
         (cut_short, r"run-list3-1.pdos is cut off or damaged"),
         (row_lost, r"has 6 orbitals, .* 7, or other energies"),
+        (kind_cut_short, r"run-k1-1.pdos has 6 orbitals, the lists 7"),
         (list_lost, "143 lists of one atom, the model has 144 atoms"),
         (emptied, "holds no PDOS files of CP2K. Write the deck with --pdos atoms"),
         (by_element_only, "densities of states by element only"),
@@ -327,6 +351,8 @@ def fewer(folder: Path) -> None:
         (no_model, "Which model is .* name it with --model"),
         (gone, "There is no .*run: name the folder"),
         (swapped, "the run is of another model, or its atoms are in another order"),
+        (shuffled, "lie nearer to another atom of their element in the model than to their own"),
+        (no_number, "run-cp2k.xyz is damaged"),
         (fewer, "has 143 atoms, the model 144: the run is of another model"),
     ],
 )
@@ -353,6 +379,35 @@ def test_another_model_is_refused(finished: Path) -> None:
         (finished / path).unlink()
     with pytest.raises(InputError, match="reach atom 144, the model has 64"):
         read_states([finished], model)
+
+
+def test_model_in_another_order_is_refused_without_coordinates(finished: Path) -> None:
+    """The files of each kind tell: what the atoms of an element have must sum to its file."""
+    (finished / "run-cp2k.xyz").unlink()
+    model = small()
+    assert electronic_structure(read_states([finished], model), model).gap is not None
+    other = model.where(np.random.default_rng(0).permutation(len(model)))
+    with pytest.raises(InputError, match=r"weights of S by its atoms .* in another order"):
+        electronic_structure(read_states([finished], other), other)
+
+
+def test_moved_turned_and_relaxed_model_is_that_of_its_run(finished: Path) -> None:
+    model = small()
+    rotation = Rotation.from_euler("xyz", [40, 100, 170], degrees=True)
+    nudged = model.positions + 0.5 * np.random.default_rng(2).normal(size=(len(model), 3))
+    turned = replace(model, positions=rotation.apply(nudged) + 7.0)
+    assert np.array_equal(
+        read_states([finished], turned).weights, read_states([finished], model).weights
+    )
+
+
+def test_cubes_of_tight_binding_have_a_grid_and_molden_is_refused() -> None:
+    """CP2K 2023.1 with xTB: a point every 2.4 Å without one, and no molden file."""
+    text = deck(small(), "m", Cp2kOptions(method="xtb", cubes=1, cutoff=300))["m.inp"]
+    assert "CUTOFF 300" in text
+    assert "MGRID" not in deck(small(), "m", Cp2kOptions(method="xtb"))["m.inp"]
+    with pytest.raises(InputError, match="no molden file with GFN1-xTB: take cubes"):
+        Cp2kOptions(method="xtb", molden=True)
 
 
 def test_deck_lists_every_atom_and_says_its_size(main_model: Model) -> None:
@@ -416,6 +471,9 @@ def test_times_of_jobs(given: str, time: str) -> None:
         ("nodes=0", "a whole number above zero"),
         ("nodes=4\nrm", "a whole number above zero"),
         ("time=soon", "as 24h, 90m"),
+        ("time=0h", "a time above zero"),
+        ("time=0:00:00", "a time above zero"),
+        ("", "nodes=4,tasks=32,time=24h"),
         ("partition=a b;rm", "letters, digits"),
         ("account=$(id)", "letters, digits"),
         ("mem=all", "as 180G"),

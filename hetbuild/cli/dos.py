@@ -61,10 +61,11 @@ def dos(
     participation ratio. Energies are in eV from the highest occupied orbital, or with --zero vacuum
     as calculated.
     """
-    from hetbuild.electronic.pdos import read_states
+    from hetbuild.electronic.pdos import pdos_files, read_states
     from hetbuild.electronic.structure import density, electronic_structure
     from hetbuild.formats.files import refuse_existing, write_all
 
+    pdos_files(run)
     read = read_model(model, None) if model is not None else _beside(run[0])
     states = read_states(run, read)
     found = electronic_structure(states, read, zero=zero, frontier=frontier)
@@ -84,8 +85,6 @@ ENDS = ("-dos.csv", "-states.csv", "-dos.json", "-dos.png")
 
 def _beside(run: Path) -> Model:
     """The model that the deck was written from."""
-    if not run.exists():
-        raise InputError(f"There is no {run}: name the folder where CP2K ran the deck.")
     folder = run if run.is_dir() else run.parent
     decks = sorted(folder.glob("*.inp"))
     names = [f"{p.stem}{end}" for p in decks for end in ("-model.xyz", ".xyz")]

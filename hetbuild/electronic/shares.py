@@ -21,6 +21,9 @@ it likes, but what the group has in each domain is well defined."""
 WHOLE = 1e-6
 """How far the weights of an orbital may miss 1."""
 
+ROUNDED = 1e-4
+"""How far a sum of the weights of atoms may miss that of their kind: both have eight digits."""
+
 
 @dataclass(frozen=True, eq=False)
 class Shares:
@@ -51,7 +54,7 @@ def shares(states: States, model: Model) -> Shares:
     Raises
     ------
     InputError
-        The lists of atoms do not make up the domains.
+        The lists of atoms do not make up the domains, or the model's elements not those of the run.
     CheckError
         Weights do not sum to one: lists are missing or overlap.
     """
@@ -64,6 +67,7 @@ def shares(states: States, model: Model) -> Shares:
             symbol(int(z)): by_atom[:, model.numbers == z].sum(axis=1)
             for z in np.unique(model.numbers)
         }
+        _check_elements(elements, states)
         ipr = participation(mean_of_groups(by_atom, group))[group]
     else:
         domains, by_region, elements = _of_lists(states, model), {}, dict(states.elements)
@@ -75,6 +79,18 @@ def shares(states: States, model: Model) -> Shares:
             "lists of atoms overlap."
         )
     return Shares(domains, by_region, elements, group, ipr, error)
+
+
+def _check_elements(elements: Mapping[str, FloatArray], states: States) -> None:
+    """The file of each element must have the weights that its atoms in the model sum to."""
+    for element, own in elements.items():
+        error = np.abs(own - states.elements.get(element, own)).max(initial=0.0)
+        if error > ROUNDED:
+            raise InputError(
+                f"The weights of {element} by its atoms in the model and by the file of {element} "
+                f"differ by up to {error:.2g}: the run is of another model, or its atoms are in "
+                "another order."
+            )
 
 
 def _there(model: Model) -> list[tuple[int, Domain]]:

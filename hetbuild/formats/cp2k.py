@@ -141,9 +141,12 @@ def _dft(model: Model, name: str, options: Cp2kOptions) -> Tree:
     if model.cell is not None:
         # Slabs too: the vacuum parts their images, and one solver serves every cell.
         poisson = {"PERIODIC": "XYZ", "POISSON_SOLVER": "PERIODIC"}
+    grid = {"CUTOFF": f"{options.cutoff:g}", "REL_CUTOFF": 50}
     if options.method == "xtb":
         return common | {
             "QS": cp2k_xtb.quickstep(periodic=model.cell is not None),
+            # xTB needs no grid; what CP2K takes then draws an orbital with a point every 2.4 Å.
+            **({"MGRID": grid} if options.cubes else {}),
             "POISSON": poisson,
             "SCF": cp2k_xtb.self_consistency(1e-5, options.nlumo, spin),
             **_print(model, options),
@@ -153,7 +156,7 @@ def _dft(model: Model, name: str, options: Cp2kOptions) -> Tree:
         "POTENTIAL_FILE_NAME": "GTH_POTENTIALS",
         **common,
         "QS": {"METHOD": "GPW", "EPS_DEFAULT": "1.0E-12"},
-        "MGRID": {"CUTOFF": f"{options.cutoff:g}", "REL_CUTOFF": 50},
+        "MGRID": grid,
         "POISSON": poisson,
         "SCF": _scf(model, 1e-6),
         "XC": {"XC_FUNCTIONAL PBE": {}},

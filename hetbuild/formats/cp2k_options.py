@@ -55,5 +55,10 @@ class Cp2kOptions:
             value = getattr(self, name)
             if value is not None and not low <= value:
                 raise InputError(f"{name} {value:g}: give {low} or more.")
+        if self.molden and self.method == "xtb":
+            raise InputError(
+                "CP2K writes no molden file with GFN1-xTB: take cubes of the orbitals (--cubes 2), "
+                "or PBE."
+            )
         if self.slurm is not None:
             slurm.parse(self.slurm)

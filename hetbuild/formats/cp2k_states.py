@@ -60,8 +60,9 @@ class Output:
     """Bytes in all."""
 
     def __str__(self) -> str:
+        what = "file" if self.files == 1 else "files"
         size, unit = (self.size / 1e9, "GB") if self.size >= 1e9 else (self.size / 1e6, "MB")
-        return f"{self.what}: about {size:.3g} {unit} in {self.files} files"
+        return f"{self.what}: about {size:.3g} {unit} in {self.files} {what}"
 
 
 def sections(model: Model, options: StateOptions) -> dict[str, Any]:

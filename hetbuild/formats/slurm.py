@@ -54,6 +54,8 @@ def parse(text: str) -> Slurm:
         if not sign or key in given:
             raise InputError(f"--slurm {text!r}: write each as KEY=VALUE, once.")
         given[key] = known[key](key, value)
+    if not given:
+        raise InputError(f"--slurm {text!r}: write KEY=VALUE, as nodes=4,tasks=32,time=24h.")
     return Slurm(**given)  # type: ignore[arg-type]  # each read by the reader of its key
 
 
@@ -96,6 +98,8 @@ def _count(key: str, value: str) -> int:
 
 def _time(key: str, value: str) -> str:
     found = TIME.fullmatch(value)
+    if "0" in value and not re.search("[1-9]", value):  # SLURM takes 0 for no limit
+        raise InputError(f"--slurm {key}={value}: a time above zero, as 24h or 90m.")
     if found and value:
         days, hours, minutes = (int(x or 0) for x in found.groups())
         hours += minutes // 60
