@@ -71,9 +71,13 @@ def test_run_that_has_just_begun(tmp_path: Path) -> None:
 def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="There is no file"):
         read_run(tmp_path / "run.out")
-    for text in ("", "nothing of CP2K\n", "\x00\x01" * 100):
+    for text, why in (
+        ("", "it is empty, as where a run has only begun"),
+        ("nothing of CP2K\n", "it does not say CP2K's version"),
+        ("\x00\x01" * 100, "it does not say CP2K's version"),
+    ):
         (tmp_path / "run.out").write_text(text)
-        with pytest.raises(InputError, match=r"run\.out is no output of CP2K"):
+        with pytest.raises(InputError, match=rf"run\.out is no output of CP2K: {why}\. Move it"):
             read_run(tmp_path / "run.out")
 
 

@@ -173,7 +173,8 @@ def pdos_files(paths: Sequence[Path]) -> tuple[Path, list[tuple[Path, re.Match[s
             f"{folder} holds no PDOS files" if folder == paths[0] else f"{given[0]} is no PDOS file"
         )
         raise InputError(
-            f"{what} of CP2K. Write the deck with --pdos atoms, run it, and name its folder here."
+            f"{what} of CP2K. Write the deck with --pdos atoms, let it run to its end, where CP2K "
+            "writes them, and name its folder here."
         )
     return folder, files
 

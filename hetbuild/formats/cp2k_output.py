@@ -61,7 +61,9 @@ def read_run(path: Path) -> Cp2kRun:
             version = str(found.cp2k_version)
             found.convergence()
     except Exception as error:  # the parser raises whatever it stumbles over
-        raise InputError(f"{path} is no output of CP2K: {type(error).__name__}: {error}") from None
+        raise InputError(
+            f"{path} is no output of CP2K: {_why(path, error)}. Move it away to go on without it."
+        ) from None
     data = found.data
     geometry = ""
     if data.get("geo_opt_converged"):
@@ -77,6 +79,14 @@ def read_run(path: Path) -> Cp2kRun:
         geometry=geometry,
         finished=_finished(found),
     )
+
+
+def _why(path: Path, error: Exception) -> str:
+    if not path.stat().st_size:
+        return "it is empty, as where a run has only begun"
+    if isinstance(error, IndexError):  # of the first line looked for
+        return "it does not say CP2K's version"
+    return f"{type(error).__name__}: {error}"
 
 
 def _finished(found: Any) -> bool:
