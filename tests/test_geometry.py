@@ -26,6 +26,7 @@ from hetbuild.geometry.depth import below_hull, flat_faces
 from hetbuild.geometry.exposure import exposed
 from hetbuild.geometry.images import images
 from hetbuild.geometry.neighbours import bonded_neighbours, bulk_coordination
+from hetbuild.geometry.point_group import OUTERMOST, point_group_symbol
 from hetbuild.geometry.rigid import superposed
 from hetbuild.geometry.view import interface_plane, view, zone_view
 
@@ -385,3 +386,40 @@ def test_closest_contacts_are_the_least_of_all_pairs(seed: int) -> None:
             for row in apart
         ]
         np.testing.assert_array_equal(free, ~np.array(close))
+
+
+# Point groups of particles larger than the atoms looked at first
+
+
+@pytest.mark.parametrize(
+    ("taken", "symbol"),
+    [
+        ((), "m-3m"),
+        ((2, 1, 0), "m"),  # inside: no atom looked at first tells
+        ((2, 0, 0), "4mm"),
+        ((3, 2, 1), "1"),
+        ((6, 6, 6), "3m"),  # a corner
+        ((6, 6, 0), "mm2"),  # the middle of an edge
+    ],
+)
+def test_one_ion_off_a_large_cube_leaves_the_group_of_its_site(
+    taken: tuple[int, ...], symbol: str
+) -> None:
+    facets = [hb.Facet((1, 0, 0), 6)]
+    cube = hb.carve(load("CsPbCl3"), facets, site="Pb", name="perovskite")
+    assert len(cube) > 2 * OUTERMOST
+    if taken:
+        place = np.array(taken) * load("CsPbCl3").cell_parameters[0]
+        away = np.linalg.norm(cube.positions - place, axis=1)
+        cube = cube.where(away > 0.1)
+        assert (away < 0.1).sum() == 1
+    assert point_group_symbol(cube) == symbol
+
+
+def test_another_element_inside_lowers_the_group_of_a_large_cube() -> None:
+    facets = [hb.Facet((1, 0, 0), 6)]
+    cube = hb.carve(load("CsPbCl3"), facets, site="Pb", name="perovskite")
+    place = np.array([2, 1, 0]) * load("CsPbCl3").cell_parameters[0]
+    numbers = cube.numbers.copy()
+    numbers[np.linalg.norm(cube.positions - place, axis=1).argmin()] = 50
+    assert point_group_symbol(replace(cube, numbers=numbers)) == "m"

@@ -22,8 +22,11 @@ SAME_OPERATION = 1e-3
 KINDS_APART = 10.0
 """Å along a fourth axis between atoms of different kind, far above the tolerance."""
 
+OUTERMOST = 2000
+"""Atoms farthest from the centre, tried first: balancing takes ions off corners and edges."""
+
 SAMPLE = 200
-"""Atoms tried first of a large model."""
+"""Atoms tried next, from all of a large model."""
 
 
 def point_group(model: Model, tolerance: float = TOLERANCE) -> tuple[FloatArray, FloatArray]:
@@ -118,24 +121,40 @@ def _kept(
     from scipy.spatial import cKDTree
 
     tree, table = cKDTree(model.positions), _multiplication(operations)
+    looks = _looks(model, centre)
     identity = int(np.abs(operations - np.eye(3)).sum(axis=(1, 2)).argmin())
     kept = frozenset([identity])
     for k, operation in enumerate(operations):
-        if k not in kept and _maps(model, tree, centre, operation, tolerance):
+        if k not in kept and _maps(model, tree, centre, operation, tolerance, looks):
             kept = _closure(kept | {k}, table)
     return kept
 
 
+def _looks(model: Model, centre: FloatArray) -> list[IntArray | slice]:
+    """Atoms to look at one after the other: a few that tell most operations that fail, then all."""
+    count = len(model)
+    if count <= OUTERMOST:
+        return [slice(None)]
+    radius = np.linalg.norm(model.positions - centre, axis=1)
+    outermost = np.argpartition(radius, count - OUTERMOST)[count - OUTERMOST :]
+    return [outermost, slice(None, None, max(1, count // SAMPLE)), slice(None)]
+
+
 def _maps(
-    model: Model, tree: cKDTree, centre: FloatArray, operation: FloatArray, tolerance: float
+    model: Model,
+    tree: cKDTree,
+    centre: FloatArray,
+    operation: FloatArray,
+    tolerance: float,
+    looks: list[IntArray | slice],
 ) -> bool:
-    """Every atom comes onto one of its element; a few of them tell most that do not."""
-    for step in (max(1, len(model) // SAMPLE), 1):
-        image = (model.positions[::step] - centre) @ operation.T + centre
+    """Every atom comes onto one of its element."""
+    for atoms in looks:
+        image = (model.positions[atoms] - centre) @ operation.T + centre
         distance, partner = tree.query(image, distance_upper_bound=tolerance)
         if not np.isfinite(distance).all():
             return False
-        if (model.numbers[partner] != model.numbers[::step]).any():
+        if (model.numbers[partner] != model.numbers[atoms]).any():
             return False
     return True
 
