@@ -15,13 +15,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
 from born_mayer import BornMayer
 from click.testing import CliRunner, Result
 from conftest import ROOT, history, load
 from scipy.spatial.transform import Rotation
 
+import hetbuild as hb
 from hetbuild.analyse.regions import Region, regions
 from hetbuild.cli.relax import relax
+from hetbuild.cli.relax_text import before_after_lines
 from hetbuild.errors import CheckError, HetbuildError, ImpossibleError, InputError
 from hetbuild.formats.files import write_all
 from hetbuild.formats.staging import PREFIX, claim
@@ -30,6 +33,7 @@ from hetbuild.model import Model
 from hetbuild.relaxing import optimise, trajectory
 from hetbuild.relaxing.bulk import relax_crystal
 from hetbuild.relaxing.calculators import Chosen, calculator
+from hetbuild.relaxing.coordination import in_crystal
 from hetbuild.relaxing.lbfgs import STABILISER, Lbfgs
 from hetbuild.relaxing.optimise import Settings
 from hetbuild.relaxing.relaxation import held_atoms
@@ -37,6 +41,11 @@ from hetbuild.relaxing.report import before_after
 
 NONE = np.empty(0, dtype=np.int64)
 IONIC = "born_mayer:BornMayer"
+HOW = {
+    "calculator": "x", "version": "1", "steps": 1, "optimizer": "lbfgs", "fmax": 0.1, "held": 0,
+    "energy_before": 0.0, "energy_after": -1.0,
+}  # fmt: skip
+"""A record of a relaxation, for its text."""
 
 
 def cube(n: int = 1) -> Model:
@@ -479,6 +488,44 @@ def test_what_got_worse_is_said(main_model: Model) -> None:
     lost = next(c for c in found.coordination["core"] if c.element == "Pb")
     assert lost.lost >= 1
     assert sum(lost.before.values()) == sum(lost.after.values())
+
+
+def test_every_cation_of_the_interface_is_counted(main_model: Model) -> None:
+    """By all distances, one by one; what has fewer than six, as in both crystals, is open."""
+    anions = np.flatnonzero(main_model.charges < 0)
+    cations = np.flatnonzero((main_model.numbers == 82) & (regions(main_model) == Region.INTERFACE))
+    rng = np.random.default_rng(5)
+    positions = main_model.positions + rng.normal(0, 0.2, main_model.positions.shape)
+    after = replace(main_model, positions=positions)
+    found = before_after(main_model, after)
+    assert [c.atom for c in found.interface_cations] == cations.tolist()
+    for c in found.interface_cations:
+        pair = [
+            np.sort(np.linalg.norm(m.positions[anions] - m.positions[c.atom], axis=1))
+            for m in (main_model, after)
+        ]
+        within = [int((d <= 3.6).sum()) for d in pair]
+        assert [c.before, c.after] == within
+        assert c.following == pytest.approx([d[n] for d, n in zip(pair, within, strict=True)], abs=1e-3)  # fmt: skip # noqa: E501
+        assert (c.element, c.crystal, c.open) == ("Pb", 6, c.after < 6)
+    lines = "\n".join(before_after_lines(HOW, found, len(after)))
+    assert lines.count("at the interface") == sum(c.open for c in found.interface_cations) > 5
+
+
+def test_anions_around_a_site_are_those_of_the_bulk() -> None:
+    """Pb4S3Cl2 has Pb with six and with seven anions within 3.6 Å: ASE's neighbours say which."""
+    from ase.neighborlist import neighbor_list
+
+    crystal = load("Pb4S3Cl2")
+    model = hb.carve("Pb4S3Cl2", radius=9.0)
+    cell = Atoms(
+        crystal.numbers, scaled_positions=crystal.fractional, cell=crystal.vectors, pbc=True
+    )
+    i, j = neighbor_list("ij", cell, 3.6)
+    around = np.bincount(i[crystal.charges[j] < 0], minlength=len(cell))
+    assert set(around[crystal.numbers == 82]) == {6, 7}
+    lead = np.flatnonzero(model.numbers == 82)
+    assert in_crystal(model, lead, 3.6) == around[model.site[lead]].tolist()
 
 
 def test_lattice_constant_of_a_lennard_jones_rock_salt() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 from hetbuild.relaxing.bulk import RelaxedCrystal
 from hetbuild.relaxing.calculators import Chosen
-from hetbuild.relaxing.report import BeforeAfter, Coordinated, Pair
+from hetbuild.relaxing.coordination import Coordinated, Pair
+from hetbuild.relaxing.report import BeforeAfter
 
 
 def crystal_lines(found: RelaxedCrystal, chosen: Chosen) -> list[str]:
@@ -56,6 +57,12 @@ def before_after_lines(how: Mapping[str, Any], found: BeforeAfter, atoms: int) -
             f"{_pair(i.gap)} Å"
         )
     lines += list(_coordination(found))
+    for k, c in enumerate(c for c in found.interface_cations if c.open):
+        lines.append(
+            f"{'' if k else 'open':14s} {c.element}{c.atom + 1} at the interface, "
+            f"{c.depth:.1f} Å deep: {c.before} -> {c.after} anions of {c.crystal} in its crystal, "
+            f"next at {_pair(c.following)} Å"
+        )
     for where, kinds in found.contacts.items():
         text = ", ".join(f"{kind} {_pair(pair)}" for kind, pair in kinds.items())
         lines.append(f"{'contact':14s} {text} Å {where}")

@@ -12,11 +12,16 @@ import numpy as np
 from hetbuild.analyse.regions import Region, regions
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.crystal import lattice
-from hetbuild.crystal.bonds import FIRST_SHELL
-from hetbuild.elements import A_CATIONS, symbol
-from hetbuild.geometry.bonds import COUNTED
-from hetbuild.geometry.contacts import KINDS, Floors, closest_contacts, coordination
+from hetbuild.elements import symbol
+from hetbuild.geometry.contacts import KINDS, Floors, closest_contacts
 from hetbuild.model import Domain, Interface, Model
+from hetbuild.relaxing.coordination import (
+    Coordinated,
+    InterfaceCation,
+    Pair,
+    coordinated,
+    interface_cations,
+)
 
 FAR = 1.5
 """Å: an ion that moved more has left its place."""
@@ -26,9 +31,6 @@ SHORTER = 0.05
 
 REACH = 4.5
 """Å within which contacts inside a domain are looked for; above every first-shell distance."""
-
-Pair = tuple[float, float]
-"""A quantity before and after."""
 
 
 @dataclass(frozen=True)
@@ -62,21 +64,6 @@ class Lattice:
 
 
 @dataclass(frozen=True)
-class Coordinated:
-    """Anions around the cations of one element, before and after."""
-
-    element: str
-    cutoff: float
-    """Å."""
-    before: Mapping[int, int]
-    """{anions: how many cations}."""
-    after: Mapping[int, int]
-    lost: int
-    """Cations with fewer anions than before."""
-    gained: int
-
-
-@dataclass(frozen=True)
 class InterfaceChange:
     """The second domain against the first, by the lattices that fit their atoms, Å."""
 
@@ -104,6 +91,8 @@ class BeforeAfter:
     """What is worse than before, in words."""
     interfaces: Mapping[str, InterfaceChange] = field(default_factory=dict)
     """Every interface whose domains show their lattices, by its domains, as ``rod-cap``."""
+    interface_cations: tuple[InterfaceCation, ...] = ()
+    """Of the model before, one by one."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -131,7 +120,7 @@ def before_after(before: Model, after: Model, *, held: bool = False) -> BeforeAf
     around = {
         r.label: found
         for r in Region
-        if (found := _coordination(before, after.positions, region == r))
+        if (found := coordinated(before, after.positions, region == r))
     }
     contacts = _contacts(before, after)
     interfaces = _interfaces(before, positions)
@@ -147,6 +136,7 @@ def before_after(before: Model, after: Model, *, held: bool = False) -> BeforeAf
         interfaces=interfaces,
         contacts=contacts,
         worse=tuple(_worse(moved, around, contacts)),
+        interface_cations=interface_cations(before, after.positions, region == Region.INTERFACE),
     )
 
 
@@ -253,43 +243,6 @@ def _meeting(model: Model, indices: list[int]) -> FloatArray:
     apart, partner = cKDTree(b).query(a)
     near = apart < apart.min() + 1.0
     return np.asarray((a[near] + b[partner[near]]).mean(axis=0, keepdims=True) / 2)
-
-
-def _coordination(model: Model, after: FloatArray, here: Any) -> tuple[Coordinated, ...]:
-    anions = model.charges < 0
-    found = []
-    for z in np.unique(model.numbers[here & (model.charges > 0)]):
-        element = symbol(int(z))
-        if element in A_CATIONS or model.charges[model.numbers == z].max() < 1:
-            continue
-        mine = here & (model.numbers == z) & (model.charges > 0)
-        cutoff = _cutoff(model, int(z))
-        counts = [coordination(p[mine], p[anions], cutoff) for p in (model.positions, after)]
-        found.append(
-            Coordinated(
-                element, cutoff, _histogram(counts[0]), _histogram(counts[1]),
-                lost=int((counts[1] < counts[0]).sum()),
-                gained=int((counts[1] > counts[0]).sum()),
-            )
-        )  # fmt: skip
-    return tuple(found)
-
-
-def _cutoff(model: Model, z: int) -> float:
-    """Å within which an anion counts: 3.6 for Pb, else by the bonds of the crystals."""
-    if symbol(z) == "Pb":
-        return COUNTED
-    longest = [
-        float(bonds.length[domain.crystal.numbers[bonds.site] == z].max())
-        for domain in model.domains
-        if (domain.crystal.numbers[(bonds := domain.crystal.bonds).site] == z).any()
-    ]
-    return round(FIRST_SHELL * min(longest), 2) if longest else COUNTED
-
-
-def _histogram(counts: IntArray) -> dict[int, int]:
-    values, times = np.unique(counts, return_counts=True)
-    return {int(v): int(t) for v, t in zip(values, times, strict=True)}
 
 
 def _contacts(before: Model, after: Model) -> dict[str, dict[str, Pair]]:
