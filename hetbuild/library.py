@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 from hetbuild.errors import InputError, nearest
@@ -62,19 +63,49 @@ def find_recipe(name: str) -> Path:
     return _find(name, ".toml", recipes(), None, "recipe")
 
 
-def is_file(path: Path) -> bool:
-    """Whether there is such a file.
+def check_file(path: Path, what: str = "") -> None:
+    """Stop where there is no such file, or something that could be read without end.
+
+    what: kind of file, as ``recipe``.
 
     Raises
     ------
     InputError
-        The path cannot even be looked at: too long, not searchable, not a path.
+        There is none; it is a folder, a pipe or a device; or the path cannot even be looked at: too
+        long, not searchable, not a path.
     """
+    kind = f"{what} file".lstrip()
     try:
-        return path.is_file()
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"There is no {kind} {path}.") from None
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"Cannot look at {shown(str(path))}: {why}.") from None
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{path} is a folder, no {kind}: name a file in it.")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path} is a pipe or device, no {kind}: save what it gives in a file.")
+
+
+def read_file(path: Path, what: str, most: int) -> bytes:
+    """The content of a file that is no larger than files of its kind are, `most` bytes.
+
+    Raises
+    ------
+    InputError
+        As `check_file`; or it is larger, or cannot be read.
+    """
+    check_file(path, what)
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(most + 1)
+    except OSError as error:
+        raise InputError(f"Cannot read {what} file {path}: {error.strerror}.") from None
+    if len(content) > most:
+        size = f"{most // 10**6} MB" if most >= 10**6 else f"{most // 1000} kB"
+        raise InputError(f"{path} is no {what}: it is larger than {size}.")
+    return content
 
 
 def _find(name: str, suffix: str, shipped: dict[str, Path], beside: Path | None, what: str) -> Path:
@@ -82,9 +113,8 @@ def _find(name: str, suffix: str, shipped: dict[str, Path], beside: Path | None,
         return shipped[name]
     path = Path(name) if beside is None else beside / name
     if name.endswith(suffix) or "/" in name:
-        if is_file(path):
-            return path
-        raise InputError(f"There is no {what} file {path}.")
+        check_file(path, what)
+        return path
     raise InputError(f"No shipped {what} is called {shown(name)}; {nearest(name, shipped)}")
 
 

@@ -26,6 +26,7 @@ from hetbuild.exchanging.same_site import Lattice
 from hetbuild.formats.files import refuse_existing, write_all
 from hetbuild.formats.staging import recover
 from hetbuild.formats.xyz import read_positions, read_xyz
+from hetbuild.library import check_file
 from hetbuild.model import Model
 from hetbuild.page.document import page
 from hetbuild.recipe.read import parse_step
@@ -78,6 +79,7 @@ def read_model(
     """
     expect(path, (str, Path), "The file of a model")
     recover(Path(path).parent)
+    check_file(Path(path))
     _refuse_if_large(Path(path))
     given = [crystals] if isinstance(crystals, str | Path | Crystal) else list(crystals)
     if like is not None and (given or formulas):

@@ -117,7 +117,7 @@ def test_cif_faults(tmp_path: Path) -> None:
         read_crystal(empty)
     with pytest.raises(InputError, match="not a CIF of one crystal"):
         read_crystal(text)
-    with pytest.raises(InputError, match="Cannot read crystal file"):
+    with pytest.raises(InputError, match="There is no crystal file"):
         read_crystal(tmp_path / "none.cif")
 
 

@@ -32,7 +32,7 @@ FAULTS: tuple[tuple[str, dict[str, Any], str], ...] = (
     (CUBE, replaced({"chalcogen": "Br"}), "holds no chalcogen to exchange for Br"),
     (CUBE, replaced({"cation": "Rb"}), "'cation' is Cs or Pb; name the element"),
     (CUBE, replaced({"MA": "Rb"}), "there is no MA to exchange for Rb"),
-    (CUBE, replaced({"Cs": "no.xyz"}), "Cannot read the molecule"),
+    (CUBE, replaced({"Cs": "no.xyz"}), "There is no file"),
     (CUBE, replaced({"MA": "Cs"}, which="interior"), "molecules that leave are chosen by fraction"),
     (CUBE, replaced({"Cs": "MA"}, product="PbS"), "leave lattice and product out"),
     (CUBE, replaced(CL_BR, product="PbS"), "does not have the sites of CsPbCl3"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import shlex
 import stat
 import subprocess
 import sys
@@ -248,3 +249,42 @@ def test_a_particle_beyond_the_limit_of_the_process(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "GiB of memory and 2.0 GiB are free: make the particle smaller" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "build ./PLACE", "sweep PLACE", "planes ./PLACE 1 0 0", "match ./PLACE PbS",
+        "inspect PLACE",
+        "compare dot.xyz PLACE", "compare PLACE dot.xyz", "inspect dot.xyz --like PLACE",
+        "xrd dot.xyz --compare PLACE", "image PLACE", "export PLACE --to cif", "dos PLACE",
+        "report PLACE", "angles PLACE", "inspect dot.xyz --crystals ./PLACE",
+        "relax PLACE", "etch PLACE --remove pbs", "exchange PLACE --pb-to-cu",
+        "exchange dot.xyz --in particle --product ./PLACE", "ligands PLACE --add 'oleate on Pb'",
+        "ligands dot.xyz --add 'PLACE on Pb'",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("ending", [".xyz", ".vesta", ".cif", ".mol"])
+def test_what_would_never_end_is_not_read(
+    dot: str, tmp_path: Path, words: str, ending: str
+) -> None:
+    """A pipe that nobody writes into kept every reader of models waiting; so did /dev/zero."""
+    (tmp_path / "dot.xyz").write_text(dot)
+    os.mkfifo(tmp_path / f"pipe{ending}")
+    said = refused(tmp_path, *shlex.split(words.replace("PLACE", f"pipe{ending}")))
+    assert f"pipe{ending}" in said
+    if not words.startswith(("dos", "exchange dot", "ligands dot")):
+        assert "is a pipe or device" in said or f"called './pipe{ending}'" in said
+
+
+@pytest.mark.parametrize("verb", ["inspect", "sweep", "xrd"])
+def test_a_folder_is_no_file(tmp_path: Path, verb: str) -> None:
+    assert ". is a folder, no" in refused(tmp_path, verb, ".")
+
+
+def test_a_file_is_as_large_as_its_kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hetbuild.crystal.read.LARGEST_FILE", 1000)
+    (tmp_path / "x.cif").write_text(PBS + "#" * 1000)
+    assert "is no crystal: it is larger than 1 kB" in refused(
+        tmp_path, "planes", "x.cif", "1", "0", "0"
+    )

@@ -464,8 +464,8 @@ def test_molecules_where_a_selection_or_a_profile_says() -> None:
     [
         (FORMATE.format(comment="formate"), "tells no charge of the molecule: write charge=1"),
         ("1\ncharge=1\nC 0 0 0\n", "it needs two atoms"),
-        ("what", "Cannot read the molecule"),
-        (None, "Cannot read the molecule"),
+        ("what", "cannot be read as a structure file"),
+        (None, "There is no file"),
     ],
 )
 def test_errors_of_molecule_files(tmp_path: Path, text: str | None, words: str) -> None:

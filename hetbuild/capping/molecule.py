@@ -12,7 +12,7 @@ from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.capping.names import check_chain, smiles_of, suggestion
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.frozen import frozen
-from hetbuild.library import is_file
+from hetbuild.library import check_file
 from hetbuild.names import safe_name, shown
 from hetbuild.rounding import NOTHING
 
@@ -161,8 +161,7 @@ def _from_file(path: Path, charge: int | None) -> Mol:
     from rdkit import Chem, rdBase
     from rdkit.Chem import rdDetermineBonds
 
-    if not is_file(path):
-        raise InputError(f"There is no file {path}.")
+    check_file(path)
     try:
         with rdBase.BlockLogs():
             if path.suffix.lower() != ".xyz":

@@ -18,6 +18,7 @@ from hetbuild.crystal.charges import formal_charges
 from hetbuild.crystal.setting import Cell
 from hetbuild.elements import counts, formula, reduced, symbol
 from hetbuild.errors import InputError
+from hetbuild.library import read_file
 from hetbuild.names import safe_name, shown
 from hetbuild.numerals import MOST_CHARGE
 
@@ -32,6 +33,9 @@ SHORTEST_EDGE, LONGEST_EDGE = 1.0, 200.0
 
 MOST_SITES = 4000
 """Sites in the cell of a crystal; zeolites have a few hundred."""
+
+LARGEST_FILE = 50_000_000
+"""Bytes of a CIF: with all its reflections one has up to 20 MB."""
 
 FAR = 100.0
 """Fractional coordinates are within so many cells of the origin."""
@@ -158,16 +162,14 @@ def _formula_unit(numbers: IntArray) -> str:
 def _read_cif(file: Path) -> tuple[gemmi.cif.Block, gemmi.SmallStructure, bytes]:
     import gemmi
 
+    content = read_file(file, "crystal", LARGEST_FILE)
     try:
-        content = file.read_bytes()
         document = gemmi.cif.read_string(content.decode())
         if not len(document):
             raise InputError(f"{file} is empty: a CIF has a data_ block with a cell and atoms.")
         block = document.sole_block()
         small = gemmi.make_small_structure_from_block(block)
         small.determine_and_set_spacegroup("S.H2")
-    except OSError as error:
-        raise InputError(f"Cannot read crystal file {file}: {error.strerror}.") from None
     except (ValueError, RuntimeError, IndexError) as error:
         why = " ".join(str(error).split())[:200]
         raise InputError(f"{file} is not a CIF of one crystal: {why}") from None

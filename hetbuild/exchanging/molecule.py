@@ -11,6 +11,7 @@ import numpy as np
 
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.errors import InputError
+from hetbuild.formats.atoms import read_atoms
 from hetbuild.geometry.bonds import MOLECULAR
 from hetbuild.library import molecules
 from hetbuild.model import Model
@@ -59,8 +60,6 @@ def read_molecule(name: str, beside: Path | None = None) -> Molecule:
     InputError
         No such molecule, or a file that cannot be read, tells no charge, or holds one atom only.
     """
-    from ase.io import read
-
     shipped = molecules()
     key = ALIASES.get(name, name)
     if key not in shipped and not name.endswith(".xyz"):
@@ -68,10 +67,7 @@ def read_molecule(name: str, beside: Path | None = None) -> Molecule:
             f"No molecule is called {name!r}; there are {', '.join(shipped)}, and files *.xyz."
         )
     path = shipped[key] if key in shipped else (beside or Path()) / name
-    try:
-        atoms = read(path, format="extxyz")
-    except (OSError, ValueError, KeyError, IndexError, StopIteration) as error:
-        raise InputError(f"Cannot read the molecule {path}: {error}.") from None
+    atoms = read_atoms(path)
     heavy = atoms.numbers > 1
     if len(atoms) < 2 or not heavy.any():
         raise InputError(f"{path} holds no molecule: it needs two atoms, one of them other than H.")

@@ -12,7 +12,7 @@ import numpy as np
 from hetbuild.errors import FrameWarning, InputError
 from hetbuild.formats.record import FAR
 from hetbuild.formats.trajectory import read_frame
-from hetbuild.library import is_file
+from hetbuild.library import check_file
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -31,8 +31,7 @@ def read_atoms(path: Path, frame: int | None = None) -> Atoms:
     """
     from ase.io import read
 
-    if not is_file(path):
-        raise InputError(f"There is no file {path}.")
+    check_file(path)
     text = _frame(path, frame) if path.suffix == ".xyz" else None
     try:
         with warnings.catch_warnings(record=True) as warned:

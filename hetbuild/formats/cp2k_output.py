@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hetbuild.errors import InputError
+from hetbuild.library import check_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,7 @@ def read_run(path: Path) -> Cp2kRun:
             "Reading CP2K's output takes pymatgen, which is not installed: "
             "pip install 'hetbuild[pymatgen]'."
         ) from None
-    if not path.is_file():
-        raise InputError(f"There is no file {path}.")
+    check_file(path)
     try:
         with warnings.catch_warnings():  # of what did not converge: it is said below
             warnings.simplefilter("ignore")

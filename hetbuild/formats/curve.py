@@ -11,6 +11,7 @@ import numpy as np
 
 from hetbuild.arrays import FloatArray
 from hetbuild.errors import InputError
+from hetbuild.library import check_file
 
 COMMENTS = ("#", "!", ";", "%", "/", "'", '"', "*")
 """What lines without data begin with, in the exports of diffractometers."""
@@ -73,8 +74,7 @@ def _write(x: FloatArray, curves: list[FloatArray], stream: TextIO, between: str
 
 
 def _text(path: Path) -> str:
-    if not path.is_file():
-        raise InputError(f"There is no file {path}.")
+    check_file(path)
     try:
         content = path.read_bytes()
     except OSError as error:

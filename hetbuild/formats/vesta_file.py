@@ -14,6 +14,7 @@ from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.elements import number
 from hetbuild.errors import InputError, PhaseWarning
 from hetbuild.formats.atoms import read_atoms
+from hetbuild.library import check_file
 
 SECTION = re.compile("[A-Z][A-Z0-9_]{3,}")
 """A word that begins a section."""
@@ -107,6 +108,7 @@ def read_phases(path: Path) -> list[Sections]:
     InputError
         Not a VESTA file, or an empty one.
     """
+    check_file(path)
     try:
         # VESTA writes a title in the local encoding; nothing else in the file is beyond ASCII.
         lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()

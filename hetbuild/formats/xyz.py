@@ -17,6 +17,7 @@ from hetbuild.formats.ase import SHIFT, from_ase, parsed_record
 from hetbuild.formats.atoms import read_atoms
 from hetbuild.formats.labels import LABELS, from_names, to_names
 from hetbuild.formats.record import DECIMALS, from_record, to_record
+from hetbuild.library import check_file
 from hetbuild.model import Model
 from hetbuild.numerals import rounded
 
@@ -84,6 +85,7 @@ def read_xyz(path: Path) -> Model:
     InputError
         The file cannot be read, is no extended XYZ, or carries no hetbuild record.
     """
+    check_file(path)
     try:
         return _own(path) or from_ase(read_atoms(path))
     except HetbuildError as error:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from hetbuild.arguments import expect
 from hetbuild.capping.molecule import FILES
 from hetbuild.errors import InputError, nearest
-from hetbuild.library import find_recipe, recipes, structures
+from hetbuild.library import find_recipe, read_file, recipes, structures
 from hetbuild.names import check_name, shown
 from hetbuild.numerals import LARGEST
 from hetbuild.recipe.schema import REPLACES, STEPS, Recipe
@@ -147,17 +147,7 @@ def load_tree(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     """
     if path in seen:
         raise InputError(f"{path} extends itself.")
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(LARGEST_FILE + 1)
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else error
-        raise InputError(f"Cannot read recipe {shown(str(path), 200)}: {why}.") from None
-    if len(content) > LARGEST_FILE:
-        raise InputError(
-            f"{path} is no recipe: it is larger than {LARGEST_FILE // 1000} kB, and recipes are a "
-            "few kB of TOML."
-        )
+    content = read_file(path, "recipe", LARGEST_FILE)
     return _extended(_toml(content, str(path)), path, (*seen, path))
 
 

@@ -23,7 +23,7 @@ from hetbuild.exchanging.molecule import is_molecule, read_molecule
 from hetbuild.exchanging.same_site import product_crystal
 from hetbuild.exchanging.topotactic import check_product
 from hetbuild.exchanging.topotaxy import topotaxies
-from hetbuild.library import find_structure
+from hetbuild.library import check_file, find_structure
 from hetbuild.recipe.schema import ChangeSpec, EtchSpec, LigandsSpec, ReplaceSpec, TopotacticSpec
 from hetbuild.recipe.steps import Step, check_molecular, check_periodic, product_of
 from hetbuild.selection.language import InDomain, Ion, NearInterface, OnSite, parse_selection
@@ -253,8 +253,7 @@ def _ligand_faults(adds: Sequence[Add], domains: Domains, beside: Path | None) -
             yield f"add: {add.on!r} means {wanted}, and there is {', '.join(sorted(held))}."
         if add.ligand.lower().endswith(LIGAND_FILES):
             path = Path(add.ligand) if beside is None else beside / add.ligand
-            if not path.is_file():
-                yield f"add: there is no file {path}."
+            yield from said("add", partial(check_file, path))
         elif smiles_of(add.ligand) is None:
             from hetbuild.capping.molecule import read_ligand
 

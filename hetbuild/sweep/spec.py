@@ -9,8 +9,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hetbuild.errors import InputError, nearest
+from hetbuild.library import read_file
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
+
+LARGEST_FILE = 1_000_000
+"""Bytes of a sweep: one may list thousands of values."""
 
 MOST_VALUES = 100_000
 """Of one range; more is a slip of the pen."""
@@ -153,10 +157,8 @@ def read_sweep(path: Path) -> SweepSpec:
         It cannot be read, is no TOML, or is no sweep; the text lists every fault.
     """
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"Cannot read sweep {path}: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        tree = tomllib.loads(read_file(path, "sweep", LARGEST_FILE).decode())
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, an endless integer
         raise InputError(f"{path} is not TOML: {error}") from None
     try:
         return SweepSpec.model_validate(tree)
