@@ -69,7 +69,7 @@ FAULTS: tuple[tuple[str, dict[str, Any], str], ...] = (
     (CUBE, changed("add", "Fe"), "No formal charge is known for Fe"),
     (CUBE, {"action": "ligands", "add": ["oleate on Br"]}, "means Br, and there is Cl, Cs, Pb"),
     (CUBE, {"action": "ligands", "add": ["olate on Cl"]}, "did you mean 'oleate'?"),
-    (CUBE, {"action": "ligands", "add": ["no.xyz on Cl"]}, "there is no file"),
+    (CUBE, {"action": "ligands", "add": ["no.xyz on Cl"]}, "There is no file"),
 )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
+import math
 import os
 import re
 import shlex
@@ -12,10 +14,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from ase import Atoms
 from conftest import ROOT, called
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hetbuild.crystal.crystal import Crystal, read_crystal
+from hetbuild.errors import InputError
+from hetbuild.formats.atoms import UNPACK
 from hetbuild.numerals import LARGEST, parse_number
 
 PBS = (ROOT / "structures" / "PbS.cif").read_text()
@@ -288,3 +294,108 @@ def test_a_file_is_as_large_as_its_kind(tmp_path: Path, monkeypatch: pytest.Monk
     assert "is no crystal: it is larger than 1 kB" in refused(
         tmp_path, "planes", "x.cif", "1", "0", "0"
     )
+
+
+ROCK_SALT = """\
+data_x
+_cell_length_a 5.936
+_cell_length_b 5.936
+_cell_length_c 5.936
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+SYMMETRY
+loop_
+_atom_site_label
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+Pb1 0 0 0
+S1 0.5 0.5 0.5
+"""
+
+
+def operations(*lines: str) -> str:
+    return "\n".join(["loop_", "_space_group_symop_operation_xyz", *(f"'{x}'" for x in lines)])
+
+
+@pytest.mark.parametrize(
+    ("symmetry", "sites"),
+    [
+        ("_space_group_name_H-M_alt 'F m -3 m'", "Pb4S4"),
+        ("_space_group_IT_number 225", "Pb4S4"),
+        (operations("x,y,z", "x+1/2,y+1/2,z", "x+1/2,y,z+1/2", "x,y+1/2,z+1/2"), "Pb4S4"),
+        (operations("x,y,z"), "PbS"),
+        ("", "PbS"),
+    ],
+)
+def test_symmetry_however_it_is_stated(tmp_path: Path, symmetry: str, sites: str) -> None:
+    """With a number alone, the cell held the listed atoms only."""
+    (tmp_path / "x.cif").write_text(ROCK_SALT.replace("SYMMETRY", symmetry))
+    assert read_crystal(tmp_path / "x.cif").formula == sites
+
+
+@pytest.mark.parametrize(
+    ("symmetry", "message"),
+    [
+        (operations("x,y,z", "x+1/2,y+1/2,foo"), "its 2 symmetry operations are no space group"),
+        (operations("x,y,z", "-y,x,z"), "no space group ('symops list is incomplete"),
+        (operations("x,y,z", "999*x,y,z"), "are no space group"),
+        ("_space_group_name_H-M_alt 'Quatsch'", "there is no space group 'Quatsch'"),
+        ("_space_group_IT_number 999", "there is no space group 999"),
+    ],
+)
+def test_symmetry_that_is_none(tmp_path: Path, symmetry: str, message: str) -> None:
+    """It was passed over, and most of the cell was empty."""
+    (tmp_path / "x.cif").write_text(ROCK_SALT.replace("SYMMETRY", symmetry))
+    assert message in refused(tmp_path, "planes", "x.cif", "1", "0", "0")
+
+
+@pytest.mark.parametrize("place", ["0.02 0 0", "0.0001 1 -1", "0.999 0.001 0"])
+def test_two_atoms_in_one_place(tmp_path: Path, place: str) -> None:
+    twice = ROCK_SALT.replace("SYMMETRY", "") + f"Pb2 {place}\nS2 0.25 0.25 0.25\n"
+    (tmp_path / "x.cif").write_text(twice)
+    assert "x: the sites Pb1 and Pb2 are 0." in refused(tmp_path, "planes", "x.cif", "1", "0", "0")
+
+
+def test_a_crystal_of_numbers_that_are_none() -> None:
+    cell = Atoms("PbS", cell=[5.0] * 3, scaled_positions=[[0, 0, 0], [math.nan, 0.5, 0.5]])
+    with pytest.raises(InputError, match="those of site 1 are not"):
+        Crystal.from_ase(cell)
+    cell = Atoms("PbS", cell=[5.0] * 3, scaled_positions=[[0, 0, 0], [0.5, 0.5, 0.5]])
+    for charge in ("2", math.nan, 1.5, 10**9):
+        with pytest.raises(InputError, match="is no formal charge of Pb"):
+            Crystal.from_ase(cell, charges={"Pb": charge})  # type: ignore[dict-item]
+    with pytest.raises(InputError, match="Charges of a crystal must be of type Mapping"):
+        Crystal.from_ase(cell, charges=5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("ending", ["xyz", "extxyz"])
+@pytest.mark.parametrize("columns", ["pos:R:3:q:R:999999999", "pos:R:99999999"])
+def test_columns_that_are_not_there(tmp_path: Path, ending: str, columns: str) -> None:
+    """ASE makes room for all of them first: minutes, and all memory."""
+    head = f"2\nProperties=species:S:1:{columns}\n"
+    (tmp_path / f"x.{ending}").write_text(f"{head}Pb 0 0 0\nS 0 0 3\n")
+    said = refused(tmp_path, "inspect", f"x.{ending}", "--crystals", "PbS")
+    assert "columns, which its rows do not have" in said
+
+
+@pytest.mark.parametrize("ending", ["gz", "bz2", "xz"])
+def test_packed_files(
+    dot: str, tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = tmp_path / f"dot.xyz.{ending}"
+    with importlib.import_module(UNPACK[f".{ending}"]).open(packed, "wt") as stream:
+        stream.write(dot)
+    assert called("inspect", packed.name, cwd=tmp_path).returncode == 0
+    monkeypatch.setattr("hetbuild.formats.atoms.LARGEST_UNPACKED", 1000)
+    assert "unpack it, and read the file" in refused(tmp_path, "inspect", packed.name)
+
+
+def test_the_file_that_is_named_is_read(dot: str, tmp_path: Path) -> None:
+    """ASE takes what follows an @ for a frame, and reads the file called by what stands before."""
+    (tmp_path / "dot.xyz").write_text(dot)
+    assert called("export", "dot.xyz", "--to", "poscar", cwd=tmp_path).returncode == 0
+    (tmp_path / "dot.poscar").rename(tmp_path / "POSCAR@0")
+    done = called("inspect", "POSCAR@0", "--crystals", "PbS", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 
 from hetbuild.elements import USUAL_CHARGES, number, reduced
 from hetbuild.errors import InputError
@@ -28,9 +29,11 @@ def formal_charges(
         No charge is known for an element, and the formula does not tell it.
     """
     for element, charge in stated.items():
-        if abs(charge) > MOST_CHARGE:
+        whole = isinstance(charge, Real) and charge == round(charge, 0)  # NaN is not
+        if not whole or abs(charge) > MOST_CHARGE:
+            given = f"{charge:+g}" if whole else shown(charge)
             raise InputError(
-                f"{charge:+d} e is no formal charge of {element}; they are between "
+                f"{given} e is no formal charge of {element}; they are whole, between "
                 f"-{MOST_CHARGE} and +{MOST_CHARGE} e."
             )
     known = {e: stated.get(e, USUAL_CHARGES.get(e)) for e in count}

@@ -63,6 +63,7 @@ class Described:
 def from_cif(path: str | Path, charges: Mapping[str, int] | None, name: str | None) -> Described:
     """The phase in a CIF file; see `Crystal.from_cif`."""
     expect(path, (str, Path), "A CIF file")
+    _expect_charges(charges)
     file = Path(path)
     block, small, content = _read_cif(file)
     listed = list(small.sites)
@@ -94,6 +95,7 @@ def from_ase(atoms: Atoms, charges: Mapping[str, int] | None, name: str | None) 
     from ase import Atoms as AseAtoms
 
     expect(atoms, AseAtoms, "The crystal")
+    _expect_charges(charges)
     if atoms.cell.rank < 3 or not len(atoms):
         raise InputError(
             f"A crystal needs atoms in a cell of three vectors; these Atoms are {atoms}. "
@@ -101,8 +103,7 @@ def from_ase(atoms: Atoms, charges: Mapping[str, int] | None, name: str | None) 
         )
     numbers = np.array(atoms.numbers, dtype=np.int64)
     called = name or _formula_unit(numbers)
-    vectors = _checked_cell(called, np.array(atoms.cell))
-    cell = (vectors, atoms.get_scaled_positions(), numbers)
+    cell = (np.array(atoms.cell), atoms.get_scaled_positions(), numbers)
     return _unlabelled(called, cell, charges or {}, charges)
 
 
@@ -113,6 +114,7 @@ def from_pymatgen(
     from pymatgen.core import Structure as PmgStructure
 
     expect(structure, PmgStructure, "The crystal")
+    _expect_charges(charges)
     numbers = np.array([_only_element(site, structure).Z for site in structure], dtype=np.int64)
     called = name or _formula_unit(numbers)
     stated = _oxidation_states(structure, called) | dict(charges or {})
@@ -123,6 +125,12 @@ def from_pymatgen(
 def _unlabelled(
     name: str, cell: Cell, stated: Mapping[str, int], charges: Mapping[str, int] | None
 ) -> Described:
+    _checked_cell(name, cell[0])
+    if not (np.abs(cell[1]) < FAR).all():  # or NaN
+        raise InputError(
+            f"{name}: fractional coordinates must be numbers within {FAR:g}; those of site "
+            f"{int(np.argmin((np.abs(cell[1]) < FAR).all(axis=1)))} are not."
+        )
     by_site, guessed = _charges(name, cell[2], stated)
     return Described(cell, by_site, None, name, guessed, _foreign(cell[2], charges))
 
@@ -169,11 +177,34 @@ def _read_cif(file: Path) -> tuple[gemmi.cif.Block, gemmi.SmallStructure, bytes]
             raise InputError(f"{file} is empty: a CIF has a data_ block with a cell and atoms.")
         block = document.sole_block()
         small = gemmi.make_small_structure_from_block(block)
-        small.determine_and_set_spacegroup("S.H2")
+        # By operations, else Hall's symbol, else Hermann and Mauguin's, else the number.
+        small.determine_and_set_spacegroup("S.H2N")
     except (ValueError, RuntimeError, IndexError) as error:
         why = " ".join(str(error).split())[:200]
         raise InputError(f"{file} is not a CIF of one crystal: {why}") from None
+    _check_symmetry(file, small)
     return block, small, content
+
+
+def _check_symmetry(file: Path, small: gemmi.SmallStructure) -> None:
+    """Refuse symmetry that is stated and not understood: without it most of the cell is missing."""
+    said, fault = small.spacegroup_hm, small.check_spacegroup()
+    if small.spacegroup is not None:
+        return
+    if small.symops:
+        # A group that the tables do not list, as of a larger cell, is one.
+        if fault.startswith("space group from symops not found"):
+            return
+        raise InputError(
+            f"{file}: its {len(small.symops)} symmetry operations are no space group "
+            f"({shown(fault.splitlines()[0])}). Correct _space_group_symop_operation_xyz, or list "
+            "all atoms of the cell with the one operation x,y,z."
+        )
+    if said or small.spacegroup_number:
+        raise InputError(
+            f"{file}: there is no space group {shown(said or small.spacegroup_number)}, and no "
+            "symmetry operations are listed. Correct _space_group_name_H-M_alt, or list them."
+        )
 
 
 def _checked_cell(where: str, vectors: FloatArray) -> FloatArray:
@@ -241,6 +272,11 @@ def _oxidation_numbers(file: Path, block: gemmi.cif.Block) -> list[tuple[str, in
         sign = -1 if "-" in (value[1], value[3]) else 1
         stated.append((gemmi.Element(row.str(0)).name, sign * int(value[2])))
     return stated
+
+
+def _expect_charges(charges: object) -> None:
+    if charges is not None:
+        expect(charges, Mapping, "Charges of a crystal", 'Write them as {"Pb": 2}.')
 
 
 def _charges(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ Cell = tuple[FloatArray, FloatArray, IntArray]
 
 SYMPREC = 5e-3
 """Å by which sites may miss their symmetry: CIFs give 0.333 for 1/3 of a 10 Å axis."""
+
+NEAREST = 0.5
+"""Å: no two atoms are nearer, those of H2 are 0.74 Å apart."""
 
 SAME_METRIC = 1e-3
 """Difference of metric tensors, by their largest entry, below which two cells are the same."""
@@ -75,9 +79,10 @@ def canonical_setting(
     """
     import spglib
 
+    _check_apart(cell, labels, name)
     data = spglib.get_symmetry_dataset(cell, symprec=SYMPREC)
     if data is None:
-        raise InputError(f"{name}: no symmetry found; two of its sites may coincide.")
+        raise InputError(f"{name}: spglib finds no symmetry in its cell, not even translations.")
     first = {int(p): i for i, p in reversed(list(enumerate(data.mapping_to_primitive)))}
     origin = np.array([first[int(p)] for p in data.std_mapping_to_primitive])
     standard = (data.std_lattice, data.std_positions % 1.0, data.std_types)
@@ -98,6 +103,35 @@ def canonical_setting(
         space_group_number=int(data.number),
         rotations=_conjugated(operations[0], axes),
     )
+
+
+def _check_apart(cell: Cell, labels: Sequence[str] | None, name: str) -> None:
+    """Refuse two atoms in one place, as of a file that lists atoms and their images too."""
+    from scipy.spatial import cKDTree
+
+    vectors, fractional, numbers = cell
+    places = fractional % 1.0
+    shifts = np.array(list(product((-1, 0, 1), repeat=3)))
+    images = (places + shifts[:, None, :]).reshape(-1, 3)
+    # Of the images only those that may be near the cell's own atoms.
+    margin = NEAREST * np.linalg.norm(np.linalg.inv(vectors), axis=0)
+    at = np.flatnonzero(((images > -margin) & (images < 1 + margin)).all(axis=1))
+    own = len(numbers) * (len(shifts) // 2) + np.arange(len(numbers))
+    tree = cKDTree(images[at] @ vectors)
+    distance, found = tree.query(places @ vectors, k=2, distance_upper_bound=NEAREST)
+    near = [
+        (float(d), i, int(at[j]) % len(numbers))
+        for i, row in enumerate(zip(distance, found, strict=True))
+        for d, j in zip(*row, strict=True)
+        if d < NEAREST and at[j] != own[i]
+    ]
+    if near:
+        d, i, j = min(near)
+        called = [symbol(int(z)) for z in numbers] if labels is None else labels
+        raise InputError(
+            f"{name}: the sites {called[i]} and {called[j]} are {d:.3f} Å apart, and no two atoms "
+            f"are nearer than {NEAREST:g} Å. Does the source list atoms and their images too?"
+        )
 
 
 def _orbit_labels(numbers: IntArray, orbit: IntArray) -> tuple[str, ...]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from collections.abc import Mapping
+from importlib import import_module
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +19,12 @@ from hetbuild.library import check_file
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+UNPACK: Mapping[str, str] = {".gz": "gzip", ".bz2": "bz2", ".xz": "lzma"}
+"""Modules that unpack what ASE reads packed, by the ending."""
+
+LARGEST_UNPACKED = 500_000_000
+"""Bytes of a packed file: a few kB may hold as much as the memory and more."""
 
 LEAST_VOLUME = 1.0
 """Å³ of a cell in which atoms repeat."""
@@ -32,11 +41,18 @@ def read_atoms(path: Path, frame: int | None = None) -> Atoms:
     from ase.io import read
 
     check_file(path)
-    text = _frame(path, frame) if path.suffix == ".xyz" else None
+    if path.suffix in UNPACK:
+        _check_unpacked(path)
+    xyz = path.suffix in (".xyz", ".extxyz")
+    text = _frame(path, frame) if xyz else None
     try:
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
-            atoms = read(path) if text is None else read(StringIO(text), format="extxyz")
+            if text is None:
+                atoms = read(path, do_not_split_by_at_sign=True)
+            else:
+                _check_columns(text)
+                atoms = read(StringIO(text), format="extxyz")
     except Exception as error:
         # ASE's readers raise whatever their parser stumbles over.
         why = " ".join(str(error).split())[:200] or "it has no format that ASE knows"
@@ -49,6 +65,32 @@ def read_atoms(path: Path, frame: int | None = None) -> Atoms:
     if path.suffix.lower() == ".cif" and atoms.cell.rank < 3:
         _check_cartesian(path)
     return _checked(path, atoms)
+
+
+def _check_unpacked(path: Path) -> None:
+    """Refuse a packed file that would fill the memory."""
+    size = 0
+    try:
+        with import_module(UNPACK[path.suffix]).open(path, "rb") as stream:
+            while size <= LARGEST_UNPACKED and (part := stream.read(2**20)):
+                size += len(part)
+    except Exception:  # what each module raises of a damaged file: reading it says what is wrong
+        return
+    if size > LARGEST_UNPACKED:
+        raise InputError(
+            f"{path} unpacks to more than {LARGEST_UNPACKED // 10**6} MB: unpack it, and read the "
+            "file."
+        )
+
+
+def _check_columns(text: str) -> None:
+    """Refuse a head that tells of more columns than there are: ASE makes room for them first."""
+    head, _, rest = text.partition("\n")[2].partition("\n")
+    told = re.search(r'Properties=(?:"([^"]*)"|(\S*))', head)
+    counts = (told[1] or told[2] or "").split(":")[2::3] if told else []
+    columns = sum(int(c) for c in counts if re.fullmatch("[0-9]{1,12}", c))
+    if columns > len(rest.partition("\n")[0].split()):
+        raise ValueError(f"its head tells of {columns} columns, which its rows do not have")
 
 
 def _check_cartesian(path: Path) -> None:
