@@ -397,5 +397,5 @@ def test_the_file_that_is_named_is_read(dot: str, tmp_path: Path) -> None:
     (tmp_path / "dot.xyz").write_text(dot)
     assert called("export", "dot.xyz", "--to", "poscar", cwd=tmp_path).returncode == 0
     (tmp_path / "dot.poscar").rename(tmp_path / "POSCAR@0")
-    done = called("inspect", "POSCAR@0", "--crystals", "PbS", cwd=tmp_path)
+    done = called("compare", "dot.xyz", "POSCAR@0", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")

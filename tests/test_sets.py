@@ -335,3 +335,28 @@ def test_a_folder_that_is_gone_is_named(tmp_path: Path) -> None:
     done = subprocess.run(line, shell=True, cwd=gone, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert "the folder you work in has been removed. Go to another with cd" in done.stderr
+
+
+def test_links_in_the_place_of_a_file(tmp_path: Path) -> None:
+    """What they lead to stays, and one that leads nowhere is in the way as any file is."""
+    target, link, loose = (tmp_path / name for name in ("target", "link", "loose"))
+    target.write_text("old")
+    link.symlink_to(target)
+    loose.symlink_to(tmp_path / "none")
+    for path in (link, loose):
+        with pytest.raises(InputError, match="Use --force to overwrite"):
+            write_all({path: lambda s: print("new", file=s)}, force=False)
+        assert path.is_symlink()
+        write_all({path: lambda s: print("new", file=s)}, force=True)
+        assert not path.is_symlink()
+        assert path.read_text() == "new\n"
+    assert target.read_text() == "old"
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("words", ["build cspbcl3-cube-1", "carve PbS --radius 6"])
+def test_an_empty_path_is_no_place(tmp_path: Path, words: str) -> None:
+    """As of a variable that is not set: the files went into the working folder."""
+    done = called(*words.split(), "-o", "", cwd=tmp_path)
+    assert (done.returncode, list(tmp_path.iterdir())) == (2, [])
+    assert "it is empty; give a path, as ." in done.stderr

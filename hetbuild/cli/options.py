@@ -60,6 +60,8 @@ class OutputPath(click.Path):
     ) -> str | bytes | os.PathLike[str]:
         """The path; a usage error where it looks like an option."""
         text = os.fspath(value)
+        if not text:
+            self.fail("it is empty; give a path, as . for the folder you are in.", param, ctx)
         if text.startswith("-"):
             words = "begins as an option does; give a path, with ./ before it if that is its name."
             self.fail(f"{shown(text)} {words}", param, ctx)

@@ -31,9 +31,9 @@ def formal_charges(
     for element, charge in stated.items():
         whole = isinstance(charge, Real) and charge == round(charge, 0)  # NaN is not
         if not whole or abs(charge) > MOST_CHARGE:
-            given = f"{charge:+g}" if whole else shown(charge)
+            value = f"{charge:+g}" if whole else shown(charge)
             raise InputError(
-                f"{given} e is no formal charge of {element}; they are whole, between "
+                f"{value} e is no formal charge of {element}; they are whole, between "
                 f"-{MOST_CHARGE} and +{MOST_CHARGE} e."
             )
     known = {e: stated.get(e, USUAL_CHARGES.get(e)) for e in count}

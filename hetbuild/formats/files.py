@@ -122,11 +122,11 @@ def _absolute(path: Path) -> Path:
 
 
 def _mode(path: Path) -> int | None:
-    """Of what is there, links followed; None where nothing is."""
+    """Of what is there, links followed; None where nothing is, not even a link to nothing."""
     try:
         return path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return stat.S_IFREG if path.is_symlink() else None
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"Cannot write {shown(str(path), 200)}: {why}.") from None
