@@ -20,6 +20,7 @@ import pytest
 import slurm
 from ase import Atoms
 from born_mayer import BornMayer
+from conftest import called
 from test_cli import run
 
 from hetbuild.errors import ImpossibleError, InputError
@@ -106,7 +107,11 @@ def axis(key: str, values: str) -> str:
         (axis(FACET, "values = [8]"), "'7' is not one of"),
         (axis("vacuum", "values = [8]").replace("recipe =", "title ="), "unknown key"),
         ('name = "x"\n[[axes]]\nkey = "vacuum"\nvalues = [8]', "state one base"),
-        (BASE.replace('"x"', '"../x"'), "name"),
+        (BASE.replace('"x"', '"../x"'), "name: '../x' cannot be the name of a recipe"),
+        (BASE.replace('"x"', '"nul"'), "Windows has no files called so"),
+        (BASE.replace('"x"', "9"), "name"),
+        ('name = "x"\nrecipe = "cspbcl3-cube-1"\naxes = 5', "axes: a list is needed .given 5"),
+        (CUBES.replace("[[axes]]", 'export = ["../x"]\n[[axes]]', 1), "No format is called '../x'"),
         (axis("domains.perovskite.crystal", 'values = ["../../x.cif"]'), "outside the folder"),
         (axis("vacuum", "range = { first = 1, last = 1e300 }"), "more than"),
         ('name = "x"\nrecipe = "nowhere"', "No shipped recipe"),
@@ -120,6 +125,40 @@ def axis(key: str, values: str) -> str:
 def test_errors_of_a_sweep_file(text: str, says: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=says):
         variants(text, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("relax", "ok"),
+    [
+        ('calculator = "os:system"\noptions = { command = "touch PWNED" }', False),
+        ('calculator = "born_mayer:BornMayer"', False),
+        ('calculator = "cp2k"\noptions = { command = "touch" }', False),
+        ('calculator = "sevennet"\noptions = { model = "weights.pth" }', False),
+        ('calculator = "ase.calculators.lammpslib:LAMMPSlib"\n'
+         'options = { lmpcmds = ["shell touch PWNED"] }', False),
+        ('calculator = "ase.calculators.morse:MorsePotential"\noptions = { r0 = 2.9 }', True),
+        ('calculator = "chgnet"\noptions = { model = "0.3.0" }', True),
+        ('calculator = "cp2k"\noptions = { method = "xtb", box = [20, 20, 20] }', True),
+    ],
+)  # fmt: skip
+def test_a_sweep_runs_no_program_of_its_own(tmp_path: Path, relax: str, ok: bool) -> None:
+    (tmp_path / "s.toml").write_text(f"{CUBES}\n[relax]\n{relax}\n")
+    words = ["sweep", "s.toml", "--workers", "1", "--dry-run"]
+    done = called(*words, cwd=tmp_path)
+    assert done.returncode == (0 if ok else 2), done.stderr
+    if not ok:
+        assert "may run any program" in done.stderr
+        assert called(*words, "--trust", cwd=tmp_path).returncode == 0
+    assert not (tmp_path / "PWNED").exists()
+
+
+def test_a_table_holds_no_formulas(tmp_path: Path) -> None:
+    """A spreadsheet would run them; numbers stay numbers."""
+    values = ["=cmd|'/C calc'!A0", "@x", "-x", "+1", "-1/8", "-1.5e-3", "plain", -2]
+    write_table([{"key": "a", "title": v} for v in values], tmp_path / "t.csv")
+    with (tmp_path / "t.csv").open() as stream:
+        held = [row["title"] for row in csv.DictReader(stream)]
+    assert held == ["'=cmd|'/C calc'!A0", "'@x", "'-x", *map(str, values[3:])]
 
 
 def test_a_variant_is_built_once_and_stands_whole(tmp_path: Path) -> None:
@@ -443,7 +482,7 @@ def test_kills_and_a_full_disk_lose_and_double_nothing(tmp_path: Path) -> None:
     )
     environment = {**os.environ, "PYTHONPATH": _tests_first()}
     command = [sys.executable, "-c", "from hetbuild.cli import main; main()"]
-    command += ["sweep", "s.toml", "--workers", "2"]
+    command += ["sweep", "s.toml", "--trust", "--workers", "2"]
     models, failed = (tmp_path / "hundreds" / name for name in ("models", "failed"))
 
     def begun(most: int | None) -> subprocess.Popen[bytes]:
@@ -516,7 +555,7 @@ def _fill_up_and_go_on(disk: Path, tally: Path) -> None:
     (disk / "s.toml").write_text(FULL_DISK.format(tally=tally))
     environment = {**os.environ, "PYTHONPATH": _tests_first()}
     command = [sys.executable, "-c", "from hetbuild.cli import main; main()"]
-    command += ["sweep", "s.toml", "--workers", "2"]
+    command += ["sweep", "s.toml", "--trust", "--workers", "2"]
     models, failed = (disk / "disk" / name for name in ("models", "failed"))
 
     def ended(*words: str) -> subprocess.CompletedProcess[str]:

@@ -44,6 +44,9 @@ class Machines:
     "--results", default="results.csv", show_default=True, help="Table: .csv, .json or .parquet."
 )
 @click.option("--ase-db", metavar="FILE", help="Also an ASE database of all models that are done.")
+@click.option(
+    "--trust", is_flag=True, help="Let SWEEP name its own calculator and CIF files elsewhere."
+)
 @as_json
 @quiet
 @bundled(Machines, "machines")
@@ -56,6 +59,7 @@ def sweep(
     dry_run: bool,
     results: str,
     ase_db: str | None,
+    trust: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -64,14 +68,16 @@ def sweep(
     What is done is never built again: a sweep that was killed goes on where it stopped, and axes
     may grow. A variant that fails is entered in the table with its error and holds nothing up.
     """
-    from hetbuild.sweep.spec import read_sweep
+    from hetbuild.sweep.spec import read_sweep, refuse_code
     from hetbuild.sweep.store import open_store
     from hetbuild.sweep.variants import expand
 
     _check_options(results, ase_db, machines)
     jobs = _slurm(machines.slurm)
     spec = read_sweep(sweep)
-    variants = expand(spec, sweep.resolve().parent)
+    if not trust:
+        refuse_code(spec, sweep)
+    variants = expand(spec, sweep.resolve().parent, trust=trust)
     folder = output or Path(spec.name)
     store = open_store(folder, spec.name, make=not (status or dry_run))
     pending = _pending(store, variants, retry_failed)

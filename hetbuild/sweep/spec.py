@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from hetbuild.errors import InputError, nearest
+from hetbuild.formats.catalogue import CP2K, format_named
 from hetbuild.library import read_file
-
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
+from hetbuild.names import shown
+from hetbuild.recipe.read import PLAIN
+from hetbuild.recipe.schema.values import Name
 
 LARGEST_FILE = 1_000_000
 """Bytes of a sweep: one may list thousands of values."""
+
+WORD = re.compile("[A-Za-z0-9-]+|[0-9.]+")
+"""A name or a version: no path, no file, no command with arguments."""
 
 MOST_VALUES = 100_000
 """Of one range; more is a slip of the pen."""
@@ -126,7 +132,7 @@ class RelaxSpec(_Spec):
 class SweepSpec(_Spec):
     """A sweep: which models, and what is written for each."""
 
-    name: str = Field(pattern=NAME)
+    name: Name
     """Names the folder."""
     recipe: str | None = None
     """Base recipe: a shipped name, or a TOML file beside the sweep."""
@@ -139,6 +145,17 @@ class SweepSpec(_Spec):
     """Decks and job scripts of every model, as in a recipe: output.cp2k."""
     export: tuple[str, ...] = ()
     """Further formats of each model, as `hetbuild export --to`: poscar, lammps, cp2k, ..."""
+
+    @field_validator("export")
+    @classmethod
+    def _known(cls, export: tuple[str, ...]) -> tuple[str, ...]:
+        for name in export:
+            try:
+                if name != CP2K:
+                    format_named(name)
+            except InputError as error:
+                raise ValueError(str(error)) from None
+        return export
 
     @model_validator(mode="after")
     def _one_base(self) -> SweepSpec:
@@ -167,6 +184,39 @@ def read_sweep(path: Path) -> SweepSpec:
         raise InputError(f"{path} is not a valid sweep:\n{faults}") from None
 
 
+def refuse_code(spec: SweepSpec, path: Path) -> None:
+    """Refuse a calculator that may be any program: a sweep may come from anyone.
+
+    Raises
+    ------
+    InputError
+        The sweep of this path names a class beyond those with a name and ASE's own, or an option
+        with more than a word in it, as the command of a program or a file of weights.
+    """
+    if spec.relax is None:
+        return
+    name, options = spec.relax.calculator, spec.relax.options
+    if ":" in name and not name.startswith("ase.calculators."):
+        what = f"the calculator {shown(name)}"
+    elif not all(map(_is_word, options.values())) or "command" in options:
+        what = f"the options {shown(options)} of its calculator"
+    else:
+        return
+    raise InputError(
+        f"{path} names {what}, which may run any program. Read what that is; to run it, add "
+        "--trust."
+    )
+
+
+def _is_word(value: Any) -> bool:
+    """A number, or a text that is no path and no command; of a table or list all."""
+    if isinstance(value, dict):
+        return all(map(_is_word, (*value, *value.values())))
+    if isinstance(value, list):
+        return all(map(_is_word, value))
+    return not isinstance(value, str) or WORD.fullmatch(value) is not None
+
+
 def _fault(error: Any) -> str:
     place = [str(p) for p in error["loc"]]
     where = ".".join(place) or "sweep"
@@ -175,4 +225,6 @@ def _fault(error: Any) -> str:
         inner = dict(RelaxSpec.model_fields) if place[0] == "relax" else inner
         known = {1: SweepSpec.model_fields, 3: AxisSpec.model_fields}.get(len(place), inner)
         return f"{where}: unknown key; {nearest(place[-1], known)}"
+    if error["type"] in PLAIN:
+        return f"{where}: {PLAIN[error['type']]} is needed (given {shown(error['input'])})"
     return f"{where}: {error['msg'].removeprefix('Value error, ')}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +22,10 @@ MANIFEST = "sweep.json"
 MODELS, FAILED, STAGING = "models", "failed", ".staging"
 ROW = "row.json"
 """A variant's line of the table, in its folder."""
+
+
+NUMBER = re.compile(r"[+-]?[0-9.]+(e[+-]?[0-9]+)?(/[0-9]+)?")
+"""Text that is a number or a fraction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +156,13 @@ def _write_csv(rows: Sequence[Mapping[str, Any]], columns: list[str], stream: Te
 
     writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({key: _inert(value) for key, value in row.items()} for row in rows)
+
+
+def _inert(value: Any) -> Any:
+    """Spreadsheets run what begins so: it gets an apostrophe, which makes it a text for them."""
+    formula = isinstance(value, str) and value.startswith(("=", "@", "+", "-", "\t", "\r"))
+    return f"'{value}" if formula and not NUMBER.fullmatch(value) else value
 
 
 def _write_parquet(rows: Sequence[Mapping[str, Any]], columns: list[str], path: Path) -> None:

@@ -39,8 +39,10 @@ class Variant:
     """How the model is relaxed, as arguments of `relax`; None: it is not."""
 
 
-def expand(spec: SweepSpec, beside: Path) -> tuple[Variant, ...]:
+def expand(spec: SweepSpec, beside: Path, *, trust: bool = False) -> tuple[Variant, ...]:
     """All variants: the product of the axes, each validated. beside: folder of the sweep file.
+
+    trust: recipes may name CIF files outside their folders.
 
     Raises
     ------
@@ -52,7 +54,7 @@ def expand(spec: SweepSpec, beside: Path) -> tuple[Variant, ...]:
 
     found: dict[str, Variant] = {}
     relax = None if spec.relax is None else spec.relax.model_dump(mode="json")
-    for settings, tree, folder in _trees(spec, beside):
+    for settings, tree, folder in _trees(spec, beside, trust):
         label = ", ".join(f"{k} = {v}" for k, v in settings.items()) or "the recipe"
         recipe = parse_recipe(tree, where=label).model_dump(mode="json")
         key = _key(recipe, folder, spec.export, relax)
@@ -66,7 +68,9 @@ def expand(spec: SweepSpec, beside: Path) -> tuple[Variant, ...]:
     return tuple(found.values())
 
 
-def _trees(spec: SweepSpec, beside: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any], Path]]:
+def _trees(
+    spec: SweepSpec, beside: Path, trust: bool
+) -> Iterator[tuple[dict[str, Any], dict[str, Any], Path]]:
     """Settings, recipe and its folder of every combination."""
     from hetbuild.recipe.read import keep_inside
 
@@ -91,7 +95,8 @@ def _trees(spec: SweepSpec, beside: Path) -> Iterator[tuple[dict[str, Any], dict
             settings |= point.settings
             for key, value in point.changes.items():
                 place(tree, key, value)
-        keep_inside(tree, folder / f"{spec.name}.toml")
+        if not trust:
+            keep_inside(tree, folder / f"{spec.name}.toml")
         yield settings, tree, folder
 
 
