@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -375,6 +376,35 @@ def test_missing_package_names_its_extra(
     with pytest.raises(InputError, match=rf"pip install 'hetbuild\[{extra}\]'"):
         calculator(name, numbers=np.array([55, 82]))
     assert f"\n{extra} = [" in (ROOT / "pyproject.toml").read_text()
+
+
+def test_weights_of_chgnet_are_recorded_by_their_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not by their representation, which is alike for all: trajectories of two would be one."""
+
+    class Weights:
+        @staticmethod
+        def load(model_name: str, verbose: bool) -> str:
+            print("hello")  # as the package does, whatever it is told
+            if model_name == "9":
+                raise ValueError("Unknown model_name='9'")
+            return f"weights of {model_name}"
+
+    def made(model: str, use_device: None) -> SimpleNamespace:
+        return SimpleNamespace(version=model, calculate=lambda: None)
+
+    monkeypatch.setitem(
+        sys.modules, "chgnet.model.dynamics", SimpleNamespace(CHGNetCalculator=made)
+    )
+    monkeypatch.setitem(sys.modules, "chgnet.model.model", SimpleNamespace(CHGNet=Weights))
+    model = cube()
+    found = calculator("chgnet", {"model": "r2scan"}, model=model, numbers=model.numbers)
+    assert found.options == {"model": "r2scan"}
+    assert found.calculator.version == "weights of r2scan"
+    with pytest.raises(InputError, match="--option model=9: Unknown"):
+        calculator("chgnet", {"model": 9}, model=model, numbers=model.numbers)
+    assert not capsys.readouterr().out
 
 
 def test_element_a_calculator_lacks_is_named_first() -> None:

@@ -6,6 +6,8 @@ come with what they need: a box of the right kind, and the elements they know.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -154,9 +156,11 @@ def _load(module: str, extra: str, what: str) -> Any:
 def _chgnet(model: Model | None, numbers: IntArray, options: dict[str, Any]) -> Chosen:
     refuse_missing("CHGNet", numbers, lambda z: z <= CHGNET_ELEMENTS and not 84 <= z <= 88)
     module = _load("chgnet.model.dynamics", "relax", "chgnet")
-    if isinstance(options.get("model"), str):
-        options = options | {"model": _load_chgnet(options["model"])}
-    made = instance(module.CHGNetCalculator, "chgnet", options, use_device=None)
+    weights = options.get("model")
+    if isinstance(weights, str | int | float):
+        weights = _load_chgnet(str(weights))
+    given = options | ({} if weights is None else {"model": weights})
+    made = instance(module.CHGNetCalculator, "chgnet", given, use_device=None)
     if model is not None:
         # Stress and moments, which atoms in a fixed cell do not need, are a third of the time and
         # of the memory.
@@ -170,7 +174,8 @@ def _chgnet(model: Model | None, numbers: IntArray, options: dict[str, Any]) -> 
 def _load_chgnet(name: str) -> Any:
     chgnet = _load("chgnet.model.model", "relax", "chgnet").CHGNet
     try:
-        return chgnet.load(model_name=name, verbose=False)
+        with contextlib.redirect_stdout(io.StringIO()):  # it greets all the same
+            return chgnet.load(model_name=name, verbose=False)
     except (ValueError, OSError) as error:
         raise InputError(f"--option model={name}: {error}") from None
 
