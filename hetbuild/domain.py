@@ -7,8 +7,11 @@ from enum import IntEnum
 
 import numpy as np
 
+from hetbuild.arguments import checked
 from hetbuild.arrays import FloatArray, IntArray, Plane
 from hetbuild.crystal.crystal import Crystal
+from hetbuild.crystal.lattice import check_plane
+from hetbuild.errors import InputError
 from hetbuild.frozen import frozen
 from hetbuild.names import check_name
 
@@ -72,12 +75,28 @@ class Domain:
         """Coordinates of the crystal's sites counted from the datum, shape (n, 3)."""
         return np.asarray(self.crystal.fractional - self.crystal.fractional[self.datum])
 
+    @checked
     def fractional(self, positions: FloatArray) -> FloatArray:
-        """Conventional coordinates counted from the datum, shape (N, 3). positions: Å, (N, 3)."""
+        """Conventional coordinates counted from the datum, shape (N, 3). positions: Å, (N, 3).
+
+        Raises
+        ------
+        InputError
+            No positions.
+        """
+        _check_rows(positions, "fractional: positions")
         return np.asarray((positions - self.origin) @ np.linalg.inv(self.vectors))
 
+    @checked
     def cartesian(self, fractional: FloatArray) -> FloatArray:
-        """Å in the model's axes, shape (N, 3), of coordinates counted from the datum."""
+        """Å in the model's axes, shape (N, 3), of coordinates counted from the datum.
+
+        Raises
+        ------
+        InputError
+            No coordinates.
+        """
+        _check_rows(fractional, "cartesian: fractional")
         return np.asarray(fractional @ self.vectors + self.origin)
 
     def site_positions(self, site: IntArray, cell: IntArray) -> FloatArray:
@@ -106,12 +125,27 @@ class Domain:
             cell[nearer] = whole[nearer].astype(np.int64)
         return site, cell, best
 
+    @checked
     def plane_index(self, hkl: Plane | IntArray, positions: FloatArray) -> FloatArray:
-        """On which plane of (hkl), counted from the datum, atoms lie; shape (N,)."""
-        return np.asarray(self.fractional(positions) @ np.asarray(hkl, dtype=float))
+        """On which plane of (hkl), counted from the datum, atoms lie; shape (N,).
+
+        positions: Å, shape (N, 3).
+
+        Raises
+        ------
+        InputError
+            (0 0 0), or what is no plane or no positions.
+        """
+        return np.asarray(self.fractional(positions) @ check_plane(np.asarray(hkl).tolist()))
 
     def moved(self, rotation: FloatArray, shift: FloatArray) -> Domain:
         """After x -> rotation @ x + shift. rotation: shape (3, 3); shift: Å, shape (3,)."""
         return replace(
             self, vectors=self.vectors @ rotation.T, origin=rotation @ self.origin + shift
         )
+
+
+def _check_rows(array: FloatArray, what: str) -> None:
+    """Stop where an array is not of rows of three."""
+    if array.shape[-1:] != (3,):
+        raise InputError(f"{what} must have shape (N, 3); given {array.shape}.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hetbuild.arguments import expect
+from hetbuild.arguments import checked, expect, shaped
 from hetbuild.arrays import BoolArray, FloatArray, IntArray, Plane
 from hetbuild.crystal.lattice import Coincidence
 from hetbuild.domain import Domain as Domain
@@ -199,6 +199,7 @@ class Model:
             for i, d in enumerate(self.domains)
         }
 
+    @checked
     def domain_named(self, name: str) -> int:
         """Index of a domain.
 
@@ -212,8 +213,17 @@ class Model:
             raise InputError(f"No domain {name!r} in this model; it has {', '.join(names)}.")
         return names.index(name)
 
+    @checked
     def where(self, mask: BoolArray | slice) -> Model:
-        """The atoms where mask, shape (N,), is true, or those of a slice."""
+        """The atoms where mask, shape (N,), is true, or those of a slice.
+
+        Raises
+        ------
+        InputError
+            The mask is no array of True and False, one for each atom.
+        """
+        if isinstance(mask, np.ndarray):
+            shaped(mask, (len(self),), "where: mask")
         return replace(self, **{name: own(getattr(self, name)[mask]) for name in PER_ATOM})
 
     def extended(
@@ -295,8 +305,19 @@ class Model:
             site[mine[here]], cell[mine[here]] = found[here], cells[here]
         return site, cell
 
+    @checked
     def moved(self, rotation: FloatArray, shift: FloatArray) -> Model:
-        """After x -> rotation @ x + shift, domain frames included."""
+        """After x -> rotation @ x + shift, domain frames included.
+
+        rotation: shape (3, 3); shift: Å, shape (3,).
+
+        Raises
+        ------
+        InputError
+            Arrays of other shapes.
+        """
+        shaped(rotation, (3, 3), "moved: rotation")
+        shaped(shift, (3,), "moved: shift")
         positions = np.empty((len(self), 3))
         # In parts too small for BLAS to set all processors on them, which takes them longer.
         for start in range(0, len(self), TURNED):
@@ -309,6 +330,7 @@ class Model:
             cell=None if self.cell is None else self.cell @ rotation.T,
         )
 
+    @checked
     def to_ase(self, vacuum: float = 10.0) -> Atoms:
         """ASE Atoms that carry everything; `from_ase` gives the same model back, exactly.
 
@@ -367,6 +389,7 @@ class Model:
         """
         return _format("pymatgen").from_pymatgen(made)
 
+    @checked
     def write(self, path: str | Path, *, vacuum: float = 10.0, force: bool = False) -> Path:
         """Write a file in the format its name ends in; returns its path.
 

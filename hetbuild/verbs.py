@@ -14,7 +14,7 @@ from hetbuild.analyse.comparison import Comparison
 from hetbuild.analyse.inheritance import labelled_like
 from hetbuild.analyse.labels import model_of
 from hetbuild.analyse.whereabouts import Whereabouts, whereabouts
-from hetbuild.arguments import expect
+from hetbuild.arguments import checked, expect
 from hetbuild.arrays import FloatArray, IntArray, Progress
 from hetbuild.assemble.carve import refuse_if_large
 from hetbuild.capping.attach import NoRoom
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 Crystals: TypeAlias = "str | Path | Crystal | Sequence[str | Path | Crystal]"
 
 
+@checked
 def read_model(
     path: str | Path,
     crystals: Crystals = (),
@@ -77,7 +78,6 @@ def read_model(
     >>> hb.read_model(path, "CsPbCl3", names=["cube"]).formulas
     {'cube': 'Cs20Pb8Cl36'}
     """
-    expect(path, (str, Path), "The file of a model")
     recover(Path(path).parent)
     check_file(Path(path))
     _refuse_if_large(Path(path))
@@ -86,6 +86,8 @@ def read_model(
         raise InputError("A parent (--like) tells all labels: leave crystals and formulas out.")
     if formulas and not given:
         raise InputError("Formulas need crystals: name those the file is made of (--crystals).")
+    if names and not given:
+        raise InputError("Names of domains need crystals: name those the file is made of.")
     if like is None and not given and frame is None:
         return read_xyz(Path(path))
     if like is None and not given:
@@ -113,6 +115,7 @@ def _refuse_if_large(path: Path) -> None:
     refuse_if_large(atoms * BYTES_PER_ION, None, f"model of {atoms} atoms in {path}")
 
 
+@checked
 def compare(first: Atomic, second: Atomic) -> Comparison:
     """Lay the second model on the first and say how far atoms lie apart, as after a relaxation.
 
@@ -171,6 +174,7 @@ def _placed(given: Atomic) -> _Placed:
     return _Placed(given.numbers.astype(np.int16), np.array(given.positions), cell)
 
 
+@checked
 def exchange(
     model: Model,
     ions: Mapping[str, str] | None = None,
@@ -214,8 +218,6 @@ def exchange(
     >>> hb.exchange(hb.build("cspbcl3-cube-2"), {"Cl": "Br"})
     <Model Cs20Pb8Br36: 64 atoms, formal charge 0 e, perovskite of CsPbBr3>
     """
-    expect(model, Model, "What is exchanged", "Build one, or read it with read_model.")
-    expect(ions or {}, Mapping, "What is exchanged for what", "Write ions={'Cl': 'Br'}.")
     options: dict[str, Any] = {
         "fraction": fraction, "order": order, "seed": seed, "along": along, "deficit": deficit,
         "which": which, "keep_thickness": keep_thickness, "compensate": tuple(compensate),
@@ -231,6 +233,7 @@ def exchange(
     return run_step(model, spec, progress=progress)
 
 
+@checked
 def etch(
     model: Model,
     domain: str,
@@ -260,12 +263,12 @@ def etch(
     Traceback (most recent call last):
     hetbuild.errors.ImpossibleError: perovskite is the only domain: etching it would leave nothing.
     """
-    expect(model, Model, "What is etched", "Build one, or read it with read_model.")
     given = {"domain": domain, "shared": shared, "compensate": tuple(compensate)}
     spec = parse_step(EtchSpec, given | {"allow_charge": allow_charge})
     return run_step(model, spec, progress=progress)
 
 
+@checked
 def ligands(
     model: Model,
     add: str | Sequence[str | Mapping[str, Any]],
@@ -299,13 +302,13 @@ def ligands(
     >>> hb.ligands(cube, ["6 methylammonium on Cs, surface", "6 formate on Cl, surface"]).formula
     'Cs14C12H42N6Pb8O12Cl30'
     """
-    expect(model, Model, "What takes ligands", "Build one, or read it with read_model.")
     kinds = (add,) if isinstance(add, str) else tuple(add)
     given = {"add": kinds, "order": order, "seed": seed, "clearance": clearance}
     spec = parse_step(LigandsSpec, given | {"no_room": no_room, "allow_charge": True})
     return run_step(model, spec, progress=progress)
 
 
+@checked
 def report(
     model: Model,
     path: str | Path,
@@ -331,7 +334,6 @@ def report(
     >>> hb.report(hb.build("cspbcl3-cube-2"), "cube.html", parts=["image"]).name
     'cube.html'
     """
-    expect(model, Model, "What is shown", "Build one, or read it with read_model.")
     place = Path(path)
     refuse_existing([place], force)
     written = page(model, parts=parts, progress=progress)

@@ -16,7 +16,7 @@ from hetbuild.analyse.meetings import Pair, meetings
 from hetbuild.analyse.regions import Region, regions
 from hetbuild.analyse.shells import ShellReport, shells
 from hetbuild.analyse.size import Size, sizes
-from hetbuild.arguments import expect
+from hetbuild.arguments import checked
 from hetbuild.arrays import IntArray
 from hetbuild.assemble.coherent import strain_of
 from hetbuild.crystal import lattice
@@ -148,6 +148,7 @@ class Report:
         return result
 
 
+@checked
 def inspect(model: Model, *, cation: str = "Pb") -> Report:
     """Measure a model. cation: the element whose coordination is counted.
 
@@ -161,7 +162,6 @@ def inspect(model: Model, *, cation: str = "Pb") -> Report:
     >>> report.formula, report.charge, [round(c.distance, 3) for c in report.contacts]
     ('Cs20Pb8Cl36', 0, [3.963, 2.803, 4.854])
     """
-    expect(model, Model, "What is inspected", "Build one, or read it with read_model.")
     around = finite(model, REPEATED)
     region = _regions(around)
     around_others = shells(model)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hetbuild.arguments import expect
+from hetbuild.arguments import checked
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.assemble.polyhedron import ON_PLANE, Facet, HalfSpaces, corners, half_spaces
 from hetbuild.crystal.crystal import Crystal, crystal_of
@@ -29,6 +29,7 @@ BYTES_PER_COLUMN = 60
 """Peak memory per column of cells in the particle's bounding box."""
 
 
+@checked
 def carve(
     crystal: Crystal | str | Path,
     facets: Sequence[Facet] = (),
@@ -62,8 +63,6 @@ def carve(
     <Model Pb365S364: 729 atoms, formal charge +2 e, particle of PbS>
     """
     crystal = crystal_of(crystal)
-    for facet in facets:
-        expect(facet, Facet, "Each facet", "Write Facet((1, 1, 1), 9).")
     datum = crystal.datum(site)
     domain = Domain(name, crystal, crystal.vectors.copy(), np.zeros(3), datum)
     middle = np.asarray(centre, dtype=float)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from hetbuild.arguments import expect
+from hetbuild.arguments import checked
 from hetbuild.arrays import BoolArray, FloatArray, Plane
 from hetbuild.crystal.lattice import check_plane, plane_label
 from hetbuild.elements import KINDS, counts, number
@@ -22,6 +22,7 @@ ON_PLANE = 1e-4
 Å."""
 
 
+@checked
 def cut(
     model: Model,
     hkl: Plane,
@@ -50,7 +51,6 @@ def cut(
     >>> hb.cut(cube, (1, 0, 0), keep="above", at=0)
     <Model Pb203S202: 405 atoms, formal charge +2 e, particle of PbS>
     """
-    expect(model, Model, "What is cut", "Build one, or read it with read_model.")
     check_plane(hkl)
     domain = model.domains[0]
     index = domain.plane_index(hkl, model.positions)

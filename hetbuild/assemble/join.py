@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from hetbuild.arguments import expect
-from hetbuild.assemble.orientation import Orientation, coincidences
+from hetbuild.arguments import checked
+from hetbuild.assemble.orientation import Orientation, check_between, coincidences
 from hetbuild.assemble.registry import Registry
 from hetbuild.errors import ImpossibleError
 from hetbuild.frozen import own
@@ -23,6 +23,7 @@ ROUNDED = 1e-3
 """Å by which a contact may miss its floor, or an ion its plane: cells and positions are rounded."""
 
 
+@checked
 def join(
     first: Model,
     second: Model,
@@ -41,6 +42,8 @@ def join(
 
     Raises
     ------
+    InputError
+        `between` or `shared_with` means no domain.
     ImpossibleError
         Ions of the two domains are closer than `floors`.
 
@@ -56,9 +59,7 @@ def join(
     >>> hb.join(upper, lower, parallel, hb.Registry(0.4, 0.4, 0.0), floors=hb.Floors()).formulas
     {'perovskite': 'Cs4Pb18Cl33', 'sulfide': 'Pb122S121'}
     """
-    for model in (first, second):
-        expect(model, Model, "What is joined", "Build one, or read it with read_model.")
-    expect(registry, Registry, "The registry")
+    check_between(first, second, between)
     placed = second.moved(np.eye(3), registry.vector)
     ends = first.domains[between[0]], placed.domains[between[1]]
     met = interface_of(*ends, orientation, registry)

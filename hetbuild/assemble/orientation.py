@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hetbuild.arguments import expect
+from hetbuild.arguments import check_fields, checked, shaped
 from hetbuild.arrays import FloatArray, Plane
 from hetbuild.crystal import lattice
 from hetbuild.crystal.lattice import Coincidence, Direction, plane_label
@@ -38,7 +38,11 @@ class Orientation:
     across: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     """A second pair, only checked: it must agree in sign with the first."""
 
+    def __post_init__(self) -> None:
+        check_fields(self)
 
+
+@checked
 def align(
     first: Model, second: Model, orientation: Orientation, *, between: tuple[int, int] = (0, 0)
 ) -> tuple[Model, Model]:
@@ -50,7 +54,8 @@ def align(
     Raises
     ------
     InputError
-        A direction is not in its plane, or the second direction pair contradicts the first.
+        A direction is not in its plane, the second direction pair contradicts the first, or
+        `between` means no domain.
 
     Examples
     --------
@@ -64,9 +69,7 @@ def align(
     >>> lower.domains[0].vectors.round(3).tolist()  # x along [0 1 0], z along the normal (1 0 0)
     [[0.0, 0.0, 5.936], [5.936, 0.0, 0.0], [0.0, 5.936, 0.0]]
     """
-    for model in (first, second):
-        expect(model, Model, "What is joined", "Build one, or read it with read_model.")
-    expect(orientation, Orientation, "The orientation")
+    check_between(first, second, between)
     turned = []
     for model, index, plane, along in zip(
         (first, second), between, orientation.planes, orientation.along, strict=True
@@ -79,6 +82,7 @@ def align(
     return turned[0], turned[1]
 
 
+@checked
 def anchored(
     first: Model,
     second: Model,
@@ -91,6 +95,11 @@ def anchored(
     anchor: offsets from each domain's datum in conventional axes, shape (3,) each. With both on a
     cation site, the cation rows of the two crystals coincide there. between: as for `align`.
 
+    Raises
+    ------
+    InputError
+        An anchor is not of three numbers, or `between` means no domain.
+
     Examples
     --------
     >>> import hetbuild as hb
@@ -99,11 +108,29 @@ def anchored(
     >>> (second.positions - first.positions)[0].round(3).tolist()
     [-2.968, -2.968, 0.0]
     """
+    check_between(first, second, between)
     moved = []
     for model, index, offset in zip((first, second), between, anchor, strict=True):
+        shaped(np.asarray(offset), (3,), "anchored: an anchor")
         point = model.domains[index].cartesian(np.asarray(offset, dtype=float))
         moved.append(model.moved(np.eye(3), -point))
     return moved[0], moved[1]
+
+
+def check_between(first: Model, second: Model, between: tuple[int, int]) -> None:
+    """Stop where `between` means a domain that is not there.
+
+    Raises
+    ------
+    InputError
+        It does.
+    """
+    for model, index in zip((first, second), between, strict=True):
+        if not 0 <= index < len(model.domains):
+            raise InputError(
+                f"between: there is no domain {index}; {model.formula} has {len(model.domains)}, "
+                "counted from 0."
+            )
 
 
 def _axes(domain: Domain, plane: Plane, along: Sequence[float]) -> FloatArray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hetbuild.arguments import check_fields
 from hetbuild.arrays import FloatArray, IntArray, Plane
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import check_plane, plane_label
@@ -46,6 +47,9 @@ class Facet:
     """(element or kind, ligand): such ions on the outermost plane become the ligand."""
     point_group: str = ""
     """Of the form, as ``-43m`` or ``3m [1 1 1]``; default: that of the crystal."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def planes_of(self, crystal: Crystal) -> IntArray:
         """Indices of all its facets, shape (m, 3).

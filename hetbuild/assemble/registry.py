@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from hetbuild.arguments import check_fields, checked
 from hetbuild.arrays import FloatArray
 from hetbuild.assemble.merge import Merging, merged_pair
 from hetbuild.assemble.settle import Settling
@@ -46,6 +47,7 @@ class Window:
     """Smallest and largest distance from coincidence along the normal, Å."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("along", "across"):
             if not 0.0 <= getattr(self, name) < np.inf:
                 raise InputError(
@@ -69,12 +71,16 @@ class Registry:
     across: float
     gap: float
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
     @property
     def vector(self) -> FloatArray:
         """In interface axes (along, across, normal), shape (3,): the second domain lies below."""
         return np.array([self.along, self.across, -self.gap])
 
 
+@checked
 def search_registry(
     first: Model,
     second: Model,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hetbuild.arguments import expect
+from hetbuild.arguments import checked
 from hetbuild.arrays import IntArray, Progress
 from hetbuild.balancing.anneal import class_counts
 from hetbuild.balancing.candidates import (
@@ -41,6 +41,7 @@ from hetbuild.selection.order import pick, split
 from hetbuild.selection.places import explained
 
 
+@checked
 def balance(
     model: Model,
     moves: Sequence[Move | str],
@@ -71,10 +72,7 @@ def balance(
     >>> hb.balance(cube, ["remove Pb in particle"])
     <Model Pb364S364: 728 atoms, formal charge 0 e, particle of PbS>
     """
-    expect(model, Model, "What is balanced", "Build one, or read it with read_model.")
     allowed = [Move.parse(m) if isinstance(m, str) else m for m in moves]
-    for move in allowed:
-        expect(move, Move, "Each move", "Write 'remove Cl in sulfide'.")
     if not any(required(model, target or Target())[1]):
         return model
     allowed = resolved(model, allowed)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from hetbuild.arguments import check_fields
 from hetbuild.arrays import BoolArray, FloatArray, IntArray, Plane
 from hetbuild.elements import number
 from hetbuild.errors import InputError
@@ -68,6 +69,7 @@ class Move:
     """Of what is random in the order."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if (self.action == "swap") != bool(self.to):
             raise InputError("`to` belongs to action = 'swap', and only to it")
         if self.seed < 0:

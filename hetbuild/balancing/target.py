@@ -7,12 +7,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from hetbuild.arguments import check_fields
 from hetbuild.arrays import IntArray
 from hetbuild.balancing.anneal import class_counts, nearest_reachable
 from hetbuild.balancing.candidates import Candidates, Move
 from hetbuild.elements import counts
-from hetbuild.errors import ImpossibleError
+from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.model import Model
+
+MOST = 10**9
+"""Ions or e of a target; the solver of whole numbers loses count beyond."""
 
 Column = tuple[int, str]
 """What a target counts: (domain index or -1 for all, element or "charge")."""
@@ -32,6 +36,14 @@ class Target:
     charge: int = 0
     formula: Mapping[str, int] | None = None
     domains: Mapping[str, Mapping[str, int] | int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        parts = [v for v in (self.formula, *self.domains.values()) if isinstance(v, Mapping)]
+        whole = [v for v in self.domains.values() if isinstance(v, int)]
+        for number in (self.charge, *whole, *(n for part in parts for n in part.values())):
+            if abs(number) > MOST:
+                raise InputError(f"No target is beyond {MOST:,} ions or e; given {number:,}.")
 
 
 def required(model: Model, goal: Target) -> tuple[list[Column], list[int]]:

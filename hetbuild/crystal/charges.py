@@ -26,9 +26,11 @@ def formal_charges(
     Raises
     ------
     InputError
-        No charge is known for an element, and the formula does not tell it.
+        No charge is known for an element, and the formula does not tell it; one is stated for what
+        is no element, or one that no element has.
     """
     for element, charge in stated.items():
+        number(element)
         whole = isinstance(charge, Real) and charge == round(charge, 0)  # NaN is not
         if not whole or abs(charge) > MOST_CHARGE:
             value = f"{charge:+g}" if whole else shown(charge)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hetbuild.arguments import expect
+from hetbuild.arguments import checked, expect
 from hetbuild.arrays import FloatArray, Index, IntArray
 from hetbuild.crystal import lattice, read
 from hetbuild.crystal.bonds import Bonds, first_shell
@@ -91,6 +91,7 @@ class Crystal:
         return f"<Crystal {self.name}: {self.formula}, {self.space_group}, {edges} Å>"
 
     @classmethod
+    @checked
     def from_cif(
         cls, path: str | Path, *, charges: Mapping[str, int] | None = None, name: str | None = None
     ) -> Crystal:
@@ -110,6 +111,7 @@ class Crystal:
         return _canonical(read.from_cif(path, charges, name))
 
     @classmethod
+    @checked
     def from_ase(
         cls, atoms: Atoms, *, charges: Mapping[str, int] | None = None, name: str | None = None
     ) -> Crystal:
@@ -132,6 +134,7 @@ class Crystal:
         return _canonical(read.from_ase(atoms, charges, name))
 
     @classmethod
+    @checked
     def from_pymatgen(
         cls,
         structure: Structure,
@@ -153,6 +156,7 @@ class Crystal:
         return _canonical(read.from_pymatgen(structure, charges, name))
 
     @classmethod
+    @checked
     def named(cls, name: str, *, charges: Mapping[str, int] | None = None) -> Crystal:
         """A crystal that travels with hetbuild; `hetbuild.structures()` lists their names.
 
@@ -167,7 +171,6 @@ class Crystal:
         >>> hb.Crystal.named("CsPbCl3")
         <Crystal CsPbCl3: CsPbCl3, Pm-3m, 5.605 x 5.605 x 5.605 Å>
         """
-        expect(name, str, "The name of a crystal")
         shipped = structures()
         if name not in shipped:
             raise InputError(f"No shipped crystal is called {name!r}; {nearest(name, shipped)}")
@@ -210,6 +213,7 @@ class Crystal:
         """a, b, c in Å, alpha, beta, gamma in degrees."""
         return lattice.parameters(self.vectors)
 
+    @checked
     def ions(self, word: str) -> tuple[str, ...]:
         """The elements a word means in the crystal: itself, or all of a kind, as ``anion``.
 
@@ -228,6 +232,7 @@ class Crystal:
             )
         return found
 
+    @checked
     def charge_of(self, element: str) -> int:
         """Formal charge in e of an ion of this element in or on the crystal.
 
@@ -250,6 +255,7 @@ class Crystal:
         """A name for each site of the cell: its label, numbered where others share it."""
         return numbered(self.labels)
 
+    @checked
     def datum(self, name: str | None) -> int:
         """Index of the site called `name`, an element or a CIF label; None: the first cation.
 
@@ -274,10 +280,12 @@ class Crystal:
             raise InputError(f"{name!r} {what} {self.name}; name one of its sites: {known}.")
         return found[0]
 
+    @checked
     def spacing(self, hkl: Index) -> float:
         """d(hkl) in Å of the indices as given."""
         return lattice.spacing(self.vectors, hkl)
 
+    @checked
     def equivalent_planes(self, hkl: Index, point_group: str = "") -> IntArray:
         """All facets (hkl) of the form {hkl}, sorted, shape (m, 3).
 
@@ -294,6 +302,7 @@ class Crystal:
             rotations = subgroup(rotations, point_group, self.name).rotations
         return np.unique(np.einsum("j,mji->mi", h, rotations), axis=0)[::-1]
 
+    @checked
     def surface_net(self, hkl: Index) -> tuple[lattice.Direction, ...]:
         """The two shortest primitive lattice vectors in (hkl)."""
         return lattice.surface_net(self.vectors, self.primitive, hkl)

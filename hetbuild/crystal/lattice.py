@@ -7,7 +7,7 @@ basis with integer arithmetic, metric ones with the 3x3 matrix of conventional v
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce
@@ -92,7 +92,7 @@ def check_plane(hkl: Index) -> IntArray:
     if not whole or np.abs(h.astype(float)).max() > LARGEST_INDEX:
         raise InputError(
             f"A plane takes three integers h k l between -{LARGEST_INDEX} and {LARGEST_INDEX}; "
-            f"given {shown(list(hkl))}."
+            f"given {shown(list(hkl) if isinstance(hkl, Iterable) else hkl)}."
         )
     if not h.any():
         raise InputError("(0 0 0) is no lattice plane: at least one index must differ from 0.")

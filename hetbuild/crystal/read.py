@@ -62,7 +62,6 @@ class Described:
 
 def from_cif(path: str | Path, charges: Mapping[str, int] | None, name: str | None) -> Described:
     """The phase in a CIF file; see `Crystal.from_cif`."""
-    expect(path, (str, Path), "A CIF file")
     _expect_charges(charges)
     file = Path(path)
     block, small, content = _read_cif(file)

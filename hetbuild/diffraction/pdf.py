@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hetbuild.arguments import expect
+from hetbuild.arguments import checked
 from hetbuild.arrays import BoolArray, FloatArray, Progress
 from hetbuild.diffraction.debye import TOTAL, Kind, Partials, intensity, parts_of
 from hetbuild.diffraction.pairs import PairHistograms, pair_histograms
@@ -92,6 +92,7 @@ class Pdf:
         }
 
 
+@checked
 def pdf(
     model: Model,
     *,
@@ -122,7 +123,6 @@ def pdf(
     2.8
     >>> figure = found.plot()
     """
-    expect(model, Model, "What is diffracted")
     _check(q_range, r_max)
     r = np.asarray(R_STEP * np.arange(1, round(r_max / R_STEP) + 1), dtype=np.float64)
     pairs = pair_histograms(model, progress=progress)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hetbuild.arguments import expect
+from hetbuild.arguments import checked
 from hetbuild.arrays import FloatArray, Progress
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.diffraction.bragg import BraggLines, bragg_lines
@@ -116,6 +116,7 @@ class Xrd:
         return self.pattern.partials.curves
 
 
+@checked
 def xrd(
     model: Model,
     *,
@@ -164,7 +165,6 @@ def xrd(
     39.2 (2, 1, 1)
     >>> figure = found.plot()
     """
-    expect(model, Model, "What is diffracted")
     source = radiation(str(wavelength))
     instrument = Instrument(source, polarisation=polarisation, fwhm=fwhm, eta=eta)
     mesh = angles(*two_theta, step)

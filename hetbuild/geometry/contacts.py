@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hetbuild.arguments import check_fields
 from hetbuild.arrays import BoolArray, FloatArray, IntArray
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.errors import InputError
@@ -46,6 +47,7 @@ class Floors:
     """Between two cations."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("anion_anion", "cation_anion", "cation_cation"):
             if not 0.0 <= getattr(self, name) < np.inf:
                 raise InputError(

@@ -75,12 +75,13 @@ def zone_view(model: Model, domain: int, uvw: Sequence[float]) -> View:
     Raises
     ------
     InputError
-        [0 0 0].
+        [0 0 0], or not three indices.
     """
     direction = np.asarray(uvw, dtype=float)
-    if not (np.isfinite(direction).all() and direction.any()):
+    if direction.shape != (3,) or not (np.isfinite(direction).all() and direction.any()):
+        given = " ".join(f"{x:g}" for x in direction.ravel())
         raise InputError(
-            "[0 0 0] is no zone axis: a zone takes three indices u v w, not all zero, of the "
+            f"[{given}] is no zone axis: a zone takes three indices u v w, not all zero, of the "
             f"conventional axes of {model.domains[domain].name}."
         )
     towards = direction @ model.domains[domain].vectors

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hetbuild.arguments import checked
 from hetbuild.arrays import FloatArray, Plane, Progress
 from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal, crystal_of
@@ -168,6 +169,7 @@ class _Side:
     cells: dict[Plane, Supercells]
 
 
+@checked
 def match(
     first: Crystal | str | Path,
     second: Crystal | str | Path,

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hetbuild.analyse.interface import nearest_tilt
+from hetbuild.arguments import checked
 from hetbuild.arrays import BoolArray, FloatArray, IntArray, Plane
 from hetbuild.crystal import lattice
 from hetbuild.microscopy.image import EXPONENT, Image
@@ -136,6 +137,7 @@ class Spectrum:
         }
 
 
+@checked
 def spectrum(image: Image) -> Spectrum:
     """Fourier transform of an image, spots of each domain indexed and measured.
 

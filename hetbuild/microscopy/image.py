@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hetbuild.analyse.interface import with_interface
+from hetbuild.arguments import checked
 from hetbuild.arrays import FloatArray
 from hetbuild.errors import InputError
 from hetbuild.geometry.images import finite
@@ -107,6 +108,7 @@ class Image:
         return draw(self, spectrum(self) if fft else None)
 
 
+@checked
 def image(
     model: Model,
     *,

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from hetbuild.arguments import expect
+from hetbuild.arguments import checked
 from hetbuild.capping.molecule import FILES
 from hetbuild.errors import InputError, nearest
 from hetbuild.library import find_recipe, read_file, recipes, structures
@@ -43,6 +43,7 @@ MOST_FAULTS = 20
 _Schema = TypeVar("_Schema")
 
 
+@checked
 def read_recipe(
     recipe: str | Path | Mapping[str, Any], settings: Settings = (), *, trust: bool = False
 ) -> Recipe:
@@ -66,8 +67,6 @@ def read_recipe(
     >>> recipe.name, list(recipe.domains)
     ('cspbcl3-cube-2', ['perovskite'])
     """
-    expect(recipe, (str, Path, Mapping), "A recipe", "A text is a shipped name or a TOML file.")
-    expect(settings, (Mapping, list, tuple), "Settings of a recipe")
     if isinstance(recipe, Mapping):
         base, where, folder = _extended(dict(recipe), None), "recipe", Path()
     else:
@@ -242,7 +241,6 @@ def _merged(base: dict[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
 
 def _parsed(setting: str) -> tuple[str, Any]:
     """``domains.sulfide.cut.at=4`` as key and value; the value is TOML, or a text as it stands."""
-    expect(setting, str, "A setting", "Write key=value, or give a mapping of them.")
     key, sign, text = setting.partition("=")
     if not sign:
         raise _no_setting(setting)

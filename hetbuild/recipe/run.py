@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hetbuild import __version__
+from hetbuild.arguments import checked
 from hetbuild.arrays import Plane, Progress
 from hetbuild.assemble.carve import carve, check_whole, refuse_if_large
 from hetbuild.assemble.coherent import Strained, coincidence_cell, join_slabs, slabs
@@ -54,6 +55,7 @@ BYTES_PER_ION = 1000
 Stage = tuple[str, Model]
 
 
+@checked
 def build(
     recipe: str | Path | Mapping[str, Any] | Recipe,
     settings: Settings = (),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hetbuild.arguments import checked
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.errors import InputError
 from hetbuild.geometry.depth import depth
@@ -16,6 +17,7 @@ from hetbuild.relaxing.calculators import Chosen
 from hetbuild.relaxing.optimise import Frame, Optimizer, Settings
 
 
+@checked
 def relax(
     model: Model,
     calculator: str = "chgnet",

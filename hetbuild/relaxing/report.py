@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hetbuild.analyse.regions import Region, regions
+from hetbuild.arguments import checked
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.crystal import lattice
 from hetbuild.elements import symbol
@@ -99,6 +100,7 @@ class BeforeAfter:
         return asdict(self)
 
 
+@checked
 def before_after(before: Model, after: Model, *, held: bool = False) -> BeforeAfter:
     """Compare a model with what became of it, atom by atom.
 
