@@ -214,16 +214,18 @@ class Model:
         return names.index(name)
 
     @checked
-    def where(self, mask: BoolArray | slice) -> Model:
-        """The atoms where mask, shape (N,), is true, or those of a slice.
+    def where(self, mask: BoolArray | IntArray | slice) -> Model:
+        """The atoms where mask, shape (N,), is true, at these indices, or those of a slice.
 
         Raises
         ------
         InputError
-            The mask is no array of True and False, one for each atom.
+            The mask is not of one value for each atom, or an index is that of none.
         """
-        if isinstance(mask, np.ndarray):
+        if isinstance(mask, np.ndarray) and mask.dtype == np.bool_:
             shaped(mask, (len(self),), "where: mask")
+        elif isinstance(mask, np.ndarray) and np.any((mask < 0) | (mask >= len(self))):
+            raise InputError(f"where: indices of {len(self)} atoms are 0 to {len(self) - 1}.")
         return replace(self, **{name: own(getattr(self, name)[mask]) for name in PER_ATOM})
 
     def extended(

@@ -223,7 +223,11 @@ def test_no_argument_ends_in_an_error_of_python(
         (lambda: cube().moved(np.eye(2), np.zeros(3)), "moved: rotation takes finite numbers of"),
         (lambda: cube().moved(np.eye(3), [0, 0, np.nan]), "moved: shift takes finite numbers of"),
         (lambda: cube().where(np.ones(3, dtype=bool)), "where: mask takes"),
-        (lambda: cube().domains[0].plane_index((1, 0), np.zeros((1, 3))), "hkl must be three"),
+        (lambda: cube().where(np.array([0, 64])), "indices of 64 atoms are 0 to 63"),
+        (
+            lambda: cube().domains[0].plane_index((1, 0), np.zeros((1, 3))),
+            "A plane takes three integers",
+        ),
         (lambda: cube().domains[0].fractional(np.zeros((3, 2))), "must have shape (N, 3)"),
         (
             lambda: hb.anchored(cube(), cube(), ((0, 0, 0), (0, 0))),
