@@ -168,7 +168,9 @@ def test_errors() -> None:
     with pytest.raises(InputError, match=r"radius must be a number; given inf"):
         carve(pbs, radius=float("inf"))
     for centre in [(0.0, 0.0), (float("nan"), 0.0, 0.0)]:
-        with pytest.raises(InputError, match="A centre takes three finite numbers"):
+        with pytest.raises(
+            InputError, match=r"A centre takes three finite|centre\[0\] must be a number"
+        ):
             carve(pbs, radius=9.0, centre=centre)
     with pytest.raises(ImpossibleError, match=r"would take about .* GiB"):
         carve(pbs, radius=30.0, memory=1000)
