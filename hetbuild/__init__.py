@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from hetbuild.geometry.contacts import Floors as Floors
     from hetbuild.library import recipes as recipes
     from hetbuild.library import structures as structures
-    from hetbuild.matching.search import Match as Match
+    from hetbuild.matching.matches import Match as Match
     from hetbuild.matching.search import match as match
     from hetbuild.microscopy.fourier import spectrum as spectrum
     from hetbuild.microscopy.image import image as image
@@ -75,7 +75,7 @@ _MODULES = {
     "HetbuildError": "errors",
     "ImpossibleError": "errors",
     "InputError": "errors",
-    "Match": "matching.search",
+    "Match": "matching.matches",
     "Model": "model",
     "Move": "balancing.candidates",
     "Orientation": "assemble.orientation",

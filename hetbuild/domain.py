@@ -12,7 +12,7 @@ from hetbuild.arrays import FloatArray, IntArray, Plane
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import check_plane
 from hetbuild.errors import InputError
-from hetbuild.frozen import frozen
+from hetbuild.frozen import Frozen, frozen
 from hetbuild.names import check_name
 
 
@@ -42,7 +42,7 @@ class Role(IntEnum):
 
 
 @dataclass(frozen=True, eq=False)
-class Domain:
+class Domain(Frozen):
     """A crystal as it lies in the model: its frame relates atoms to planes and sites.
 
     Examples

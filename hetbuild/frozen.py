@@ -38,6 +38,18 @@ def _with_bases(array: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
     return found
 
 
+class Frozen:
+    """Base of results with read-only arrays: they stay so in copies and in other processes."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """NumPy copies and unpickles arrays writeable."""
+        for value in state.values():
+            for array in value if isinstance(value, tuple) else (value,):
+                if isinstance(array, np.ndarray):
+                    own(array)
+        self.__dict__.update(state)
+
+
 class FrozenDict(dict[str, Any]):
     """A mapping that cannot be changed; it can be copied, pickled and written as JSON."""
 

@@ -12,12 +12,12 @@ import numpy as np
 
 from hetbuild.arguments import checked, expect, shaped
 from hetbuild.arrays import BoolArray, FloatArray, IntArray, Plane
-from hetbuild.crystal.lattice import Coincidence
+from hetbuild.crystal.lattice import Coincidence, plane_label
 from hetbuild.domain import Domain as Domain
 from hetbuild.domain import Role as Role
 from hetbuild.elements import counts, formula
 from hetbuild.errors import InputError
-from hetbuild.frozen import frozen, frozen_tree, own
+from hetbuild.frozen import Frozen, frozen, frozen_tree, own
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -63,6 +63,12 @@ class Interface:
     gap: float
     """Distance of the second domain from coincidence, along the normal, Å."""
 
+    def __repr__(self) -> str:
+        sides = zip(self.domains, self.planes, strict=True)
+        met = " || ".join(f"{name} {plane_label(plane)}" for name, plane in sides)
+        shift = "/".join(f"{x:.2f}" for x in self.shift)
+        return f"<Interface {met}: shift {shift} Å, gap {self.gap:.2f} Å>"
+
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
@@ -81,11 +87,12 @@ class LedgerEntry:
 
 
 @dataclass(frozen=True, eq=False)
-class Model:
+class Model(Frozen):
     """A particle, several joined, or a periodic interface: N atoms with all that made them.
 
     Everything in it is read-only; arrays given to it are copied where others could write to them.
-    Change a model by the functions that return a new one, or by `dataclasses.replace`.
+    Change a model by the functions that return a new one, or by `dataclasses.replace`. Models are
+    equal where they are the same object; `hetbuild.compare` says how far two lie apart.
 
     Examples
     --------

@@ -22,6 +22,7 @@ from hetbuild.crystal.terminations import Termination
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.matching.bicrystal import Side, Sites, bicrystal
 from hetbuild.matching.energy_map import Pair, common_displacements, energy_maps
+from hetbuild.matching.matches import Match
 from hetbuild.matching.registry import (
     SAME,
     Minimum,
@@ -37,7 +38,6 @@ from hetbuild.matching.registry import (
     scan,
     terminations_of,
 )
-from hetbuild.matching.search import Match
 
 COULOMB, RANGE, MADELUNG = 14.39964, 0.345, 1.74756
 """eV Å; Å, Born & Mayer; rock salt."""

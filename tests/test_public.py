@@ -10,8 +10,8 @@ import pickle
 import pkgutil
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import FrozenInstanceError, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -27,6 +27,7 @@ from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 import hetbuild as hb
 from hetbuild.cli import VERBS, cli
 from hetbuild.frozen import FrozenDict, frozen, own
+from hetbuild.matching.matches import SHOWN
 from hetbuild.model import PER_ATOM
 
 PUBLIC = [name for name in hb.__all__ if name != "__version__"]
@@ -303,6 +304,81 @@ def test_frozen_models_can_be_copied_and_pickled() -> None:
     same(copy.deepcopy(model), model)
     assert json.loads(json.dumps(model.provenance))["recipe"]["name"] == "cspbcl3-cube-2"
     assert isinstance(copy.deepcopy(model).provenance, FrozenDict)
+
+
+def arrays_of(thing: object, seen: set[int]) -> Iterator[np.ndarray]:  # type: ignore[type-arg]
+    """Every array in a result, however deep."""
+    if id(thing) in seen:
+        return
+    seen.add(id(thing))
+    if isinstance(thing, np.ndarray):
+        yield thing
+    elif is_dataclass(thing) and not isinstance(thing, type):
+        held = [getattr(thing, f.name) for f in fields(thing)]
+        for value in (*held, *getattr(thing, "__dict__", {}).values()):
+            yield from arrays_of(value, seen)
+    elif isinstance(thing, Mapping | list | tuple):
+        for value in thing.values() if isinstance(thing, Mapping) else thing:
+            yield from arrays_of(value, seen)
+
+
+def results() -> dict[str, object]:
+    model = history("cspbcl3-pbs-small")["balanced"]
+    image = hb.image(cube(), sampling=0.3)
+    assert model.domains[0].crystal.bonds  # kept with the crystal
+    return {
+        "model": model, "crystal": load("PbS"), "report": hb.inspect(model),
+        "comparison": hb.compare(cube(), cube()), "matches": hb.match("PbS", "PbSe", max_index=1),
+        "recipe": hb.read_recipe("cspbcl3-pbs"), "image": image, "spectrum": hb.spectrum(image),
+        "xrd": hb.xrd(cube(), step=0.2), "pdf": hb.pdf(cube(), r_max=8.0),
+        "change": hb.before_after(cube(), cube()), "interface": model.interface,
+    }  # fmt: skip
+
+
+def test_results_are_short_in_words_and_stay_read_only_in_copies() -> None:
+    for name, result in results().items():
+        assert len(repr(result)) < 250 * (1 + len(result) if name == "matches" else 1), name
+        for same_again in (
+            pickle.loads(pickle.dumps(result)),
+            copy.deepcopy(result),
+            copy.copy(result),
+        ):
+            assert type(same_again) is type(result)
+            assert repr(same_again) == repr(result)
+            before, after = list(arrays_of(result, set())), list(arrays_of(same_again, set()))
+            assert len(before) == len(after)
+            for a, b in zip(before, after, strict=True):
+                assert not a.flags.writeable
+                assert not b.flags.writeable, name
+                np.testing.assert_array_equal(a, b)
+
+
+def test_a_notebook_shows_results_as_tables() -> None:
+    shown = results()
+    for name, texts in {
+        "crystal": ("PbS, Pb4S4", "Fm-3m (225)", "5.9362, 5.9362, 5.9362 Å", "Pb +2, S -2 e"),
+        "report": ("Report of Cs17Pb46S28Cl53", "0 e, neutral", "Pb of interface", "sulfide"),
+        "comparison": ("<th>rms</th><td>0.0000 Å</td>", "<th>Pb</th>"),
+        "matches": ("<th>PbSe</th>", "(1 1 1)", "<td>+3.17 +3.17</td>", "<td>174</td>"),
+        "recipe": ("cspbcl3-pbs: CsPbCl3 cube on a PbS", "<th>sulfide</th><td>PbS</td>", "Livakas"),
+    }.items():
+        html = shown[name]._repr_html_()  # type: ignore[attr-defined]  # each of these has it
+        assert html.startswith("<div>"), name
+        for text in texts:
+            assert text in html, (name, text)
+        assert len(html) < 8000
+
+
+def test_matches_are_a_tuple_that_says_how_many_it_leaves_out() -> None:
+    found = hb.match("CsPbCl3", "PbS", max_index=1, max_strain=0.06)
+    assert isinstance(found, tuple)
+    assert len(found) > SHOWN
+    lines = repr(found).splitlines()
+    assert lines[0] == f"<{len(found)} matches of CsPbCl3 and PbS"
+    assert len(lines) == SHOWN + 2
+    assert lines[-1].strip() == f"and {len(found) - SHOWN} more>"
+    assert found._repr_html_().count("<tr>") == SHOWN + 1
+    assert repr(found[:0]) == "()"
 
 
 def test_a_recipe_knows_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,8 @@ from hetbuild.analyse.counterparts import counterparts, expansions, rms
 from hetbuild.analyse.whereabouts import Whereabouts
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.elements import counts, symbol
-from hetbuild.frozen import own
+from hetbuild.formats.html import to_table
+from hetbuild.frozen import Frozen, own
 from hetbuild.geometry.pairing import pair
 from hetbuild.rounding import DIGITS
 
@@ -53,7 +54,7 @@ class Unmatched:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Frozen):
     """The second model laid on the first.
 
     Examples
@@ -112,6 +113,19 @@ class Comparison:
             f"<Comparison: rmsd {self.rmsd:.4f} Å, {len(self.missing)} sites of the first and "
             f"{len(self.added)} of the second without counterpart>"
         )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: distances as a whole, by domain and by element."""
+        rows = [
+            ("rms", f"{self.rmsd:.4f} Å"),
+            ("median", f"{self.median:.4f} Å"),
+            ("90 % within", f"{self.ninety:.4f} Å"),
+            *((name, f"{part:.4f} Å") for name, part in self.by_part.items()),
+            *((name, f"{part:.4f} Å") for name, part in self.by_element.items()),
+            ("missing", str(len(self.missing))),
+            ("added", str(len(self.added))),
+        ]
+        return to_table("Distances of atoms and their counterparts", rows)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -21,6 +21,7 @@ from hetbuild.arrays import IntArray
 from hetbuild.assemble.coherent import strain_of
 from hetbuild.crystal import lattice
 from hetbuild.elements import MOLECULAR, counts, number, symbol
+from hetbuild.formats.html import to_table
 from hetbuild.geometry.bonds import COUNTED, cation_limits
 from hetbuild.geometry.bonds import MOLECULAR as MOLECULAR_BONDS
 from hetbuild.geometry.contacts import KINDS, Contact, closest_contacts, coordination
@@ -139,6 +140,28 @@ class Report:
     """Of every pair of domains that were joined, or that touch."""
     off_site: OffSite | None = None
     """None where all ions stand on their sites, or none is known."""
+
+    def __repr__(self) -> str:
+        said = [f"formal charge {self.charge:+d} e" if self.charge else "formal charge 0 e"]
+        said += [f"{c.kind} {c.distance:.2f} Å" for c in self.contacts]
+        return f"<Report of {self.formula}: {', '.join(said)}, {self.point_group}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: charge, dipole, symmetry, domains, contacts, coordination."""
+        rows = [("charge", f"{self.charge:+d} e" if self.charge else "0 e, neutral")]
+        if self.dipole is not None:
+            rows.append(("dipole", f"{self.dipole:.1f} D"))
+        rows.append(("symmetry", self.point_group))
+        for name, formula in self.formulas.items():
+            across = self.sizes[name].across if name in self.sizes else ()
+            size = f", {' x '.join(f'{x:.1f}' for x in across)} nm" if across else ""
+            rows.append((name, f"{formula}, {self.charges[name]:+d} e{size}"))
+        rows += [(c.kind, f"{c.distance:.3f} Å") for c in self.contacts]
+        for cation, around in self.coordinations.items():
+            for region, anions in around.regions.items():
+                listed = ", ".join(f"{count} with {n}" for n, count in anions.items())
+                rows.append((f"{cation} of {region}", f"{listed} anions"))
+        return to_table(f"Report of {self.formula}", rows)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -20,7 +20,7 @@ from hetbuild.numerals import LARGEST_INDEX
 if TYPE_CHECKING:
     from hetbuild.arrays import Plane
     from hetbuild.crystal.crystal import Crystal
-    from hetbuild.matching.search import Match
+    from hetbuild.matching.matches import Match
 
 Order = Literal["score", "area", "strain", "cations"]
 ORDERS: tuple[Order, ...] = get_args(Order)

@@ -16,8 +16,8 @@ from hetbuild.crystal.terminations import Termination
 from hetbuild.crystal.vicinal import StepProfile, step_profile
 from hetbuild.errors import InputError
 from hetbuild.matching.continuation import Fit, cation_fit
+from hetbuild.matching.matches import Match
 from hetbuild.matching.registry import Registries, terminations_of
-from hetbuild.matching.search import Match
 
 Order = Literal["score", "area", "strain", "cations"]
 Row = tuple[Match, Fit]

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from hetbuild.arrays import FloatArray, IntArray
-from hetbuild.frozen import own
+from hetbuild.frozen import Frozen, own
 
 FIRST_SHELL = 1.25
 """A first-shell bond is at most this many times the shortest distance of its two elements."""
 
 
 @dataclass(frozen=True, eq=False)
-class Bonds:
+class Bonds(Frozen):
     """First-shell cation-anion bonds of a crystal, each listed from both ends."""
 
     site: IntArray

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from hetbuild.crystal.setting import CENTRING, canonical_setting
 from hetbuild.crystal.subgroups import subgroup
 from hetbuild.elements import KINDS, counts, formula, number, symbol, usual_charge
 from hetbuild.errors import InputError, nearest
-from hetbuild.frozen import frozen, frozen_tree
+from hetbuild.frozen import Frozen, frozen, frozen_tree
 from hetbuild.library import find_structure, structures
 from hetbuild.names import check_label, check_name
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Crystal:
+class Crystal(Frozen):
     """A neutral bulk phase in its canonical standardised conventional cell.
 
     Make one with `from_cif`, `from_ase`, `from_pymatgen` or `named`. All arrays are read-only.
@@ -89,6 +90,20 @@ class Crystal:
     def __repr__(self) -> str:
         edges = " x ".join(f"{x:.4g}" for x in self.cell_parameters[:3])
         return f"<Crystal {self.name}: {self.formula}, {self.space_group}, {edges} Å>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: space group, cell, charges and where it is from."""
+        a, b, c, *angles = self.cell_parameters
+        ions = dict(zip(map(symbol, map(int, self.numbers)), self.charges.tolist(), strict=True))
+        rows = [
+            ("space group", f"{self.space_group} ({self.space_group_number})"),
+            ("a, b, c", f"{a:.4f}, {b:.4f}, {c:.4f} Å"),
+            ("α, β, γ", ", ".join(f"{angle:.2f}" for angle in angles) + "°"),
+            ("charges", ", ".join(f"{element} {q:+d}" for element, q in ions.items()) + " e"),
+            *((name, text) for name in ("source", "status") if (text := getattr(self, name))),
+        ]
+        html = import_module("hetbuild.formats.html")  # crystals import no format
+        return str(html.to_table(f"{self.name}, {self.formula}", rows))
 
     @classmethod
     @checked

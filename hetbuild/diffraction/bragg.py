@@ -13,13 +13,14 @@ from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.lattice import reciprocal
 from hetbuild.diffraction.scattering import Radiation, dispersion, form_factors
 from hetbuild.elements import symbol
+from hetbuild.frozen import Frozen
 
 WEAKEST = 0.1
 """Intensity, % of the strongest line, below which a line is not listed."""
 
 
 @dataclass(frozen=True, eq=False)
-class BraggLines:
+class BraggLines(Frozen):
     """Powder lines of one crystal by rising angle; each is a form {hkl}."""
 
     crystal: str

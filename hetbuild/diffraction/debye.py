@@ -17,6 +17,7 @@ from hetbuild.diffraction.pairs import PairHistograms
 from hetbuild.diffraction.scattering import LARGEST_S, dispersion, form_factors
 from hetbuild.elements import number, symbol
 from hetbuild.errors import InputError
+from hetbuild.frozen import Frozen
 
 OVERSAMPLING = 32
 """Points of the transform per wave of the longest distance; a cubic spline between them is then
@@ -30,7 +31,7 @@ Kind = Literal["domain", "element"]
 
 
 @dataclass(frozen=True, eq=False)
-class Partials:
+class Partials(Frozen):
     """A quantity of a particle that is a sum over pairs of domains, or of elements."""
 
     names: tuple[str, ...]

@@ -17,6 +17,7 @@ import numpy as np
 
 from hetbuild.arrays import BoolArray, FloatArray, IntArray, Progress
 from hetbuild.errors import ImpossibleError
+from hetbuild.frozen import Frozen
 from hetbuild.model import Model
 
 STEP = 0.01
@@ -30,7 +31,7 @@ TILE = 256
 
 
 @dataclass(frozen=True, eq=False)
-class PairHistograms:
+class PairHistograms(Frozen):
     """Distances of a particle, by pair of species; a species is an element in a domain."""
 
     domains: tuple[str, ...]

@@ -12,6 +12,7 @@ from hetbuild.diffraction.debye import Partials, intensity, parts_of
 from hetbuild.diffraction.pairs import PairHistograms
 from hetbuild.diffraction.scattering import LARGEST_S, Radiation, radiation
 from hetbuild.errors import InputError
+from hetbuild.frozen import Frozen
 
 STEP = 0.02
 """Degrees 2 theta between the points of a pattern."""
@@ -54,7 +55,7 @@ TUBE = Instrument()
 
 
 @dataclass(frozen=True, eq=False)
-class Pattern:
+class Pattern(Frozen):
     """A powder pattern of a particle and its partials."""
 
     two_theta: FloatArray

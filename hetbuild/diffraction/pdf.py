@@ -16,7 +16,7 @@ from hetbuild.diffraction.peaks import maxima
 from hetbuild.diffraction.scattering import LARGEST_S, form_factors
 from hetbuild.elements import counts
 from hetbuild.errors import InputError
-from hetbuild.frozen import FrozenDict
+from hetbuild.frozen import Frozen, FrozenDict
 from hetbuild.model import Model
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ LONGEST = 500.0
 
 
 @dataclass(frozen=True, eq=False)
-class Pdf:
+class Pdf(Frozen):
     """A pair distribution function and its partials."""
 
     formula: str

@@ -1,8 +1,8 @@
-"""Models in a notebook: what they are, and a small picture."""
+"""Models and results in a notebook: a table of what they are, and a small picture."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
 import numpy as np
@@ -36,12 +36,22 @@ def to_html(model: Model) -> str:
         for d in model.domains
     ]
     rows.append(("size", " x ".join(f"{x:.1f}" for x in _extent(model)) + " Å"))
-    body = "".join(f"<tr><th>{escape(a)}</th><td>{escape(b)}</td></tr>" for a, b in rows)
-    title = f"<b>{escape(model.formula)}</b>, {len(model)} atoms"
+    title = f"{model.formula}, {len(model)} atoms"
     return (
         f'<div style="display:flex;gap:1em;align-items:center">{to_svg(model)}'
-        f"<div>{title}<table>{body}</table></div></div>"
+        f"{to_table(title, rows)}</div>"
     )
+
+
+def to_table(title: str, rows: Iterable[Sequence[str]], head: Sequence[str] = ()) -> str:
+    """A titled table; the first column of one without a head names its rows."""
+    lines = ["".join(f"<th>{escape(cell)}</th>" for cell in head)] if head else []
+    for first, *others in rows:
+        cell = "td" if head else "th"
+        body = "".join(f"<td>{escape(other)}</td>" for other in others)
+        lines.append(f"<{cell}>{escape(first)}</{cell}>{body}")
+    table = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f"<div><b>{escape(title)}</b><table>{table}</table></div>"
 
 
 def to_svg(model: Model) -> str:

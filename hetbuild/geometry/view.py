@@ -14,6 +14,7 @@ import numpy as np
 
 from hetbuild.arrays import FloatArray
 from hetbuild.errors import InputError
+from hetbuild.frozen import Frozen
 from hetbuild.geometry.shared import shared_between
 from hetbuild.model import Domain, Interface, Model
 from hetbuild.rounding import DIGITS
@@ -23,7 +24,7 @@ PARALLEL = 1.0
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class View(Frozen):
     """Where the model is looked at from."""
 
     axes: FloatArray

@@ -10,7 +10,7 @@ from hetbuild.arrays import FloatArray, IntArray, Plane
 from hetbuild.assemble.slab import slab
 from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal
-from hetbuild.matching.search import Match
+from hetbuild.matching.matches import Match
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,7 @@ from hetbuild.arrays import FloatArray
 from hetbuild.crystal.crystal import Crystal
 from hetbuild.crystal.vicinal import StepProfile, step_profile
 from hetbuild.matching.bicrystal import Side, bicrystal
-from hetbuild.matching.search import Match
+from hetbuild.matching.matches import Match
 from hetbuild.rounding import DIGITS, NOTHING
 
 ROUNDS = 4

@@ -21,8 +21,8 @@ from hetbuild.elements import USUAL_CHARGES, counts, symbol
 from hetbuild.errors import InputError
 from hetbuild.geometry.contacts import Floors, floors_of
 from hetbuild.matching.bicrystal import bicrystal
+from hetbuild.matching.matches import Match
 from hetbuild.matching.registry import Minimum, scan
-from hetbuild.matching.search import Match
 from hetbuild.names import safe_name
 from hetbuild.rounding import ALIKE, DIGITS
 

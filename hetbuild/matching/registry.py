@@ -19,7 +19,7 @@ from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.geometry.contacts import Contact, closest_contacts
 from hetbuild.matching.bicrystal import Side, Sites, bicrystal
 from hetbuild.matching.energy_map import GAPS, Pair, common_displacements, energy_maps
-from hetbuild.matching.search import Match
+from hetbuild.matching.matches import Match
 from hetbuild.rounding import NOTHING
 
 CONTACTS = 6.0

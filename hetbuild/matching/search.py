@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,9 +12,8 @@ from hetbuild.arguments import checked
 from hetbuild.arrays import FloatArray, Plane, Progress
 from hetbuild.crystal import lattice
 from hetbuild.crystal.crystal import Crystal, crystal_of
-from hetbuild.crystal.lattice import Coincidence, Direction
+from hetbuild.crystal.lattice import Coincidence
 from hetbuild.crystal.planes import (
-    PlaneLabel,
     PlaneNet,
     distinct_pairs,
     plane_net,
@@ -30,6 +28,7 @@ from hetbuild.matching.cost import (
     search_seconds,
 )
 from hetbuild.matching.directions import named, signed, upright
+from hetbuild.matching.matches import Match, Matches
 from hetbuild.matching.nets import (
     LARGEST_STRAIN,
     CoincidenceCells,
@@ -51,9 +50,6 @@ MAX_AREA = 400.0
 LEAST_MISS = 0.005
 """Strain twice which is allowed at first in the search for the nearest miss, and doubled then."""
 
-SCALE = 0.01
-"""Strain that doubles the score of a cell."""
-
 LOW: tuple[Plane, ...] = (
     (1, 0, 0),
     (0, 1, 0),
@@ -65,97 +61,6 @@ LOW: tuple[Plane, ...] = (
 )
 """Planes of low index, among which is the one with the smallest cell, which has the most
 supercells."""
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """A coincidence cell of one plane pair. Mismatch and strain are those of the second crystal.
-
-    Examples
-    --------
-    >>> import hetbuild as hb
-    >>> best = hb.match("PbS", "PbSe", max_index=1)[0]
-    >>> round(100 * best.largest_strain, 1), round(best.misorientation, 1)
-    (3.2, 0.0)
-    """
-
-    planes: tuple[PlaneLabel, PlaneLabel]
-    """Parallel planes; both normals point the same way."""
-    cell: tuple[Coincidence, Coincidence]
-    """The two vectors of the primitive coincidence cell, right-handed about the normals."""
-    area: tuple[float, float]
-    """Of the cell in each crystal, Å²."""
-    angle: tuple[float, float]
-    """Between the two cell vectors in each crystal, degrees."""
-    strain: tuple[tuple[float, float], tuple[float, float]]
-    """Symmetric 2D (Biot) strain from the first crystal to the second; x along the first cell
-    vector, y normal to it in the plane. A match with the opposite sign strains the second."""
-    principal: tuple[float, float]
-    """Principal strains, smaller first: no direction of the plane is strained more."""
-    misorientation: float
-    """Smallest rotation that makes the conventional axes parallel, over both point groups, deg.
-    For axes of different shape: those of the standardised cells, a along x and b in the xy plane.
-    """
-    half_turn: bool
-    """True: the second crystal turned by 180° about the normal fits as well and is another
-    bicrystal; the one of smaller misorientation is listed, `turned` gives the other."""
-    turned_misorientation: float
-    """That of the other one, degrees; of the same one where there is no other."""
-
-    def turned(self) -> Match:
-        """The same cell with the second crystal turned by 180° about the normal."""
-        a, b = (
-            replace(p, second=Direction(p.second.multiplier, _opposite(p.second.uvw)))
-            for p in self.cell
-        )
-        return replace(
-            self,
-            cell=(a, b),
-            misorientation=self.turned_misorientation,
-            turned_misorientation=self.misorientation,
-        )
-
-    @property
-    def shear(self) -> float:
-        """How much wider the cell's angle is in the second crystal, degrees."""
-        return self.angle[1] - self.angle[0]
-
-    @property
-    def largest_strain(self) -> float:
-        """Largest principal strain by size, dimensionless."""
-        return max(abs(p) for p in self.principal)
-
-    @property
-    def score(self) -> float:
-        """Area x (1 + (largest principal strain / 1 %)²) in Å²; small is good.
-
-        A cell strained by 1 % counts like an unstrained one of twice its area.
-        """
-        return sum(self.area) / 2 * (1.0 + (self.largest_strain / SCALE) ** 2)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "planes": [asdict(p) for p in self.planes],
-            "cell": [
-                {"directions": c.labels, "lengths": c.lengths, "mismatch": c.mismatch}
-                for c in self.cell
-            ],
-            "area": self.area,
-            "angle": self.angle,
-            "shear": self.shear,
-            "strain": self.strain,
-            "principal": self.principal,
-            "misorientation": self.misorientation,
-            "half_turn": self.half_turn,
-            "turned_misorientation": self.turned_misorientation,
-            "score": self.score,
-        }
-
-
-def _opposite(uvw: Plane) -> Plane:
-    u, v, w = uvw
-    return -u, -v, -w
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +84,8 @@ def match(
     max_strain: float = MAX_STRAIN,
     max_area: float = MAX_AREA,
     progress: Progress = None,
-) -> tuple[Match, ...]:
-    """All primitive coincidence cells of two crystals, best score first.
+) -> Matches:
+    """All primitive coincidence cells of two crystals, best score first: a tuple of `Match`.
 
     first, second: crystals, shipped names or CIF files. planes: one pair (h k l), one of each
     crystal; default: every symmetry-distinct pair with coprime indices up to max_index. max_strain:
@@ -227,7 +132,8 @@ def match(
         found += _matches(sides, pair, max_strain, max_area)
         if progress is not None:
             progress((done + 1) / len(pairs))
-    return tuple(sorted(found, key=lambda m: (round(m.score, DIGITS), m.area, m.principal)))
+    order = sorted(found, key=lambda m: (round(m.score, DIGITS), m.area, m.principal))
+    return Matches(order, names=(first.name, second.name))
 
 
 def nearest_miss(

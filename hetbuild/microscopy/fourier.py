@@ -19,6 +19,7 @@ from hetbuild.analyse.interface import nearest_tilt
 from hetbuild.arguments import checked
 from hetbuild.arrays import BoolArray, FloatArray, IntArray, Plane
 from hetbuild.crystal import lattice
+from hetbuild.frozen import Frozen
 from hetbuild.microscopy.image import EXPONENT, Image
 from hetbuild.model import Domain
 
@@ -79,7 +80,7 @@ class Angle:
 
 
 @dataclass(frozen=True, eq=False)
-class Pattern:
+class Pattern(Frozen):
     """The spots of one domain."""
 
     domain: str
@@ -103,7 +104,7 @@ class Pattern:
 
 
 @dataclass(frozen=True, eq=False)
-class Spectrum:
+class Spectrum(Frozen):
     """The Fourier transform of an image and what it shows."""
 
     amplitude: FloatArray
@@ -118,6 +119,11 @@ class Spectrum:
 
     def __post_init__(self) -> None:
         self.amplitude.flags.writeable = False
+
+    def __repr__(self) -> str:
+        zones = ((p.domain, " ".join(map(str, p.zone))) for p in self.patterns)
+        seen = ", ".join(f"{domain} along [{uvw}]" for domain, uvw in zones)
+        return f"<Spectrum: {seen}>"
 
     def as_dict(self) -> dict[str, Any]:
         """All but the pixels, as plain values for JSON."""

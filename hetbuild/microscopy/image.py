@@ -18,6 +18,7 @@ from hetbuild.analyse.interface import with_interface
 from hetbuild.arguments import checked
 from hetbuild.arrays import FloatArray
 from hetbuild.errors import InputError
+from hetbuild.frozen import Frozen
 from hetbuild.geometry.images import finite
 from hetbuild.geometry.view import View, view, zone_view
 from hetbuild.model import Model
@@ -47,7 +48,7 @@ MOST_PIXELS = 8192
 
 
 @dataclass(frozen=True, eq=False)
-class Image:
+class Image(Frozen):
     """An image of a model, with what is needed to read it."""
 
     pixels: FloatArray
@@ -66,6 +67,10 @@ class Image:
     def __post_init__(self) -> None:
         for array in (self.pixels, *self.outlines):
             array.flags.writeable = False
+
+    def __repr__(self) -> str:
+        rows, columns = self.pixels.shape
+        return f"<Image of {self.model.formula}: {columns} x {rows} pixels of {self.sampling:g} Å>"
 
     @property
     def extent(self) -> tuple[float, float, float, float]:

@@ -95,6 +95,10 @@ class BeforeAfter:
     interface_cations: tuple[InterfaceCation, ...] = ()
     """Of the model before, one by one."""
 
+    def __repr__(self) -> str:
+        moved = ", ".join(f"{name} {part.rms:.3f} Å" for name, part in self.domains.items())
+        return f"<BeforeAfter: moved, rms: {moved}; {len(self.worse)} things worse>"
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)

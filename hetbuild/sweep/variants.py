@@ -141,9 +141,10 @@ def _pairs(spec: PairsSpec, beside: Path) -> Iterator[_Point]:
     from hetbuild.matching.search import match
 
     first, second = (read_crystal(find_structure(n, beside)) for n in (spec.first, spec.second))
-    found = match(first, second, max_index=spec.max_index, max_strain=spec.max_strain / 100)
+    limit = spec.max_strain / 100
+    matches = match(first, second, max_index=spec.max_index, max_strain=limit)
     orders = {"score": lambda m: m.score, "area": lambda m: sum(m.area)}
-    found = tuple(sorted(found, key=orders.get(spec.sort, lambda m: m.largest_strain)))
+    found = tuple(sorted(matches, key=orders.get(spec.sort, lambda m: m.largest_strain)))
     if not found:
         raise InputError(
             f"No planes of {spec.first} and {spec.second} fit within {spec.max_strain:g} % to "

@@ -11,6 +11,7 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from hetbuild.assemble.size import parse_size
 from hetbuild.errors import InputError, nearest
 from hetbuild.formats.cp2k_options import Cp2kOptions
+from hetbuild.formats.html import to_table
 from hetbuild.recipe.schema.balance import BalanceSpec, TargetSpec
 from hetbuild.recipe.schema.consistency import check_domains
 from hetbuild.recipe.schema.domain import DomainSpec
@@ -85,6 +86,20 @@ class Recipe(Spec):
     if_used: ClassVar[frozenset[str]] = frozenset({"joins"})
     _folder: Path = PrivateAttr(Path())
     _as_given: Recipe | None = PrivateAttr(None)
+
+    def __repr__(self) -> str:
+        made_of = ", ".join(f"{name} of {d.crystal}" for name, d in self.domains.items())
+        steps = f", {len(self.steps)} steps" if self.steps else ""
+        return f"<Recipe {self.name}: {made_of}{steps}>"
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: title, domains, steps and references."""
+        rows = [(name, d.crystal) for name, d in self.domains.items()]
+        rows += [(f"step {i}", step.action) for i, step in enumerate(self.steps, 1)]
+        rows += [("reference", reference) for reference in self.references]
+        return to_table(f"{self.name}: {self.title}" if self.title else self.name, rows)
 
     @property
     def as_given(self) -> Recipe:
