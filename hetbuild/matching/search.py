@@ -163,7 +163,7 @@ def _check_limits(max_strain: float, max_area: float) -> None:
             f"The strain limit must be above 0 and at most {100 * LARGEST_STRAIN:g} %; given "
             f"{100 * max_strain:g} %."
         )
-    if not 0 < max_area < np.inf:
+    if max_area <= 0:
         raise InputError(f"The largest area must be a number above 0 Å²; given {max_area:g}.")
 
 
