@@ -62,7 +62,6 @@ class Described:
 
 def from_cif(path: str | Path, charges: Mapping[str, int] | None, name: str | None) -> Described:
     """The phase in a CIF file; see `Crystal.from_cif`."""
-    _expect_charges(charges)
     file = Path(path)
     block, small, content = _read_cif(file)
     listed = list(small.sites)
@@ -94,7 +93,6 @@ def from_ase(atoms: Atoms, charges: Mapping[str, int] | None, name: str | None) 
     from ase import Atoms as AseAtoms
 
     expect(atoms, AseAtoms, "The crystal")
-    _expect_charges(charges)
     if atoms.cell.rank < 3 or not len(atoms):
         raise InputError(
             f"A crystal needs atoms in a cell of three vectors; these Atoms are {atoms}. "
@@ -113,7 +111,6 @@ def from_pymatgen(
     from pymatgen.core import Structure as PmgStructure
 
     expect(structure, PmgStructure, "The crystal")
-    _expect_charges(charges)
     numbers = np.array([_only_element(site, structure).Z for site in structure], dtype=np.int64)
     called = name or _formula_unit(numbers)
     stated = _oxidation_states(structure, called) | dict(charges or {})
@@ -271,11 +268,6 @@ def _oxidation_numbers(file: Path, block: gemmi.cif.Block) -> list[tuple[str, in
         sign = -1 if "-" in (value[1], value[3]) else 1
         stated.append((gemmi.Element(row.str(0)).name, sign * int(value[2])))
     return stated
-
-
-def _expect_charges(charges: object) -> None:
-    if charges is not None:
-        expect(charges, Mapping, "Charges of a crystal", 'Write them as {"Pb": 2}.')
 
 
 def _charges(
