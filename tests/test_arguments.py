@@ -218,7 +218,7 @@ def test_no_argument_ends_in_an_error_of_python(
         (lambda: hb.Target(charge=10**12), "No target is beyond 1,000,000,000 ions or e"),
         (lambda: hb.Target(domains={"a": {"Cs": -(10**12)}}), "given -1,000,000,000,000"),
         (lambda: hb.Crystal.named("PbS", charges={"Xx": 1}), "Xx"),
-        (lambda: hb.read_model("a.xyz", names=["a"]), "Names of domains need crystals"),
+        (lambda: hb.read_model(__file__, names=["a"]), "Names of domains need crystals"),
         (lambda: hb.image(cube(), zone=(1, 0)), "[1 0] is no zone axis"),
         (lambda: cube().moved(np.eye(2), np.zeros(3)), "moved: rotation takes finite numbers of"),
         (lambda: cube().moved(np.eye(3), [0, 0, np.nan]), "moved: shift takes finite numbers of"),
