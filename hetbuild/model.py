@@ -152,6 +152,12 @@ class Model(Frozen):
                 # No -0.0: files would differ by how a zero came about.
                 array = own(array + 0.0)
             object.__setattr__(self, name, frozen(array))
+        names = [d.name for d in self.domains]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise InputError(
+                f"Two domains are called {twice[0]}: a domain is known by its name, so give each "
+                "its own."
+            )
         if self.interface is None and self.further_interfaces:
             raise InputError("Model: further_interfaces follow an interface; give that first.")
         object.__setattr__(self, "provenance", frozen_tree(self.provenance))

@@ -307,6 +307,21 @@ def test_another_multiplicity() -> None:
         deck(model, "m", Cp2kOptions(multiplicity=2))
 
 
+def test_an_odd_electron_is_said() -> None:
+    """It was called asked for, or not spoken of at all."""
+    odd = [model_of("cspbcl3-cube-2"), manganese("cspbcl3-cube-2", 2)]
+    last = [np.arange(len(m)) == np.flatnonzero(m.numbers == number("Pb"))[-1] for m in odd]
+    odd = [replace(m, charges=m.charges + one) for m, one in zip(odd, last, strict=True)]
+    plain, doped = (deck(m, "m", Cp2kOptions(allow_charge=True))["m.inp"] for m in odd)
+    assert "MULTIPLICITY 2\n" in plain
+    assert "multiplicity 2 of an odd number of electrons" in plain
+    assert "MULTIPLICITY 12\n" in doped
+    assert "high spin, all parallel, and the odd electron: multiplicity 12" in doped
+    assert "as asked" not in doped
+    even = deck(model_of("cspbcl3-cube-2"), "m", Cp2kOptions(multiplicity=3))["m.inp"]
+    assert "No open shells by the formal charges; multiplicity 3 as asked" in even
+
+
 @pytest.mark.cp2k
 @pytest.mark.skipif(CP2K is None, reason="cp2k is not installed")
 @pytest.mark.parametrize(("recipe", "ions"), [("cspbcl3-cube-2", 2), ("cspbcl3-cube-4", 55)])

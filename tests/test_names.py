@@ -11,11 +11,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, called, load
+from conftest import ROOT, called, history, load
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hetbuild.assemble.carve import carve
+from hetbuild.capping.molecule import read_ligand
 from hetbuild.errors import InputError
 from hetbuild.formats.cp2k import deck
 from hetbuild.formats.cp2k_options import Cp2kOptions
@@ -202,3 +203,21 @@ def test_labels_survive_the_files(particle: Model, tmp_path: Path) -> None:
     assert (
         read_xyz(tmp_path / "m.xyz").domains[0].crystal.labels == particle.domains[0].crystal.labels
     )
+
+
+@pytest.mark.parametrize("names", ["a=CsPbCl3,a=PbS", ","])
+def test_crystals_of_a_file_are_named_each(tmp_path: Path, names: str) -> None:
+    """Two domains of one name made a file that could not be read again."""
+    history("cspbcl3-pbs-small")["balanced"].write(tmp_path / "model.xyz")
+    words = ["export", "model.xyz", "--to", "xyz", "-o", "again.xyz", "--crystals", names]
+    done = called(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert ("Two domains are called a" if "a" in names else "name what the file") in done.stderr
+    assert not (tmp_path / "again.xyz").exists()
+
+
+def test_a_long_ligand_is_not_printed_whole() -> None:
+    pytest.importorskip("rdkit")
+    with pytest.raises(InputError) as caught:
+        read_ligand("C" * 3000)
+    assert len(str(caught.value)) < 600

@@ -28,6 +28,9 @@ CONFORMERS = 8
 TRANS, SKEW = 180.0, 120.0
 """Degrees: dihedral angle of the bonds of a straight chain, and of one beside a double bond."""
 
+SHOWN = 80
+"""Characters of a SMILES in an error text."""
+
 LARGEST = 400
 """Atoms of the largest ligand."""
 
@@ -188,15 +191,16 @@ def _ligand(
 ) -> Ligand:
     from rdkit import Chem
 
+    said = name if len(name) <= SHOWN else f"{name[:SHOWN]}..."
     if len(Chem.GetMolFrags(graph)) > 1:
-        raise InputError(f"{name} is not one molecule: write one ligand, without its counter-ion.")
+        raise InputError(f"{said} is not one molecule: write one ligand, without its counter-ion.")
     if graph.GetNumAtoms() > LARGEST:
-        raise InputError(f"{name} has {graph.GetNumAtoms()} atoms; at most {LARGEST}.")
+        raise InputError(f"{said} has {graph.GetNumAtoms()} atoms; at most {LARGEST}.")
     atoms = list(graph.GetAtoms())
     charges = np.array([a.GetFormalCharge() for a in atoms], dtype=np.int64)
     if charge is not None and charges.sum() != charge:
-        raise InputError(f"{name} has formal charge {charges.sum():+d} e, not {charge:+d} e.")
-    kind, donors = _donors(graph, name, int(charges.sum()), anchors)
+        raise InputError(f"{said} has formal charge {charges.sum():+d} e, not {charge:+d} e.")
+    kind, donors = _donors(graph, said, int(charges.sum()), anchors)
     flat = Chem.Mol(graph)
     Chem.Kekulize(flat, clearAromaticFlags=True)
     bonds = [

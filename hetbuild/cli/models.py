@@ -12,6 +12,7 @@ import click
 
 from hetbuild.cli.options import Labels
 from hetbuild.errors import FrameWarning, InputError, PhaseWarning
+from hetbuild.names import shown
 
 if TYPE_CHECKING:
     from hetbuild.crystal.crystal import Crystal
@@ -55,6 +56,10 @@ def read_model(path: Path, labels: Labels | None = None, charges: tuple[str, ...
 
     said = labels or Labels()
     named = [pair(text, "--crystals") for text in (said.crystals or "").split(",") if text]
+    if said.crystals is not None and not named:
+        raise InputError(
+            f"--crystals {shown(said.crystals)}: name what the file is made of, as CsPbCl3,PbS."
+        )
     formulas = dict(pair(text, "--formula") for text in said.formulas)
     if len(formulas) < len(said.formulas):
         raise InputError("--formula is given twice for one domain.")

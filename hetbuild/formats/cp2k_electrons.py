@@ -65,12 +65,20 @@ def multiplicity(model: Model, options: Cp2kOptions) -> int:
 
 def assumed(model: Model, options: Cp2kOptions) -> list[str]:
     """What the deck takes the spins to be, where there are any."""
-    shells = open_shells(model)
-    if not shells:
+    shells, spin = open_shells(model), multiplicity(model, options)
+    parallel = parallel_multiplicity(shells)
+    if not shells and spin == 1:
         return []
+    if not shells:
+        how = "as asked" if options.multiplicity else "of an odd number of electrons"
+        return [f"# No open shells by the formal charges; multiplicity {spin} {how}."]
     ions = ", ".join(f"{s} ({s.unpaired} unpaired)" for s in shells)
-    spin = multiplicity(model, options)
-    if spin == parallel_multiplicity(shells):
+    if spin != parallel and options.multiplicity is None:
+        how = (
+            f"high spin, all parallel, and the odd electron: multiplicity {spin}. Set &BS of the "
+            "ions. Another: --multiplicity."
+        )
+    elif spin == parallel:
         how = f"high spin, all parallel: multiplicity {spin}. Another: --multiplicity."
     else:
         how = f"multiplicity {spin} as asked. Set &BS of the ions for the arrangement you want."
