@@ -198,6 +198,7 @@ def test_vesta_file_of_the_program_with_symmetry(tmp_path: Path) -> None:
     ("spoil", "message"),
     [
         (lambda s: s[: len(s) // 3], "list of sites is not closed"),
+        (lambda s: s.replace(" -1.0 -1.0 -1.0", "-inf -1.0 -1.0 -1.0", 1), "symmetry is none"),
         (lambda s: s.replace("  0 0 0 0 0 0 0\nTHERI", "THERI"), "no complete VESTA file"),
         (lambda s: s.replace("CELLP", "CELLX"), "no complete VESTA file"),
         (lambda s: s.replace(" Pb ", " Qq "), "'Qq' is no chemical element"),

@@ -154,6 +154,7 @@ IDENTITY = "[[1, 0, 0], [0, 1, 0], [0, 0, 1]]"
     [
         ('\\"name\\": \\"particle\\", ', "", "its domains lack 'name'"),
         ('\\"vectors\\": [[5.9', '\\"vectors\\": [[1e400, 5.9', "damaged"),
+        ('\\"foreign_charges\\": {}', '\\"foreign_charges\\": \\"Br\\"', "no whole numbers"),
         ('\\"datum\\": 0', '\\"datum\\": 99', "the frame of PbS is none"),
         ('\\"datum\\": 0', '\\"datum\\": Infinity', "damaged"),
         # The same operation twice, which `inspect` took gigabytes over where it was 248 times.

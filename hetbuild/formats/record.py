@@ -157,7 +157,10 @@ def _to_domain(record: Mapping[str, Any]) -> Domain:
         crystal[key] = _floats(crystal[key])
     crystal["labels"] = tuple(crystal["labels"])
     crystal["guessed"] = tuple(crystal.get("guessed", ()))
-    for element in (*crystal["guessed"], *crystal.get("foreign_charges", {})):
+    foreign = crystal.get("foreign_charges", {})
+    if not isinstance(foreign, dict) or any(type(e) is not int for e in foreign.values()):
+        raise TypeError("the charges of elements that the crystal has none of are no whole numbers")
+    for element in (*crystal["guessed"], *foreign):
         number(element)
     bulk = _checked(Crystal(**crystal))
     vectors, origin, datum = _cell(record["vectors"]), _floats(record["origin"]), record["datum"]

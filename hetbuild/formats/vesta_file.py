@@ -25,6 +25,9 @@ PHASE = ("CRYSTAL", "MOLECULE")
 FREE = ("TITLE", "IMPORT_STRUCTURE")
 """Sections whose first line is free text: a title of one word, a file called POSCAR."""
 
+MOST_TURNED = 100.0
+"""An operation of symmetry with larger numbers is none; those of real ones are 6 at most."""
+
 SAME_PLACE = 0.05
 """Å within which images of a site under symmetry are one atom: files round to 4 to 6 decimals."""
 
@@ -199,6 +202,8 @@ def _cell(line: str) -> FloatArray:
 def _operations(lines: Sequence[str]) -> list[tuple[FloatArray, FloatArray]]:
     """Rotations and translations of a SYMOP section; identity where there are none."""
     rows = [[float(x) for x in line.split()] for line in lines if line.strip()]
+    if not all(abs(x) < MOST_TURNED for row in rows for x in row):
+        raise ValueError("an operation of symmetry is none")
     found = [
         (np.array(row[3:12]).reshape(3, 3), np.array(row[:3]))
         for row in rows
