@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -360,3 +361,33 @@ def test_an_empty_path_is_no_place(tmp_path: Path, words: str) -> None:
     done = called(*words.split(), "-o", "", cwd=tmp_path)
     assert (done.returncode, list(tmp_path.iterdir())) == (2, [])
     assert "it is empty; give a path, as ." in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-8:strict"])
+def test_streams_of_any_encoding(tmp_path: Path, encoding: str) -> None:
+    """As of a pipe on Windows, or of a path that is no text: JSON that is read back."""
+    name = os.fsdecode(b"no\xfftext.cif")
+    try:
+        (tmp_path / name).touch()
+    except OSError:
+        pytest.skip("the file system takes texts only")
+    (tmp_path / name).unlink()
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    for words, code in (
+        (["crystals"], 0),
+        (["schema"], 0),
+        (["export", "PbS", "--to", "cif", "-o", name], 0),
+        (["inspect", name + "\u03b2"], 2),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "hetbuild", *words], cwd=tmp_path, env=environment,
+            capture_output=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+        assert b"Traceback" not in done.stderr
+        if words[0] == "crystals":
+            assert ("\u03b2".encode() if "utf" in encoding else b"\\u03b2") in done.stdout
+        if words[0] == "schema":
+            assert "Å" in str(json.loads(done.stdout.decode(encoding.partition(":")[0])))
+        if words[0] == "export":
+            assert done.stdout == b"no\xfftext.cif\n"

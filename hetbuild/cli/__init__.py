@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 
 from hetbuild.cli.signals import ended
-from hetbuild.cli.streams import open_missing
+from hetbuild.cli.streams import prepare
 
 VERBS = {
     "build": "Build the model of a recipe, shipped or your own.",
@@ -84,5 +84,5 @@ def cli(ctx: click.Context, version: bool, verbose: bool) -> None:
 
 def main() -> NoReturn:
     """Entry point: ends the process with the exit code of what was done."""
-    open_missing()
+    prepare()
     sys.exit(ended(lambda: cli.main(standalone_mode=False)))
