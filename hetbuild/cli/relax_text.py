@@ -50,25 +50,34 @@ def before_after_lines(how: Mapping[str, Any], found: BeforeAfter, atoms: int) -
             f"{'lattice':14s} {name}: {edges[0]} -> {edges[1]} Å, strain {strain} %, atoms "
             f"{fit.spread[0]:.2f} -> {fit.spread[1]:.2f} Å from it"
         )
-    for name, i in found.interfaces.items():
-        which = f"{name}: " if len(found.interfaces) > 1 else ""
-        lines.append(
-            f"{'registry':14s} {which}along {_pair(i.along)} Å, across {_pair(i.across)} Å, gap "
-            f"{_pair(i.gap)} Å"
-        )
+    lines += list(_registries(found))
     lines += list(_coordination(found))
-    for k, c in enumerate(c for c in found.interface_cations if c.open):
-        lines.append(
-            f"{'' if k else 'open':14s} {c.element}{c.atom + 1} at the interface, "
-            f"{c.depth:.1f} Å deep: {c.before} -> {c.after} anions of {c.crystal} in its crystal, "
-            f"next at {_pair(c.following)} Å"
-        )
+    lines += list(_open_cations(found))
     for where, kinds in found.contacts.items():
         text = ", ".join(f"{kind} {_pair(pair)}" for kind, pair in kinds.items())
         lines.append(f"{'contact':14s} {text} Å {where}")
     for k, text in enumerate(found.worse or ("nothing",)):
         lines.append(f"{'' if k else 'worse':14s} {text}")
     return lines
+
+
+def _registries(found: BeforeAfter) -> Iterator[str]:
+    for name, i in found.interfaces.items():
+        which = f"{name}: " if len(found.interfaces) > 1 else ""
+        yield (
+            f"{'registry':14s} {which}along {_pair(i.along)} Å, across {_pair(i.across)} Å, gap "
+            f"{_pair(i.gap)} Å"
+        )
+
+
+def _open_cations(found: BeforeAfter) -> Iterator[str]:
+    """Cations of the interface with fewer anions than in their crystal."""
+    for k, c in enumerate(c for c in found.interface_cations if c.open):
+        yield (
+            f"{'' if k else 'open':14s} {c.element}{c.atom + 1} at the interface, "
+            f"{c.depth:.1f} Å deep: {c.before} -> {c.after} anions of {c.crystal} in its crystal, "
+            f"next at {_pair(c.following)} Å"
+        )
 
 
 def _pair(pair: Pair) -> str:

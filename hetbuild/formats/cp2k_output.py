@@ -64,21 +64,23 @@ def read_run(path: Path) -> Cp2kRun:
         raise InputError(
             f"{path} is no output of CP2K: {_why(path, error)}. Move it away to go on without it."
         ) from None
-    data = found.data
-    geometry = ""
-    if data.get("geo_opt_converged"):
-        geometry = "converged"
-    elif data.get("geo_opt_not_converged") or str(found.run_type).upper() == "GEO_OPT":
-        geometry = "not converged"
     return Cp2kRun(
         path=str(path),
         version=version,
         energies=tuple(_energies(found)),
         # The parser reads from the end.
-        scf=tuple(bool(x) for x in reversed(data.get("scf_converged", []))),
-        geometry=geometry,
+        scf=tuple(bool(x) for x in reversed(found.data.get("scf_converged", []))),
+        geometry=_geometry(found),
         finished=_finished(found),
     )
+
+
+def _geometry(found: Any) -> str:
+    """Whether a relaxation converged; empty where the run is none."""
+    if found.data.get("geo_opt_converged"):
+        return "converged"
+    relaxing = str(found.run_type).upper() == "GEO_OPT"
+    return "not converged" if found.data.get("geo_opt_not_converged") or relaxing else ""
 
 
 def _why(path: Path, error: Exception) -> str:

@@ -74,6 +74,10 @@ class _Side:
     cells: dict[Plane, Supercells]
 
 
+_Search = tuple[tuple[_Side, _Side], list[tuple[Plane, Plane]]]
+"""Both sides, and the pairs of planes to look at."""
+
+
 @checked
 def match(
     first: Crystal | str | Path,
@@ -108,25 +112,10 @@ def match(
     """
     _check_limits(max_strain, max_area)
     first, second = crystal_of(first), crystal_of(second)
-    sides = _side(first), _side(second)
-    pairs: Sequence[tuple[Plane, Plane]]
     if planes is None:
-        refuse_if_long(estimate(first, second, max_index, max_strain, max_area))
-        least = [min(net_area(c, h) for h in LOW) for c in (first, second)]
-        refuse_if_large(search_bytes(least[0], least[1], max_strain, max_area))
-        pairs = [
-            (
-                lattice.primitive_plane(first.primitive, p),
-                lattice.primitive_plane(second.primitive, q),
-            )
-            for p, q in distinct_pairs(first, second, max_index)
-        ]
+        sides, pairs = _of_all((first, second), max_index, max_strain, max_area)
     else:
-        a, b = plane_net(first, planes[0]), plane_net(second, planes[1])
-        refuse_if_long(search_seconds(a.area, b.area, max_strain, max_area))
-        refuse_if_large(search_bytes(a.area, b.area, max_strain, max_area))
-        pairs = [(a.label.asked, b.label.asked)]
-        sides[0].net[a.label.asked], sides[1].net[b.label.asked] = a, b
+        sides, pairs = _of_one((first, second), planes, max_strain, max_area)
     found: list[Match] = []
     for done, pair in enumerate(pairs):
         found += _matches(sides, pair, max_strain, max_area)
@@ -134,6 +123,40 @@ def match(
             progress((done + 1) / len(pairs))
     order = sorted(found, key=lambda m: (round(m.score, DIGITS), m.area, m.principal))
     return Matches(order, names=(first.name, second.name))
+
+
+def _of_all(
+    crystals: tuple[Crystal, Crystal], max_index: int, max_strain: float, max_area: float
+) -> _Search:
+    """Every symmetry-distinct pair of planes up to an index, with the indices of lattice planes."""
+    first, second = crystals
+    refuse_if_long(estimate(first, second, max_index, max_strain, max_area))
+    least = [min(net_area(c, h) for h in LOW) for c in crystals]
+    refuse_if_large(search_bytes(least[0], least[1], max_strain, max_area))
+    pairs = [
+        (
+            lattice.primitive_plane(first.primitive, p),
+            lattice.primitive_plane(second.primitive, q),
+        )
+        for p, q in distinct_pairs(first, second, max_index)
+    ]
+    return (_side(first), _side(second)), pairs
+
+
+def _of_one(
+    crystals: tuple[Crystal, Crystal],
+    planes: tuple[Sequence[int], Sequence[int]],
+    max_strain: float,
+    max_area: float,
+) -> _Search:
+    """One pair of planes, as asked for."""
+    nets = a, b = plane_net(crystals[0], planes[0]), plane_net(crystals[1], planes[1])
+    refuse_if_long(search_seconds(a.area, b.area, max_strain, max_area))
+    refuse_if_large(search_bytes(a.area, b.area, max_strain, max_area))
+    sides = _side(crystals[0]), _side(crystals[1])
+    for side, net in zip(sides, nets, strict=True):
+        side.net[net.label.asked] = net
+    return sides, [(a.label.asked, b.label.asked)]
 
 
 def nearest_miss(
