@@ -542,6 +542,33 @@ def test_every_cation_of_the_interface_is_counted(main_model: Model) -> None:
     assert lines.count("at the interface") == sum(c.open for c in found.interface_cations) > 5
 
 
+def test_periodic_models_count_images() -> None:
+    """Anions of Pb, and what lies near the other domain, as ASE finds them in the periodic cell."""
+    from ase.neighborlist import neighbor_list
+
+    model = list(history("interface-cspbcl3-pb4s3cl2").values())[-1]
+    atoms = Atoms(model.numbers, positions=model.positions, cell=model.cell, pbc=model.periodic)
+    i, j = neighbor_list("ij", atoms, 3.6)
+    anions = np.bincount(i[model.charges[j] < 0], minlength=len(model))
+    lead = model.numbers == 82
+    rng = np.random.default_rng(3)
+    nudged = replace(model, positions=model.positions + rng.normal(0, 0.05, (len(model), 3)))
+    found = before_after(model, nudged)
+    region = regions(model)
+    for r in Region:
+        values, times = np.unique(anions[lead & (region == r)], return_counts=True)
+        (pb,) = (c for c in found.coordination[r.label] if c.element == "Pb")
+        assert pb.before == dict(zip(values.tolist(), times.tolist(), strict=True))
+    for fit in found.lattices.values():  # the cell is held: noise of 0.05 Å strains nothing
+        assert np.abs(fit.strain).max() < 0.005
+        assert fit.spread[1] == pytest.approx(0.05 * 3**0.5, abs=0.02)
+    i, j = neighbor_list("ij", atoms, 4.0)
+    near = np.unique(i[model.domain[i] != model.domain[j]])
+    assert np.array_equal(held_atoms(model, None, 4.0), np.setdiff1d(np.arange(len(model)), near))
+    with pytest.raises(InputError, match="a periodic model has no core"):
+        held_atoms(model, 4.0)
+
+
 def test_anions_around_a_site_are_those_of_the_bulk() -> None:
     """Pb4S3Cl2 has Pb with six and with seven anions within 3.6 Å: ASE's neighbours say which."""
     from ase.neighborlist import neighbor_list

@@ -10,8 +10,12 @@ from hetbuild.analyse.sites import is_filled
 from hetbuild.arrays import BoolArray, IntArray
 from hetbuild.geometry.bonds import COUNTED
 from hetbuild.geometry.contacts import coordination
+from hetbuild.geometry.images import finite
 from hetbuild.model import Model, Role
 from hetbuild.rounding import ALIKE
+
+BEYOND = 8.0
+"""Å beyond its cell that a periodic model is repeated: more than any first shell."""
 
 EQUALS = 8
 """Atoms that may be equally near to one without a site."""
@@ -38,8 +42,10 @@ def regions(model: Model) -> IntArray:
 
     Core and facet are told by lattice sites, not by distances, so that a relaxed model has the
     regions of the model it was relaxed from. Atoms on no site, as those of molecular cations,
-    count with the nearest atom that has one.
+    count with the nearest atom that has one. Of a periodic model the images count too.
     """
+    if model.cell is not None:
+        return regions(finite(model, BEYOND))[: len(model)]
     region = np.where(_surrounded(model), Region.CORE, Region.FACET).astype(np.int8)
     region[_at_interface(model)] = Region.INTERFACE
     homeless, settled = np.flatnonzero(model.site < 0), np.flatnonzero(model.site >= 0)

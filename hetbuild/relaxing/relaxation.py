@@ -12,6 +12,7 @@ from hetbuild.arguments import checked
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.errors import InputError
 from hetbuild.geometry.depth import depth
+from hetbuild.geometry.images import finite
 from hetbuild.model import Model
 from hetbuild.relaxing.calculators import Chosen
 from hetbuild.relaxing.optimise import Frame, Optimizer, Settings
@@ -80,14 +81,19 @@ def held_atoms(
     Raises
     ------
     InputError
-        A length below zero; no atom is that deep, the model has no interface, or nothing would be
-        left to move.
+        A length below zero, or a core of a periodic model; no atom is that deep, the model has no
+        interface, or nothing would be left to move.
     """
     for option, length in (("--fixed-core", fixed_core), ("--only interface", only_interface)):
         if length is not None and not 0 <= length < np.inf:
             raise InputError(f"{option} {length:g}: a length in Å, zero or more.")
     held = np.zeros(len(model), dtype=bool)
     if fixed_core is not None:
+        if model.cell is not None:
+            raise InputError(
+                "--fixed-core: a periodic model has no core below a surface all around; hold atoms "
+                "by --only interface."
+            )
         inside = depth(model, np.arange(len(model)))
         held |= inside > fixed_core
         if not held.any():
@@ -96,7 +102,8 @@ def held_atoms(
                 f"deepest is at {inside.max():.1f} Å."
             )
     if only_interface is not None:
-        held |= from_interface(model) > only_interface
+        away = from_interface(finite(model, only_interface))[: len(model)]
+        held |= away > only_interface
     if held.all():
         raise InputError(
             "No atom is left to move: choose a larger --fixed-core (what lies deeper is held) or a "

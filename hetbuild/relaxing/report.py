@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from hetbuild.analyse.regions import Region, regions
+from hetbuild.analyse.report import REPEATED
 from hetbuild.arguments import checked
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.crystal import lattice
 from hetbuild.elements import symbol
 from hetbuild.geometry.contacts import KINDS, Floors, closest_contacts
+from hetbuild.geometry.images import finite
 from hetbuild.model import Domain, Interface, Model
 from hetbuild.relaxing.coordination import (
     Coordinated,
@@ -122,28 +124,37 @@ def before_after(before: Model, after: Model, *, held: bool = False) -> BeforeAf
     """
     positions = after.positions if held or before.cell is not None else _laid(before, after)
     moved = np.linalg.norm(positions - before.positions, axis=1)
-    region = regions(before)
+    # Of a periodic model the images are neighbours too: the first atoms are the model's own.
+    piece = finite(before, REPEATED)
+    own = np.arange(len(piece)) < len(before)
+    laid, there = (_with_images(before, piece, p) for p in (positions, after.positions))
+    region = regions(piece)
     around = {
-        r.label: found
-        for r in Region
-        if (found := coordinated(before, after.positions, region == r))
+        r.label: found for r in Region if (found := coordinated(piece, there, own & (region == r)))
     }
-    contacts = _contacts(before, after)
-    interfaces = _interfaces(before, positions)
+    contacts = _contacts(piece, replace(piece, positions=there))
+    interfaces = _interfaces(piece, laid)
     return BeforeAfter(
         domains={
             d.name: _moved(moved, before, np.flatnonzero(before.domain == i))
             for i, d in enumerate(before.domains)
             if (before.domain == i).any()
         },
-        lattices=_lattices(before, positions),
+        lattices=_lattices(piece, laid),
         coordination=around,
         interface=next(iter(interfaces.values()), None),
         interfaces=interfaces,
         contacts=contacts,
         worse=tuple(_worse(moved, around, contacts)),
-        interface_cations=interface_cations(before, after.positions, region == Region.INTERFACE),
+        interface_cations=interface_cations(piece, there, own & (region == Region.INTERFACE)),
     )
+
+
+def _with_images(model: Model, piece: Model, positions: FloatArray) -> FloatArray:
+    """Positions of the model's atoms, shape (N, 3), and of their images in the piece."""
+    shape = (-1, *positions.shape)
+    shifts = piece.positions.reshape(shape) - model.positions
+    return np.asarray((positions + shifts).reshape(-1, 3))
 
 
 def _laid(before: Model, after: Model) -> FloatArray:
