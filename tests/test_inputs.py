@@ -340,6 +340,7 @@ def test_symmetry_however_it_is_stated(tmp_path: Path, symmetry: str, sites: str
     ("symmetry", "message"),
     [
         (operations("x,y,z", "x+1/2,y+1/2,foo"), "its 2 symmetry operations are no space group"),
+        (operations("x,y,z", "-x,\ufeff-y,z"), "none of 0-9, x, y, z"),
         (operations("x,y,z", "-y,x,z"), "no space group ('symops list is incomplete"),
         (operations("x,y,z", "999*x,y,z"), "are no space group"),
         ("_space_group_name_H-M_alt 'Quatsch'", "there is no space group 'Quatsch'"),

@@ -175,18 +175,22 @@ def _read_cif(file: Path) -> tuple[gemmi.cif.Block, gemmi.SmallStructure, bytes]
         small = gemmi.make_small_structure_from_block(block)
         # By operations, else Hall's symbol, else Hermann and Mauguin's, else the number.
         small.determine_and_set_spacegroup("S.H2N")
+        _check_symmetry(file, small)
     except (ValueError, RuntimeError, IndexError) as error:
         why = " ".join(str(error).split())[:200]
         raise InputError(f"{file} is not a CIF of one crystal: {why}") from None
-    _check_symmetry(file, small)
     return block, small, content
 
 
 def _check_symmetry(file: Path, small: gemmi.SmallStructure) -> None:
     """Refuse symmetry that is stated and not understood: without it most of the cell is missing."""
-    said, fault = small.spacegroup_hm, small.check_spacegroup()
+    said = small.spacegroup_hm
     if small.spacegroup is not None:
         return
+    try:
+        fault = small.check_spacegroup()
+    except UnicodeDecodeError:  # gemmi's text ends within a character of an operation
+        fault = "a character there is none of 0-9, x, y, z, signs"
     if small.symops:
         # A group that the tables do not list, as of a larger cell, is one.
         if fault.startswith("space group from symops not found"):
