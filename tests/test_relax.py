@@ -27,6 +27,8 @@ from hetbuild.analyse.regions import Region, regions
 from hetbuild.cli.relax import relax
 from hetbuild.cli.relax_text import before_after_lines
 from hetbuild.errors import CheckError, HetbuildError, ImpossibleError, InputError
+from hetbuild.formats.catalogue import cp2k_files
+from hetbuild.formats.cp2k_options import Cp2kOptions
 from hetbuild.formats.files import write_all
 from hetbuild.formats.staging import PREFIX, claim
 from hetbuild.formats.xyz import read_xyz, write_xyz
@@ -567,6 +569,8 @@ def test_periodic_models_count_images() -> None:
     assert np.array_equal(held_atoms(model, None, 4.0), np.setdiff1d(np.arange(len(model)), near))
     with pytest.raises(InputError, match="a periodic model has no core"):
         held_atoms(model, 4.0)
+    with pytest.raises(InputError, match="a periodic model has no core"):
+        cp2k_files(model, Path("deck"), "deck", Cp2kOptions(run="geo_opt", fixed_core=2.0))
 
 
 def test_anions_around_a_site_are_those_of_the_bulk() -> None:

@@ -167,8 +167,12 @@ def core(model: Model, below: float) -> IntArray:
     Raises
     ------
     InputError
-        There are none.
+        There are none, or the model is periodic.
     """
+    if model.cell is not None:
+        raise InputError(
+            "--fixed-core: a periodic model has no core below a surface all around. Leave it out."
+        )
     inside = depth(model, np.arange(len(model)))
     found = np.flatnonzero(inside > below)
     if not len(found):

@@ -11,7 +11,7 @@ import numpy as np
 from hetbuild.arguments import checked
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.errors import InputError
-from hetbuild.geometry.depth import depth
+from hetbuild.formats.catalogue import core
 from hetbuild.geometry.images import finite
 from hetbuild.model import Model
 from hetbuild.relaxing.calculators import Chosen
@@ -89,18 +89,7 @@ def held_atoms(
             raise InputError(f"{option} {length:g}: a length in Å, zero or more.")
     held = np.zeros(len(model), dtype=bool)
     if fixed_core is not None:
-        if model.cell is not None:
-            raise InputError(
-                "--fixed-core: a periodic model has no core below a surface all around; hold atoms "
-                "by --only interface."
-            )
-        inside = depth(model, np.arange(len(model)))
-        held |= inside > fixed_core
-        if not held.any():
-            raise InputError(
-                f"No atom is deeper than {fixed_core:g} Å below the surface to be fixed; the "
-                f"deepest is at {inside.max():.1f} Å."
-            )
+        held[core(model, fixed_core)] = True
     if only_interface is not None:
         away = from_interface(finite(model, only_interface))[: len(model)]
         held |= away > only_interface
