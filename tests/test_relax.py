@@ -32,7 +32,7 @@ from hetbuild.formats.cp2k_options import Cp2kOptions
 from hetbuild.formats.files import write_all
 from hetbuild.formats.staging import PREFIX, claim
 from hetbuild.formats.xyz import read_xyz, write_xyz
-from hetbuild.model import Model
+from hetbuild.model import Model, Role
 from hetbuild.relaxing import optimise, trajectory
 from hetbuild.relaxing.bulk import relax_crystal
 from hetbuild.relaxing.calculators import Chosen, calculator
@@ -542,6 +542,16 @@ def test_every_cation_of_the_interface_is_counted(main_model: Model) -> None:
         assert (c.element, c.crystal, c.open) == ("Pb", 6, c.after < 6)
     lines = "\n".join(before_after_lines(HOW, found, len(after)))
     assert lines.count("at the interface") == sum(c.open for c in found.interface_cations) > 5
+
+
+def test_cation_that_has_all_anions_there_are(main_model: Model) -> None:
+    """No distance of a next one, where infinity would be no JSON."""
+    lead = np.flatnonzero((main_model.numbers == 82) & (main_model.role == Role.SHARED))[:1]
+    anions = np.flatnonzero(main_model.charges < 0)
+    apart = np.linalg.norm(main_model.positions[anions] - main_model.positions[lead], axis=1)
+    few = main_model.where(np.concatenate([lead, anions[apart < 3.6]]))
+    (cation,) = before_after(few, few, held=True).interface_cations
+    assert (cation.before, cation.following) == (len(few) - 1, (None, None))
 
 
 def test_periodic_models_count_images() -> None:

@@ -73,10 +73,11 @@ def _registries(found: BeforeAfter) -> Iterator[str]:
 def _open_cations(found: BeforeAfter) -> Iterator[str]:
     """Cations of the interface with fewer anions than in their crystal."""
     for k, c in enumerate(c for c in found.interface_cations if c.open):
+        following = " -> ".join("none" if r is None else f"{r:.2f}" for r in c.following)
         yield (
             f"{'' if k else 'open':14s} {c.element}{c.atom + 1} at the interface, "
             f"{c.depth:.1f} Å deep: {c.before} -> {c.after} anions of {c.crystal} in its crystal, "
-            f"next at {_pair(c.following)} Å"
+            f"next at {following} Å"
         )
 
 

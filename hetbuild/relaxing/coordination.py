@@ -52,8 +52,8 @@ class InterfaceCation:
     before: int
     """Anions within it."""
     after: int
-    following: Pair
-    """Distance of the nearest anion beyond the cutoff, Å."""
+    following: tuple[float | None, float | None]
+    """Distance of the nearest anion beyond the cutoff, Å, before and after; None: there is none."""
     depth: float
     """Å below the surface, before."""
 
@@ -89,14 +89,16 @@ def interface_cations(
     return tuple(sorted(found, key=lambda c: c.atom))
 
 
-def _nearest(centres: FloatArray, anions: FloatArray, cutoff: float) -> list[tuple[int, float]]:
+def _nearest(
+    centres: FloatArray, anions: FloatArray, cutoff: float
+) -> list[tuple[int, float | None]]:
     """How many anions lie within the cutoff of each, and how far the next one is, Å."""
     from scipy.spatial import cKDTree
 
     within = coordination(centres, anions, cutoff)
     apart = cKDTree(anions).query(centres, k=range(1, FEW + 2))[0]
     return [
-        (int(n), round(float(row[n]), 3))
+        (int(n), round(float(row[n]), 3) if np.isfinite(row[n]) else None)
         for n, row in zip(np.minimum(within, FEW), apart, strict=True)
     ]
 
