@@ -135,11 +135,7 @@ def before_after(before: Model, after: Model, *, held: bool = False) -> BeforeAf
     contacts = _contacts(piece, replace(piece, positions=there))
     interfaces = _interfaces(piece, laid)
     return BeforeAfter(
-        domains={
-            d.name: _moved(moved, before, np.flatnonzero(before.domain == i))
-            for i, d in enumerate(before.domains)
-            if (before.domain == i).any()
-        },
+        domains=_domains(moved, before),
         lattices=_lattices(piece, laid),
         coordination=around,
         interface=next(iter(interfaces.values()), None),
@@ -166,6 +162,12 @@ def _laid(before: Model, after: Model) -> FloatArray:
         return np.asarray(after.positions - b + a)
     rotation, _ = Rotation.align_vectors(before.positions - a, after.positions - b)
     return np.asarray(rotation.apply(after.positions - b) + a)
+
+
+def _domains(moved: FloatArray, before: Model) -> dict[str, Moved]:
+    """How far each domain that has atoms went. moved: of each atom, Å, shape (N,)."""
+    atoms = {d.name: np.flatnonzero(before.domain == i) for i, d in enumerate(before.domains)}
+    return {name: _moved(moved, before, mine) for name, mine in atoms.items() if len(mine)}
 
 
 def _moved(moved: FloatArray, model: Model, mine: IntArray) -> Moved:
