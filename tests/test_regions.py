@@ -1,4 +1,4 @@
-"""Where atoms are: at the interface, in cells that point away, in their old order."""
+"""Where atoms are: at an interface, in shells of sites and layers, on axes, in their old order."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from scipy.spatial.distance import cdist
 import hetbuild as hb
 from hetbuild.analyse import inheritance
 from hetbuild.analyse.regions import Region, regions
+from hetbuild.analyse.sites import shell
+from hetbuild.assemble.shell import Layer, _relaxed
+from hetbuild.assemble.size import Shape
 from hetbuild.exchanging.topotaxy import _off_axes
 from hetbuild.geometry.bonds import COUNTED
 
@@ -57,3 +60,44 @@ def test_atoms_in_their_old_order_are_not_searched(monkeypatch: pytest.MonkeyPat
     found = inheritance.labelled_like(model, model.numbers, moved)
     np.testing.assert_array_equal(found.site, model.site)
     np.testing.assert_allclose(found.positions, moved, atol=1e-8)
+
+
+@pytest.mark.parametrize("factors", [(1.0, 1.0), (1.04, 1.0), (0.97, 1.1)])
+def test_graded_layers_stretch_each_part_of_a_ray(factors: tuple[float, float]) -> None:
+    """Beyond spheres of 8 and 14 Å, by the lengths of the parts of a ray in each layer."""
+    part = hb.carve("CdSe", radius=20.0)
+    inner, outer = (Shape((), r, (0.0, 0.0, 0.0), None) for r in (8.0, 14.0))
+    layers = [Layer(shape, f) for shape, f in zip((inner, outer), factors, strict=True)]
+    found = _relaxed(part.domains[0], part, layers).positions
+    r = np.linalg.norm(part.positions, axis=1)
+    beyond = np.clip(r - 8.0, 0.0, 6.0), np.clip(r - 14.0, 0.0, None)
+    wanted = np.minimum(r, 8.0) + factors[0] * beyond[0] + factors[1] * beyond[1]
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), wanted, atol=1e-6)
+    np.testing.assert_allclose(found * r[:, None], part.positions * wanted[:, None], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["CdSe-wurtzite", "Cs2PbCl4", "Pb3S2Cl2", "PbS"])
+@pytest.mark.parametrize("radius", [4.0, 11.0, 17.0])
+def test_shells_of_sites_are_those_of_all_cells_around(name: str, radius: float) -> None:
+    """Nine cells to either side: more than the radius needs along any axis."""
+    crystal = load(name)
+    axis = np.arange(-9, 10)
+    cells = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    for site in (0, len(crystal.numbers) - 1):
+        apart = (cells[:, None] + crystal.fractional - crystal.fractional[site]) @ crystal.vectors
+        away = np.linalg.norm(apart, axis=2)
+        wanted = int(((away < radius) & (away > 0.1)).sum())
+        around, cell = shell(crystal, site, radius)
+        places = (crystal.fractional[around] + cell - crystal.fractional[site]) @ crystal.vectors
+        assert len(np.unique(np.round(places, 6), axis=0)) == len(around) == wanted
+
+
+@pytest.mark.parametrize("parts", [(0.25, 0.75), (0.5, 0.6)])
+def test_parts_exchanged_in_steps_are_those_exchanged_at_once(parts: tuple[float, float]) -> None:
+    """What a first step exchanged counts towards the fraction of the second."""
+    model = hb.carve("PbS", [hb.Facet((1, 0, 0), 2)], site="Pb", name="sulfide")
+    steps = model
+    for part in parts:
+        steps = hb.exchange(steps, product="Cu2S", fraction=part, allow_charge=True)
+    once = hb.exchange(model, product="Cu2S", fraction=parts[1], allow_charge=True)
+    assert steps.formula == once.formula
