@@ -401,3 +401,30 @@ def test_the_file_that_is_named_is_read(dot: str, tmp_path: Path) -> None:
     (tmp_path / "dot.poscar").rename(tmp_path / "POSCAR@0")
     done = called("compare", "dot.xyz", "POSCAR@0", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("setting", "key"),
+    [("vacuum=true", "vacuum"), ("domains.p.radius=true", "domains.p.radius"),
+     ("domains.p.charges={Pb=true}", "domains.p.charges.Pb"),
+     ("domains.p.anything=true", "unknown")],
+)  # fmt: skip
+def test_true_is_no_number(tmp_path: Path, setting: str, key: str) -> None:
+    """It was taken for 1: a vacuum of 1 Å."""
+    (tmp_path / "r.toml").write_text(SPHERE)
+    assert key in refused(tmp_path, "build", "r.toml", "--set", setting)
+
+
+def test_recipes_that_extend_without_end(tmp_path: Path) -> None:
+    for i in range(1500):
+        (tmp_path / f"r{i}.toml").write_text(f'name = "r"\nextends = "r{i + 1}"\n')
+    assert "extends more than 12 recipes" in refused(tmp_path, "build", "./r0.toml")
+
+
+def test_what_editors_of_other_systems_write_is_read(tmp_path: Path) -> None:
+    """A mark before the first byte; names of authors in Latin 1, as in many CIFs."""
+    (tmp_path / "PbS.cif").write_bytes(b"\xef\xbb\xbf# by M\xfcller\n" + PBS.encode())
+    text = "\ufeff" + SPHERE.replace('crystal = "PbS"', 'crystal = "./PbS.cif"')
+    (tmp_path / "r.toml").write_text(text)
+    done = called("build", "r.toml", "--dry-run", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")

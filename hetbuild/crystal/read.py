@@ -168,7 +168,7 @@ def _read_cif(file: Path) -> tuple[gemmi.cif.Block, gemmi.SmallStructure, bytes]
 
     content = read_file(file, "crystal", LARGEST_FILE)
     try:
-        document = gemmi.cif.read_string(content.decode())
+        document = gemmi.cif.read_string(_text(content))
         if not len(document):
             raise InputError(f"{file} is empty: a CIF has a data_ block with a cell and atoms.")
         block = document.sole_block()
@@ -308,6 +308,11 @@ def _citation(block: gemmi.cif.Block, content: bytes) -> str:
     return f"doi {_one_line(doi)}" if doi else ""
 
 
+def _text(content: bytes) -> str:
+    """Names of authors come in all encodings; what is read of a CIF is ASCII in each."""
+    return content.decode("utf-8-sig", errors="replace")
+
+
 def _one_line(text: str) -> str:
     """Printed characters only: it goes into tables, and into the record of a model."""
     return "".join(c for c in " ".join(text.split()) if c.isprintable())
@@ -315,7 +320,7 @@ def _one_line(text: str) -> str:
 
 def _comment(content: bytes, key: str) -> str:
     """The rest of the first comment line '# key: ...', empty where there is none."""
-    for line in content.decode().splitlines():
+    for line in _text(content).splitlines():
         if line.startswith(f"# {key}:"):
             return _one_line(line.removeprefix(f"# {key}:"))
     return ""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -107,13 +108,27 @@ def parse_recipe(tree: Mapping[str, Any], where: str = "recipe") -> Recipe:
     """
     _check_values(tree, where)
     try:
-        return Recipe.model_validate(tree)
+        recipe = Recipe.model_validate(tree)
     except ValidationError as error:
         found = _errors(error)
         faults = "\n".join("  " + _fault(e, tree) for e in found[:MOST_FAULTS])
         more = len(found) - MOST_FAULTS
         rest = f"\n  and {more} more faults" if more > 0 else ""
         raise InputError(f"{where} is not a valid recipe:\n{faults}{rest}") from None
+    if wrong := next(_misplaced(tree), None):
+        raise InputError(
+            f"{where} is not a valid recipe:\n  {wrong}: true or false is no value of this key."
+        )
+    return recipe
+
+
+def _misplaced(node: Any, place: str = "") -> Iterator[str]:
+    """Where true or false stands for a number: Python counts them as 1 and 0, and so do schemas."""
+    if isinstance(node, bool) and place.rpartition(".")[2] not in _switches():
+        yield place
+    inside = dict(enumerate(node)) if isinstance(node, list | tuple) else node
+    for key, value in inside.items() if isinstance(inside, Mapping) else ():
+        yield from _misplaced(value, f"{place}.{key}".lstrip("."))
 
 
 def _check_values(tree: Mapping[str, Any], where: str) -> None:
@@ -136,6 +151,23 @@ def _check_values(tree: Mapping[str, Any], where: str) -> None:
         raise InputError(f"{where} is nested too deep to be a recipe, at {nodes[0][0]}.")
 
 
+@cache
+def _switches() -> frozenset[str]:
+    """Keys that are true or false somewhere in a recipe."""
+    found: set[str] = set()
+    nodes: list[Any] = [Recipe.model_json_schema()]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, dict):
+            for key, value in node.get("properties", {}).items():
+                kinds = [value, *value.get("anyOf", ())]
+                found |= {key} if any(kind.get("type") == "boolean" for kind in kinds) else set()
+            nodes += node.values()
+        elif isinstance(node, list):
+            nodes += node
+    return frozenset(found)
+
+
 def load_tree(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     """What a recipe file states, on top of what it extends, not yet validated.
 
@@ -146,13 +178,15 @@ def load_tree(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     """
     if path in seen:
         raise InputError(f"{path} extends itself.")
+    if len(seen) > DEEPEST:
+        raise InputError(f"{seen[0]} extends more than {DEEPEST} recipes, one after the other.")
     content = read_file(path, "recipe", LARGEST_FILE)
     return _extended(_toml(content, str(path)), path, (*seen, path))
 
 
 def _toml(content: bytes, where: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(content.decode())
+        return tomllib.loads(content.decode("utf-8-sig"))
     except RecursionError:
         raise InputError(f"{where} is nested too deep to be a recipe.") from None
     except ValueError as error:  # no TOML, no UTF-8, an integer of thousands of digits

@@ -174,7 +174,7 @@ def read_sweep(path: Path) -> SweepSpec:
         It cannot be read, is no TOML, or is no sweep; the text lists every fault.
     """
     try:
-        tree = tomllib.loads(read_file(path, "sweep", LARGEST_FILE).decode())
+        tree = tomllib.loads(read_file(path, "sweep", LARGEST_FILE).decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, an endless integer
         raise InputError(f"{path} is not TOML: {error}") from None
     try:
