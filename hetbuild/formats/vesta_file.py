@@ -63,7 +63,7 @@ def read_vesta(path: Path, phase: int | None = None) -> tuple[IntArray, FloatArr
         operations = _operations(sections.get("SYMOP", []))
     except KeyError as error:
         raise InputError(f"{path} is no complete VESTA file: it has no {error.args[0]}.") from None
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, RuntimeError) as error:  # gemmi: angles of no cell
         raise InputError(f"{path} is no complete VESTA file: {error}.") from None
     _check_sites(path, sites, values)
     numbers = np.array([number(s[1]) for s in sites])
