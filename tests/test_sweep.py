@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +26,12 @@ from test_cli import run
 
 from hetbuild.errors import ImpossibleError, InputError
 from hetbuild.formats.xyz import read_xyz
+from hetbuild.sweep import cluster
 from hetbuild.sweep.database import write_database
 from hetbuild.sweep.spec import read_sweep
 from hetbuild.sweep.store import open_store, write_table
-from hetbuild.sweep.task import run_variant
-from hetbuild.sweep.variants import Variant, expand
+from hetbuild.sweep.task import enter, run_variant
+from hetbuild.sweep.variants import Variant, expand, said
 
 CUBES = """
 name = "cubes"
@@ -120,6 +122,19 @@ def axis(key: str, values: str) -> str:
         (CUBES + "[relax]\nfmax = 0", "relax.fmax"),
         (CUBES + "[output.cp2k]\nrun = 'fast'", "output.cp2k.run"),
         (CUBES + "[[steps]]\naction = 'replac'", "steps"),
+        (
+            axis("domains.perovskit.size", "values = ['3 nm']"),
+            "no domain 'perovskit'; did you mean 'perovskite'",
+        ),
+        (
+            axis("vacuum", "values = [8]") + "\n[[axes]]\nkey = 'vacuum'\nvalues = [9]",
+            "vacuum is the key of two axes: give all its values in one",
+        ),
+        (
+            axis("vacuum", "values = [8]") + "\n[[axes]]\nkeys = ['title', 'vacuum']\n"
+            "values = [['a', 9]]",
+            "vacuum is the key of two axes",
+        ),
     ],
 )
 def test_errors_of_a_sweep_file(text: str, says: str, tmp_path: Path) -> None:
@@ -277,6 +292,38 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
         open_store(tmp_path / "other", "b")
 
 
+def test_a_folder_that_cannot_be_written_into_is_refused_before_anything_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_store(tmp_path / "a", "a")
+    shut = tmp_path / "a" / "failed"
+    # As root, whom no permission stops, tests are told by the system's own answer.
+    monkeypatch.setattr(os, "access", lambda place, _: Path(place) != shut)
+    with pytest.raises(InputError, match=rf"Cannot write into {shut}: no permission, so nothing"):
+        open_store(tmp_path / "a", "a")
+    open_store(tmp_path / "a", "a", make=False)
+    monkeypatch.undo()
+    shut.rmdir()
+    shut.write_text("")
+    with pytest.raises(InputError, match=rf"Cannot write into {tmp_path / 'a'}: File exists"):
+        open_store(tmp_path / "a", "a")
+
+
+def test_values_are_said_as_a_recipe_writes_them(tmp_path: Path) -> None:
+    settings = {"size": "3 nm", "ligands": {"anion": "Cl"}, "moves": [1, {"a": [2.5, True]}]}
+    assert said(settings) == (
+        'size = 3 nm, ligands = { anion = "Cl" }, moves = [1, { a = [2.5, true] }]'
+    )
+    many = {"moves": ["remove halide in dot by least bonded first, symmetric"] * 3}
+    assert "\n" not in said(many)
+    assert tomllib.loads(said(many)) == many
+    write_table([{"key": "a", **settings}], tmp_path / "t.csv")
+    with (tmp_path / "t.csv").open() as stream:
+        (row,) = csv.DictReader(stream)
+    assert (row["size"], row["ligands"]) == ("3 nm", '{ anion = "Cl" }')
+    assert tomllib.loads(f"x = {row['moves']}")["x"] == settings["moves"]
+
+
 def test_leftovers_of_killed_workers_go(tmp_path: Path) -> None:
     open_store(tmp_path / "a", "a")
     dead = subprocess.Popen([sys.executable, "-c", ""])
@@ -318,6 +365,7 @@ def test_the_command_builds_all_then_nothing(tmp_path: Path) -> None:
 
     with connect(tmp_path / "cubes" / "all.db") as database:
         assert {row.composition for row in database.select(ions=11)} == {r["formula"] for r in rows}
+    assert json.loads(done.stdout)["ase_db"] == "cubes/all.db"
     before = _times(tmp_path)
     assert run("sweep", "s.toml", "-q", cwd=tmp_path).stdout == "cubes/results.csv\n"
     assert before == _times(tmp_path)
@@ -338,9 +386,68 @@ def test_errors_of_the_command(tmp_path: Path) -> None:
     assert not (tmp_path / "cubes").exists()
 
 
-def test_no_scheduler_and_no_dask(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hetbuild.sweep import cluster
+def test_status_says_which_variant_failed(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text(axis("vacuum", "values = [8, 9]"))
+    store = open_store(tmp_path / "x", "x")
+    (_, bad) = variants((tmp_path / "s.toml").read_text(), tmp_path)
+    enter(store, bad.key, {"key": bad.key, "status": "failed", "error": "It went wrong."})
+    told = run("sweep", "s.toml", "--status", cwd=tmp_path)
+    assert f"failed {bad.key} (vacuum = 9): It went wrong." in told.stdout
+    again = run("sweep", "s.toml", "--status", "--retry-failed", "--json", cwd=tmp_path)
+    found = json.loads(again.stdout)
+    assert found["failed"][0]["settings"] == {"vacuum": 9}
+    assert (found["pending"], found["done"]) == (2, 0)
 
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"jobs": 0, "cores": 1, "memory": "1GB"}, "jobs=0 is no number of jobs; give 1 or more"),
+        ({"jobs": "x", "cores": 1, "memory": "1GB"}, "jobs=x is no number of jobs"),
+        ({"cores": 1}, "a job needs memory, as cores=4,memory=8GB"),
+        ({}, "a job needs cores and memory"),
+        (
+            {"cores": 1, "memory": "1GB", "nosuch": 1},
+            r"--slurm: Got unexpected keyword argument 'nosuch'\. It takes",
+        ),
+    ],
+)
+def test_options_of_slurm_that_it_does_not_take(
+    options: dict[str, object], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("dask_jobqueue")
+    monkeypatch.setattr(cluster, "which", lambda _: "/usr/bin/sbatch")
+
+    def cluster_of(**given: object) -> None:  # as dask's own, which leaves half of itself behind
+        (foreign,) = set(given) - {"cores", "memory"}
+        raise ValueError(f"Got unexpected keyword argument {foreign!r}. Very likely this is ...")
+
+    monkeypatch.setattr("dask_jobqueue.SLURMCluster", cluster_of)
+    with pytest.raises(InputError, match=says), cluster.client(slurm=options):
+        pass
+
+
+def test_no_slurm_and_no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("dask_jobqueue")
+    monkeypatch.setattr(cluster, "which", lambda _: None)
+    with (
+        pytest.raises(ImpossibleError, match="there is no sbatch on this machine"),
+        cluster.client(slurm={"cores": 1, "memory": "1GB"}),
+    ):
+        pass
+
+    def fails(**_: object) -> None:
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr("distributed.LocalCluster", fails)
+    with (
+        pytest.raises(ImpossibleError, match=r"No worker processes .*Nanny failed to start"),
+        cluster.client(workers=1, slurm=None),
+    ):
+        pass
+
+
+def test_no_scheduler_and_no_dask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "WAIT", 0.5)
     address = "tcp://127.0.0.1:9"  # the port of discard: nobody listens
     with (

@@ -91,16 +91,24 @@ def sweep(
     rows += _lost(variants, rows)
     _write(folder, rows, results, ase_db)
     tried = f"{len(pending)} tried now in {time.monotonic() - start:.1f} s"
-    _tell(folder / results, rows, "" if quiet else tried, as_json)
+    written = [folder / name for name in (results, ase_db) if name is not None]
+    _tell(written, rows, "" if quiet else tried, as_json)
 
 
-def _tell(table: Path, rows: list[dict[str, Any]], tried: str, as_json: bool) -> None:
-    """What became of all variants, with what was `tried` now; a check fails where one failed."""
+def _tell(written: list[Path], rows: list[dict[str, Any]], tried: str, as_json: bool) -> None:
+    """What became of all variants, with what was `tried` now; a check fails where one failed.
+
+    written: the table, and the database where one was asked for.
+    """
     failed = [r for r in rows if r["status"] == "failed"]
-    lines = [str(table)]
+    table, *databases = written
+    lines = [str(path) for path in written]
     if tried:
         lines.insert(0, f"{len(rows) - len(failed)} of {len(rows)} done, {tried}")
-    record = {"folder": str(table.parent), "results": str(table), "variants": rows}
+    record: dict[str, Any] = {"folder": str(table.parent), "results": str(table)}
+    if databases:
+        record["ase_db"] = str(databases[0])
+    record["variants"] = rows
     emit(record, "\n".join(lines), as_json)
     if failed:
         raise CheckError(
@@ -190,26 +198,35 @@ def _standing(
 ) -> dict[str, Any]:
     from hetbuild.sweep.estimate import estimate
 
+    settings = {v.key: dict(v.settings) for v in variants}
+
     done = [row for v in variants if store.is_done(v.key) and (row := store.row(v.key))]
     failed = [row for v in variants if not store.is_done(v.key) and (row := store.row(v.key))]
     return {
         "folder": str(store.folder),
         "variants": len(variants),
         "done": len(done),
-        "failed": [{"key": r["key"], "error": r.get("error", "")} for r in failed],
+        "failed": [
+            {"key": r["key"], "settings": settings[r["key"]], "error": r.get("error", "")}
+            for r in failed
+        ],
         "pending": len(pending),
         "cpu_seconds": round(estimate(pending, done), 1),
-        "settings": [dict(v.settings) for v in variants],
+        "settings": list(settings.values()),
     }
 
 
 def _told(record: dict[str, Any], dry_run: bool) -> Iterator[str]:
+    from hetbuild.sweep.variants import said
+
+    many = "variant" if record["variants"] == 1 else "variants"
     yield (
-        f"{record['variants']} variants: {record['done']} done, {len(record['failed'])} failed, "
+        f"{record['variants']} {many}: {record['done']} done, {len(record['failed'])} failed, "
         f"{record['pending']} to build, about {record['cpu_seconds']:.0f} s on one core"
     )
     for failed in record["failed"]:
-        yield f"failed {failed['key']}: {failed['error']}"
+        which = said(failed["settings"]) or "the recipe"
+        yield f"failed {failed['key']} ({which}): {failed['error']}"
     if dry_run:
         for settings in record["settings"]:
-            yield ", ".join(f"{k} = {v}" for k, v in settings.items())
+            yield said(settings)

@@ -34,6 +34,13 @@ def to_toml(tree: Mapping[str, Any]) -> str:
     return "\n".join(_table(tree, ())).strip() + "\n"
 
 
+def toml_value(value: Any) -> str:
+    """One value on one line; text, which TOML quotes, as it is."""
+    if isinstance(value, str):
+        return value
+    return " ".join(line.strip() for line in _value(value).splitlines())
+
+
 def _table(tree: Mapping[str, Any], path: Sequence[str]) -> Iterator[str]:
     """Values first, then tables; two levels deep have a header, deeper ones stay on one line."""
     tables = {k: v for k, v in tree.items() if isinstance(v, Mapping) and v and len(path) < 2}

@@ -315,8 +315,9 @@ def meant(word: str, model: Model, domain: int) -> str:
     z = np.concatenate([crystal.numbers, model.numbers[mine].astype(np.int64)])
     q = np.concatenate([crystal.charges, model.charges[mine].astype(np.int64)])
     found = list(counts(z[KINDS[word](z, q)]))
-    if len(found) != 1:
-        name = model.domains[domain].name
-        what = f"is {' or '.join(found)}" if found else "is nothing"
-        raise InputError(f"{word!r} {what} in {name}; name the element.")
+    name = model.domains[domain].name
+    if not found:
+        raise InputError(f"There is no {word} in {name}, which holds {', '.join(counts(z))}.")
+    if len(found) > 1:
+        raise InputError(f"{word!r} is {' or '.join(found)} in {name}; name the element.")
     return found[0]

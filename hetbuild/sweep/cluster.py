@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from shutil import which
 from typing import Any
 
 from hetbuild.errors import ImpossibleError, InputError
@@ -12,6 +13,9 @@ from hetbuild.sweep.variants import Variant
 
 RETRIES = 3
 """How often a variant goes to another worker after one was killed with it."""
+
+SUBMIT = "sbatch"
+"""Program that submits SLURM jobs."""
 
 WAIT = 10.0
 """Seconds in which a scheduler must answer."""
@@ -64,9 +68,15 @@ def _local(workers: int) -> Any:
     """Processes on this machine, one model at a time in each."""
     from distributed import LocalCluster
 
-    return LocalCluster(
-        n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=50
-    )
+    try:
+        return LocalCluster(
+            n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs=50
+        )
+    except (OSError, RuntimeError) as error:
+        raise ImpossibleError(
+            f"No worker processes start on this machine: {error} Try fewer with --workers, and see "
+            "that the folder for temporary files can be written into."
+        ) from None
 
 
 def _connected(scheduler: str) -> Any:
@@ -88,16 +98,35 @@ def _slurm(options: Mapping[str, Any]) -> Any:
     except ImportError:
         raise InputError("--slurm needs dask-jobqueue: pip install 'hetbuild[cluster]'.") from None
     given = dict(options)
-    jobs = int(given.pop("jobs", 1))
+    jobs = given.pop("jobs", 1)
+    if not isinstance(jobs, int) or jobs < 1:
+        raise InputError(f"--slurm: jobs={jobs} is no number of jobs; give 1 or more.")
+    missing = [name for name in ("cores", "memory") if name not in given and not _configured(name)]
+    if missing:
+        raise InputError(f"--slurm: a job needs {' and '.join(missing)}, as cores=4,memory=8GB.")
+    if which(SUBMIT) is None:
+        raise ImpossibleError(
+            f"--slurm: there is no {SUBMIT} on this machine; start the sweep where jobs are "
+            "submitted from, or leave --slurm out."
+        )
     try:
         made = SLURMCluster(**given)
     except (TypeError, ValueError) as error:
+        # What dask says first; the rest is about its own code.
+        says = str(error).partition(". Very likely")[0].rstrip(".")
         raise InputError(
-            f"--slurm: {error}. It takes the options of dask_jobqueue.SLURMCluster, as "
+            f"--slurm: {says}. It takes the options of dask_jobqueue.SLURMCluster, as "
             "queue=long,cores=4,memory=8GB,walltime=02:00:00,jobs=10."
         ) from None
     made.scale(jobs=jobs)
     return made
+
+
+def _configured(option: str) -> bool:
+    """Dask's own configuration of this machine states the option of SLURM jobs."""
+    import dask
+
+    return dask.config.get(f"jobqueue.slurm.{option}", None) is not None
 
 
 def run(folder: str, variants: Sequence[Variant], connected: Any) -> Iterator[dict[str, Any]]:

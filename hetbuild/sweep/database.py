@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hetbuild.errors import InputError
+from hetbuild.recipe.toml import toml_value
 
 RESERVED = {
     "key": "variant",
@@ -54,7 +55,7 @@ def _pairs(row: Mapping[str, Any]) -> dict[str, Any]:
         plain = "".join(c if c.isalnum() and c.isascii() else "_" for c in RESERVED.get(name, name))
         if value is None or value == "":
             continue
-        found[plain] = value if isinstance(value, int | float) else f"{value} ".rstrip()
+        found[plain] = value if isinstance(value, int | float) else toml_value(value).rstrip()
         if isinstance(found[plain], str) and _numeric(found[plain]):
             found[plain] = f"_{value}"
     return found

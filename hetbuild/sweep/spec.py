@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -162,6 +163,11 @@ class SweepSpec(_Spec):
         bases = [a for a in self.axes if a.recipe or a.match]
         if len(bases) + (self.recipe is not None) != 1:
             raise ValueError("state one base: recipe, or one axis of recipe or match")
+        keys = Counter(key for a in self.axes for key in (a.keys or (a.key,)) if key)
+        if twice := [key for key, count in keys.items() if count > 1]:
+            raise ValueError(
+                f"{', '.join(twice)} is the key of two axes: give all its values in one of them"
+            )
         return self
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from hetbuild.errors import InputError
+from hetbuild.recipe.toml import toml_value
 
 MANIFEST = "sweep.json"
 MODELS, FAILED, STAGING = "models", "failed", ".staging"
@@ -90,10 +91,23 @@ def open_store(folder: Path, name: str, *, make: bool = True) -> Store:
             raise InputError(f"Cannot make {folder}: {error.strerror}.") from None
     store = Store(folder)
     if make:
-        for kind in (MODELS, FAILED):
-            (folder / kind).mkdir(exist_ok=True)
+        _check_writable(folder)
         _clean(folder / STAGING)
     return store
+
+
+def _check_writable(folder: Path) -> None:
+    """Make the folders below and see that each can be written into, before anything is built."""
+    try:
+        for kind in (MODELS, FAILED):
+            (folder / kind).mkdir(exist_ok=True)
+    except OSError as error:
+        raise InputError(f"Cannot write into {folder}: {error.strerror}.") from None
+    for place in (folder, folder / MODELS, folder / FAILED):
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise InputError(
+                f"Cannot write into {place}: no permission, so nothing was built. `--status` reads."
+            )
 
 
 def _clean(staging: Path) -> None:
@@ -156,7 +170,13 @@ def _write_csv(rows: Sequence[Mapping[str, Any]], columns: list[str], stream: Te
 
     writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({key: _inert(value) for key, value in row.items()} for row in rows)
+    for row in rows:
+        writer.writerow({key: _inert(_plain(value)) for key, value in row.items()})
+
+
+def _plain(value: Any) -> Any:
+    """Tables and lists as a recipe writes them."""
+    return toml_value(value) if isinstance(value, Mapping | list) else value
 
 
 def _inert(value: Any) -> Any:

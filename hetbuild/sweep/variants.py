@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hetbuild import __version__
-from hetbuild.errors import InputError
+from hetbuild.errors import InputError, nearest
 from hetbuild.sweep.spec import AxisSpec, PairsSpec, SweepSpec
 
 MOST_VARIANTS = 20_000
@@ -55,17 +55,23 @@ def expand(spec: SweepSpec, beside: Path, *, trust: bool = False) -> tuple[Varia
     found: dict[str, Variant] = {}
     relax = None if spec.relax is None else spec.relax.model_dump(mode="json")
     for settings, tree, folder in _trees(spec, beside, trust):
-        label = ", ".join(f"{k} = {v}" for k, v in settings.items()) or "the recipe"
+        label = said(settings) or "the recipe"
         recipe = parse_recipe(tree, where=label).model_dump(mode="json")
         key = _key(recipe, folder, spec.export, relax)
         if key in found:
             raise InputError(
-                f"Two variants are the same model: {label}, and "
-                f"{', '.join(f'{k} = {v}' for k, v in found[key].settings.items())}. Give every "
-                "value once, and check that its key is the one that matters."
+                f"Two variants are the same model: {label}, and {said(found[key].settings)}. Give "
+                "every value once, and check that its key is the one that matters."
             )
         found[key] = Variant(key, settings, recipe, str(folder), spec.export, relax)
     return tuple(found.values())
+
+
+def said(settings: Mapping[str, Any]) -> str:
+    """The value of each axis in a line, as a recipe states it."""
+    from hetbuild.recipe.toml import toml_value
+
+    return ", ".join(f"{key} = {toml_value(value)}" for key, value in settings.items())
 
 
 def _trees(
@@ -94,6 +100,7 @@ def _trees(
         for point in combination:
             settings |= point.settings
             for key, value in point.changes.items():
+                _check_domain(tree, key)
                 place(tree, key, value)
         if not trust:
             keep_inside(tree, folder / f"{spec.name}.toml")
@@ -156,6 +163,15 @@ def _pairs(spec: PairsSpec, beside: Path) -> Iterator[_Point]:
         )
         planes = " || ".join(str(p) for p in chosen.planes)
         yield _Point({"match": planes}, {}, (tomllib.loads(recipe_text(proposal)), beside))
+
+
+def _check_domain(tree: Mapping[str, Any], key: str) -> None:
+    """Refuse a key of a domain that the recipe does not have: it would begin a new one."""
+    first, _, rest = key.partition(".")
+    name, _, below = rest.partition(".")
+    if first == "domains" and below and name not in tree.get("domains", {}):
+        known = nearest(name, tree.get("domains", {}))
+        raise InputError(f"Axis key {key!r}: the recipe has no domain {name!r}; {known}")
 
 
 def place(tree: dict[str, Any], key: str, value: Any) -> None:
