@@ -18,7 +18,7 @@ LONG, FEW = 40, 15
 
 GROUND = {
     "__init__", "__main__", "arguments", "arrays", "domain", "elements", "errors", "frozen",
-    "indices", "library", "model", "names", "numerals", "rounding", "verbs",
+    "indices", "library", "model", "names", "notebook", "numerals", "rounding", "verbs",
 }  # fmt: skip
 """Modules beside the wings; a new one belongs into a wing, or here and into ARCHITECTURE.md."""
 

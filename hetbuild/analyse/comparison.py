@@ -13,9 +13,9 @@ from hetbuild.analyse.counterparts import counterparts, expansions, rms
 from hetbuild.analyse.whereabouts import Whereabouts
 from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.elements import counts, symbol
-from hetbuild.formats.html import to_table
 from hetbuild.frozen import Frozen, own
 from hetbuild.geometry.pairing import pair
+from hetbuild.notebook import to_table
 from hetbuild.rounding import DIGITS
 
 WORST = 5

@@ -21,13 +21,13 @@ from hetbuild.arrays import IntArray
 from hetbuild.assemble.coherent import strain_of
 from hetbuild.crystal import lattice
 from hetbuild.elements import MOLECULAR, counts, number, symbol
-from hetbuild.formats.html import to_table
 from hetbuild.geometry.bonds import COUNTED, cation_limits
 from hetbuild.geometry.bonds import MOLECULAR as MOLECULAR_BONDS
 from hetbuild.geometry.contacts import KINDS, Contact, closest_contacts, coordination
 from hetbuild.geometry.images import finite
 from hetbuild.geometry.point_group import point_group_symbol
 from hetbuild.model import Domain, Model, Role
+from hetbuild.notebook import to_table
 
 REPEATED = 14.0
 """Å beyond the cell to which a periodic model is repeated to be measured like a particle."""

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,7 @@ from hetbuild.errors import InputError, nearest
 from hetbuild.frozen import Frozen, frozen, frozen_tree
 from hetbuild.library import find_structure, structures
 from hetbuild.names import check_label, check_name
+from hetbuild.notebook import to_table
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -102,8 +102,7 @@ class Crystal(Frozen):
             ("charges", ", ".join(f"{element} {q:+d}" for element, q in ions.items()) + " e"),
             *((name, text) for name in ("source", "status") if (text := getattr(self, name))),
         ]
-        html = import_module("hetbuild.formats.html")  # crystals import no format
-        return str(html.to_table(f"{self.name}, {self.formula}", rows))
+        return to_table(f"{self.name}, {self.formula}", rows)
 
     @classmethod
     @checked

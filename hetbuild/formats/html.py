@@ -1,9 +1,8 @@
-"""Models and results in a notebook: a table of what they are, and a small picture."""
+"""Models in a notebook: what they are, and a small picture."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from html import escape
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from hetbuild.arrays import FloatArray, IntArray
 from hetbuild.elements import symbol
 from hetbuild.formats.vesta import PALETTE
 from hetbuild.model import Model
+from hetbuild.notebook import to_table
 
 SIDE = 260
 """Longer side of the picture, pixels."""
@@ -41,17 +41,6 @@ def to_html(model: Model) -> str:
         f'<div style="display:flex;gap:1em;align-items:center">{to_svg(model)}'
         f"{to_table(title, rows)}</div>"
     )
-
-
-def to_table(title: str, rows: Iterable[Sequence[str]], head: Sequence[str] = ()) -> str:
-    """A titled table; the first column of one without a head names its rows."""
-    lines = ["".join(f"<th>{escape(cell)}</th>" for cell in head)] if head else []
-    for first, *others in rows:
-        cell = "td" if head else "th"
-        body = "".join(f"<td>{escape(other)}</td>" for other in others)
-        lines.append(f"<{cell}>{escape(first)}</{cell}>{body}")
-    table = "".join(f"<tr>{line}</tr>" for line in lines)
-    return f"<div><b>{escape(title)}</b><table>{table}</table></div>"
 
 
 def to_svg(model: Model) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Self
 from hetbuild.arrays import Plane
 from hetbuild.crystal.lattice import Coincidence, Direction
 from hetbuild.crystal.planes import PlaneLabel
-from hetbuild.formats.html import to_table
+from hetbuild.notebook import to_table
 
 SCALE = 0.01
 """Strain that doubles the score of a cell."""

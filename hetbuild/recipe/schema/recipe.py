@@ -11,7 +11,7 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from hetbuild.assemble.size import parse_size
 from hetbuild.errors import InputError, nearest
 from hetbuild.formats.cp2k_options import Cp2kOptions
-from hetbuild.formats.html import to_table
+from hetbuild.notebook import to_table
 from hetbuild.recipe.schema.balance import BalanceSpec, TargetSpec
 from hetbuild.recipe.schema.consistency import check_domains
 from hetbuild.recipe.schema.domain import DomainSpec
