@@ -63,7 +63,7 @@ def read_vesta(path: Path, phase: int | None = None) -> tuple[IntArray, FloatArr
         operations = _operations(sections.get("SYMOP", []))
     except KeyError as error:
         raise InputError(f"{path} is no complete VESTA file: it has no {error.args[0]}.") from None
-    except (ValueError, IndexError, RuntimeError) as error:  # gemmi: angles of no cell
+    except (ValueError, IndexError) as error:
         raise InputError(f"{path} is no complete VESTA file: {error}.") from None
     _check_sites(path, sites, values)
     numbers = np.array([number(s[1]) for s in sites])
@@ -192,9 +192,10 @@ def _cell(line: str) -> FloatArray:
     given = [float(x) for x in line.split()[:6]]
     if len(given) < 6:
         raise ValueError("the line of the cell is cut short")
-    vectors = cell_vectors(given)
-    lengths = np.array(given[:3])
-    if not np.isfinite(vectors).all() or lengths.min() <= 0 or np.linalg.det(vectors) <= 0:
+    # Before gemmi sees them: it takes an angle of 0 for a cell that is not given, and fails at 180.
+    possible = all(x > 0 for x in given) and all(x < 180 for x in given[3:])
+    vectors = cell_vectors(given) if possible else np.zeros((3, 3))
+    if not np.isfinite(vectors).all() or np.linalg.det(vectors) <= 0:
         raise ValueError(f"{line.strip()!r} is no cell")
     return vectors
 
