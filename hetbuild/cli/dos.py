@@ -65,12 +65,12 @@ def dos(
     from hetbuild.electronic.structure import density, electronic_structure
     from hetbuild.formats.files import refuse_existing, write_all
 
-    pdos_files(run)
-    read = read_model(model, None) if model is not None else _beside(run[0])
+    ran_in, _ = pdos_files(run)
+    read = read_model(model, None) if model is not None else _beside(ran_in)
     states = read_states(run, read)
     found = electronic_structure(states, read, zero=zero, frontier=frontier)
     curves = density(found, width=width, window=window)
-    printed = _printed(run[0], states.name)
+    printed = _printed(ran_in, states.name)
     for line in _unfinished(printed):
         click.echo(f"warning: {line}", err=True)
     folder = output or Path(f"{states.name}-dos")
@@ -83,26 +83,25 @@ def dos(
 ENDS = ("-dos.csv", "-states.csv", "-dos.json", "-dos.png")
 
 
-def _beside(run: Path) -> Model:
-    """The model that the deck was written from."""
-    folder = run if run.is_dir() else run.parent
+def _beside(folder: Path) -> Model:
+    """The model that the deck was written from, in the folder of the run."""
     decks = sorted(folder.glob("*.inp"))
     names = [f"{p.stem}{end}" for p in decks for end in ("-model.xyz", ".xyz")]
     for name in names:
         if (folder / name).is_file():
             return read_model(folder / name, None)
     raise InputError(
-        f"Which model is {run} of? None lies beside it"
+        f"Which model is {folder} of? None lies beside it"
         + (f" ({' or '.join(names)})" if names else "")
         + ": name it with --model MODEL.xyz."
     )
 
 
-def _printed(run: Path, name: str) -> Cp2kRun | None:
+def _printed(folder: Path, name: str) -> Cp2kRun | None:
     """What CP2K printed in the run; None where it lies elsewhere."""
     from hetbuild.formats.cp2k_output import read_run
 
-    path = (run if run.is_dir() else run.parent) / f"{name}.out"
+    path = folder / f"{name}.out"
     return read_run(path) if path.is_file() else None
 
 
