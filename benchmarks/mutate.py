@@ -28,7 +28,7 @@ from typing import Any
 
 from mutants import ROOT, WINGS, Mutant, mutants, tests_of
 
-BUDGET = 25.0
+BUDGET = 40.0
 """Seconds of tests that a mutant may take, at most, as measured for the map, with tracing: about a
 third of it without. One that needs more has survived."""
 
