@@ -10,11 +10,15 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import ase.io
+import numpy as np
 import pytest
+from ase import Atoms
 from conftest import ROOT, called, history, load
 from hypothesis import given
 from hypothesis import strategies as st
 
+import hetbuild as hb
 from hetbuild.assemble.carve import carve
 from hetbuild.capping.molecule import read_ligand
 from hetbuild.errors import InputError
@@ -221,3 +225,21 @@ def test_a_long_ligand_is_not_printed_whole() -> None:
     with pytest.raises(InputError) as caught:
         read_ligand("C" * 3000)
     assert len(str(caught.value)) < 600
+
+
+def test_domains_of_one_crystal_are_numbered_unless_named(tmp_path: Path) -> None:
+    dot = hb.carve("PbS", [hb.Facet((1, 0, 0), 2)])
+    apart = np.concatenate([dot.positions, dot.positions + 40.0])
+    path = tmp_path / "two.xyz"
+    ase.io.write(path, Atoms(np.tile(dot.numbers, 2), apart), format="xyz")
+    found = hb.read_model(path, ["PbS", "PbS"])
+    assert found.formulas == {"PbS-1": dot.formula, "PbS-2": dot.formula}
+    assert [d.name for d in hb.read_model(path, ["PbS", "PbS"], names=["a", ""]).domains] == [
+        "a",
+        "PbS",
+    ]
+    inspected = called("inspect", "two.xyz", "--crystals", "PbS,PbS", cwd=tmp_path)
+    assert inspected.returncode == 0
+    assert f"PbS-2          {dot.formula}" in inspected.stdout
+    with pytest.raises(hb.InputError, match=r"names: 1 for 2 crystals \(PbS, PbS\)"):
+        hb.read_model(path, ["PbS", "PbS"], names=["a"])

@@ -75,7 +75,7 @@ def model_of(
     """
     charges = _charges(numbers, crystals)
     _check_elements(numbers, crystals)
-    names = tuple(names or _called(crystals))
+    names = _called(crystals, names)
     wanted = _wanted(numbers, crystals, names, formulas or {})
     periodic = (False, False, False) if cell is None else _repeats(positions, cell)
     cell = cell if any(periodic) else None
@@ -130,13 +130,22 @@ def _assigned(
     return assign(tiled, places, crystals, frames, wanted).first(len(numbers))
 
 
-def _called(crystals: Sequence[Crystal]) -> list[str]:
-    """A name for each domain: that of its crystal, with a number where there are several of it."""
-    names = [c.name for c in crystals]
-    return [
-        f"{name}-{names[:i].count(name) + 1}" if names.count(name) > 1 else name
-        for i, name in enumerate(names)
-    ]
+def _called(crystals: Sequence[Crystal], names: Sequence[str] | None) -> tuple[str, ...]:
+    """A name for each domain; of one that is given none, or an empty one, that of its crystal.
+
+    Where several would be called so, they are numbered.
+    """
+    given = tuple(names or [""] * len(crystals))
+    if len(given) != len(crystals):
+        raise InputError(
+            f"names: {len(given)} for {len(crystals)} crystals "
+            f"({', '.join(c.name for c in crystals)}); give each one, in their order."
+        )
+    called = [name or c.name for name, c in zip(given, crystals, strict=True)]
+    return tuple(
+        name if given[i] or called.count(name) == 1 else f"{name}-{called[:i].count(name) + 1}"
+        for i, name in enumerate(called)
+    )
 
 
 def _frames(

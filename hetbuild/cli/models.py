@@ -72,7 +72,7 @@ def read_model(path: Path, labels: Labels | None = None, charges: tuple[str, ...
             [read_bulk(crystal, charges) for _, crystal in named],
             like=said.like,
             formulas=formulas,
-            names=[name or Path(crystal).stem for name, crystal in named] or None,
+            names=[name for name, _ in named],
             frame=said.frame,
         )
 
